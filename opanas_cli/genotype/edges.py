@@ -1,0 +1,61 @@
+"""Edges of a search space and their flat order."""
+
+from __future__ import annotations
+
+from enum import Enum
+from functools import lru_cache
+from typing import NamedTuple
+
+from opanas_cli.errors import InvalidGenotypeError
+
+
+class SpaceKind(str, Enum):
+    """How nodes are connected."""
+
+    DENSE = "dense"
+    """Every node to every later one; the output is the sum of all intermediate nodes (Eq. 7)."""
+    CHAIN = "chain"
+    """Each node to the next only (Figure 2.1); the output is the last node."""
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class Edge(NamedTuple):
+    """A directed edge between two nodes; node 0 is the backbone's pyramid."""
+
+    source: int
+    target: int
+
+    def __str__(self) -> str:
+        return f"{self.source}->{self.target}"
+
+
+def edge_index(source: int, target: int, kind: SpaceKind = SpaceKind.DENSE) -> int:
+    """The place of edge (source, target) in flat order: by target, then by source.
+
+    Raises:
+        InvalidGenotypeError: the space has no such edge.
+    """
+    if not 0 <= source < target or (kind is SpaceKind.CHAIN and target != source + 1):
+        raise InvalidGenotypeError(f"a {kind} space has no edge {source}->{target}")
+    return source if kind is SpaceKind.CHAIN else target * (target - 1) // 2 + source
+
+
+@lru_cache(maxsize=256)
+def space_edges(kind: SpaceKind, num_nodes: int) -> tuple[Edge, ...]:
+    """All edges of a space with `num_nodes` intermediate nodes, in flat order.
+
+    Raises:
+        InvalidGenotypeError: there is not at least one node.
+    """
+    if num_nodes < 1:
+        raise InvalidGenotypeError(f"a genotype needs at least 1 intermediate node, but got {num_nodes}")
+    if kind is SpaceKind.CHAIN:
+        return tuple(Edge(node - 1, node) for node in range(1, num_nodes + 1))
+    return tuple(Edge(source, target) for target in range(1, num_nodes + 1) for source in range(target))
+
+
+def num_edges(kind: SpaceKind, num_nodes: int) -> int:
+    """How many edges a space with `num_nodes` intermediate nodes has."""
+    return num_nodes if kind is SpaceKind.CHAIN else num_nodes * (num_nodes + 1) // 2

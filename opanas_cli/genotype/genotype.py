@@ -1,0 +1,61 @@
+"""The genotype: one information path per edge of a search space."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from math import isqrt
+
+from opanas_cli.errors import InvalidGenotypeError
+from opanas_cli.genotype.edges import Edge, SpaceKind, edge_index, num_edges, space_edges
+from opanas_cli.genotype.paths import PathType
+
+
+@dataclass(frozen=True, slots=True)
+class Genotype:
+    """A feature pyramid network: the path on each edge, in flat order. Immutable and hashable.
+
+    Equality is equality of space and paths; for networks that are the same up to node order see
+    `opanas_cli.genotype.canonical.equivalent`.
+    """
+
+    paths: tuple[PathType, ...]
+    space: SpaceKind = SpaceKind.DENSE
+
+    def __post_init__(self) -> None:
+        if num_edges(self.space, self.num_nodes) != len(self.paths) or not self.paths:
+            raise InvalidGenotypeError(_wrong_count(len(self.paths)))
+
+    @classmethod
+    def of(cls, paths: Iterable[PathType | str], space: SpaceKind | str = SpaceKind.DENSE) -> Genotype:
+        """A genotype from path names in flat order.
+
+        Raises:
+            InvalidGenotypeError: a name is unknown, or their number fits no genotype.
+        """
+        return cls(tuple(PathType.parse(path) for path in paths), SpaceKind(space))
+
+    @property
+    def num_nodes(self) -> int:
+        """The number N of intermediate nodes."""
+        count = len(self.paths)
+        return count if self.space is SpaceKind.CHAIN else (isqrt(8 * count + 1) - 1) // 2
+
+    @property
+    def edges(self) -> tuple[Edge, ...]:
+        """All edges in flat order, those that carry `none` included."""
+        return space_edges(self.space, self.num_nodes)
+
+    def items(self) -> Iterator[tuple[Edge, PathType]]:
+        """Each edge with its path, in flat order."""
+        return zip(self.edges, self.paths, strict=True)
+
+    def path(self, source: int, target: int) -> PathType:
+        """The path on edge (source, target)."""
+        return self.paths[edge_index(source, target, self.space)]
+
+
+def _wrong_count(count: int) -> str:
+    lower = (isqrt(8 * count + 1) - 1) // 2
+    around = [n * (n + 1) // 2 for n in (lower, lower + 1) if n > 0]
+    return f"a dense genotype has N(N+1)/2 paths for N nodes (so {' or '.join(map(str, around))}), but got {count}"

@@ -1,0 +1,52 @@
+"""Search spaces: the set of genotypes a search may choose from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+
+from opanas_cli.errors import InvalidGenotypeError
+from opanas_cli.genotype.edges import Edge, SpaceKind, space_edges
+from opanas_cli.genotype.genotype import Genotype
+from opanas_cli.genotype.paths import PathType
+
+
+@dataclass(frozen=True, slots=True)
+class SearchSpace:
+    """All genotypes with `num_nodes` intermediate nodes and one of `paths` on each edge (section 3.2)."""
+
+    num_nodes: int = 5
+    kind: SpaceKind = SpaceKind.DENSE
+    paths: tuple[PathType, ...] = tuple(PathType)
+
+    def __post_init__(self) -> None:
+        space_edges(self.kind, self.num_nodes)
+        if len(set(self.paths)) != len(self.paths):
+            raise InvalidGenotypeError(f"the paths of a space are listed once each, but got {self.paths}")
+        if not any(path is not PathType.NONE for path in self.paths):
+            raise InvalidGenotypeError("a space needs at least one path besides 'none'")
+
+    @property
+    def edges(self) -> tuple[Edge, ...]:
+        """All edges in flat order."""
+        return space_edges(self.kind, self.num_nodes)
+
+    @property
+    def parameterised_paths(self) -> tuple[PathType, ...]:
+        """The K paths that take part in super-net training (section 3.2.1)."""
+        return tuple(path for path in self.paths if path.is_parameterised)
+
+    @property
+    def size(self) -> int:
+        """The number of genotypes, 6**(N(N+1)/2) for a dense space of all paths; those without output included."""
+        return len(self.paths) ** len(self.edges)
+
+    def __contains__(self, genotype: Genotype) -> bool:
+        same_graph = genotype.space is self.kind and genotype.num_nodes == self.num_nodes
+        return same_graph and all(path in self.paths for path in genotype.paths)
+
+    def __iter__(self) -> Iterator[Genotype]:
+        """Every genotype, in lexicographic order of `paths`. Only for small spaces."""
+        for paths in product(self.paths, repeat=len(self.edges)):
+            yield Genotype(paths, self.kind)
