@@ -1,0 +1,94 @@
+"""The ``opanas`` program: a group whose commands are imported only when they run."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from opanas_cli import __version__
+from opanas_cli.errors import OpanasError
+
+COMMANDS = {
+    "quickstart": "Search, draw, export and retrain on generated images, in minutes on a CPU.",
+    "train-supernet": "Train the super-net of a config by fair sampling.",
+    "evolve": "Search a trained super-net for the best genotype.",
+    "export": "Write a genotype as an mmdet config, or in another format.",
+    "retrain": "Train a detector with a genotype from scratch and report its final AP.",
+    "viz": "Draw genotypes.",
+    "genotype": "List, validate, show, convert and compare genotypes.",
+}
+"""Each command with its one-line help; command `a-b` is `a_b` in the module `opanas_cli.commands.a_b`."""
+
+ALIASES = {"visualize": "viz"}
+
+INTERRUPTED = 130
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name and imports the module of the one that is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        name = ALIASES.get(cmd_name, cmd_name)
+        if name not in COMMANDS:
+            return None
+        attribute = name.replace("-", "_")
+        command = getattr(importlib.import_module(f"opanas_cli.commands.{attribute}"), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="opanas")
+def cli() -> None:
+    """Search feature pyramid networks for object detectors (OPANAS)."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the program and exit: the one place where an error becomes a line on stderr and an exit code."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code."""
+    try:
+        result: Any = cli.main(list(arguments), prog_name="opanas", standalone_mode=False)
+    except click.exceptions.Abort:
+        return INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except OpanasError as error:
+        return _report(error, arguments, error.exit_code)
+    except KeyboardInterrupt:
+        click.echo("opanas: interrupted", err=True)
+        return INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    except Exception as error:
+        return _report(error, arguments, 1)
+    return result if isinstance(result, int) else 0
+
+
+def _report(error: Exception, arguments: Sequence[str], exit_code: int) -> int:
+    if "--debug" in arguments:
+        traceback.print_exception(error)
+    elif isinstance(error, OpanasError):
+        click.echo(f"opanas: {error}", err=True)
+    else:
+        message = " ".join(str(error).split()) or "no message"
+        click.echo(f"opanas: {type(error).__name__}: {message} (run again with --debug for the traceback)", err=True)
+    return exit_code
