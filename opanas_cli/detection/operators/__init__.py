@@ -1,0 +1,11 @@
+"""mmcv's operators without a compiler: one file each, on torchvision's kernels and plain torch.
+
+`install()` puts them where mmcv looks for its compiled operators. They take mmcv's arguments, write into the tensors
+that mmcv allocates, run on the CPU and CUDA, and compute in float32 at least whatever type comes in.
+"""
+
+from opanas_cli.detection.operators.missing import MissingOperatorError
+from opanas_cli.detection.operators.quiet import quietly
+from opanas_cli.detection.operators.stand_in import install
+
+__all__ = ["MissingOperatorError", "install", "quietly"]

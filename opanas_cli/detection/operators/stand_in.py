@@ -1,0 +1,74 @@
+"""The module that takes the place of `mmcv._ext`, mmcv's compiled operators, where they are missing."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import warnings
+from collections.abc import Callable
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any, NoReturn
+
+from opanas_cli.detection.operators.deform_conv import (
+    deform_conv_backward_input,
+    deform_conv_backward_parameters,
+    deform_conv_forward,
+)
+from opanas_cli.detection.operators.missing import MissingOperatorError
+from opanas_cli.detection.operators.nms import nms
+from opanas_cli.detection.operators.roi_align import roi_align_backward, roi_align_forward
+
+NAME = "mmcv._ext"
+
+OPERATORS: dict[str, Callable[..., Any]] = {
+    operator.__name__: operator
+    for operator in (
+        nms,
+        roi_align_forward,
+        roi_align_backward,
+        deform_conv_forward,
+        deform_conv_backward_input,
+        deform_conv_backward_parameters,
+    )
+}
+"""The operators that have a stand-in, by mmcv's name."""
+
+
+def install() -> bool:
+    """Make `mmcv._ext` importable; return whether the stand-in is in use. A compiled one that loads is left alone."""
+    try:
+        return isinstance(importlib.import_module(NAME), StandIn)
+    except ModuleNotFoundError as error:
+        if error.name != NAME:
+            raise
+    except (ImportError, OSError) as error:
+        warnings.warn(
+            f"mmcv's compiled operators do not load ({error}): torchvision's stand in for them; build mmcv again "
+            "against the torch that is installed to use its own",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    module = StandIn()
+    sys.modules[NAME] = module
+    sys.modules["mmcv"]._ext = module  # type: ignore[attr-defined]
+    return True
+
+
+class StandIn(ModuleType):
+    """A module of the operators that are mapped; any other name is an operator that raises when it is called."""
+
+    def __init__(self) -> None:
+        super().__init__(NAME, "Stand-in for mmcv's compiled operators, on torchvision and plain torch.")
+        self.__spec__ = ModuleSpec(NAME, loader=None)
+        vars(self).update(OPERATORS)
+
+    def __getattr__(self, name: str) -> Callable[..., NoReturn]:
+        # mmcv asks at import whether each operator is there, so that they all have to seem to be
+        if name.startswith("__"):
+            raise AttributeError(f"module '{NAME}' has no attribute '{name}'")
+
+        def missing(*_: object, **__: object) -> NoReturn:
+            raise MissingOperatorError(name)
+
+        return missing
