@@ -1,0 +1,14 @@
+"""Makes mmdet know our necks, data sets and metric by name."""
+
+from mmdet.registry import DATASETS, METRICS, MODELS
+
+from opanas_cli.detection.average_precision import DetectionAP
+from opanas_cli.detection.image_subset import ImageSubset
+from opanas_cli.detection.super_net_detector import SuperNetDetector
+from opanas_cli.necks.opa_fpn import OPAFPN
+from opanas_cli.necks.super_net import OPASuperNet
+
+for model in (OPAFPN, OPASuperNet, SuperNetDetector):
+    MODELS.register_module(module=model, force=True)
+DATASETS.register_module(module=ImageSubset, force=True)
+METRICS.register_module(module=DetectionAP, force=True)
