@@ -1,0 +1,39 @@
+"""The bottom-up information path."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from opanas_cli.necks.convolution import build_conv
+from opanas_cli.necks.resize import downsample, size_of
+
+
+class BottomUp(nn.Module):
+    """F_i = W_i ⊗ (D(F_{i-1}) + P_i), from the finest level to the coarsest (Eq. 2).
+
+    The finest level is convolved too. W is deformable except at the finest level. Maps L levels, finest first, to L
+    levels of the same shapes.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        num_levels: int,
+        deformable: bool = True,
+        norm_cfg: Mapping[str, Any] | None = None,
+        act_cfg: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(
+            build_conv(channels, channels, deformable=deformable and level > 0, norm_cfg=norm_cfg, act_cfg=act_cfg)
+            for level in range(num_levels)
+        )
+
+    def forward(self, pyramid: Sequence[Tensor]) -> list[Tensor]:
+        outputs = [self.convs[0](pyramid[0])]
+        for level, conv in zip(pyramid[1:], self.convs[1:], strict=True):
+            outputs.append(conv(level + downsample(outputs[-1], size_of(level))))
+        return outputs

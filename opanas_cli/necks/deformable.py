@@ -1,0 +1,99 @@
+"""Deformable convolution without an operator of its own: bilinear sampling, then a matrix product."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def deform_conv2d(
+    input: Tensor,
+    offset: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int = 1,
+    padding: int = 0,
+    dilation: int = 1,
+) -> Tensor:
+    """Convolution whose every tap is moved by an offset of its own (Dai et al., ICCV 2017).
+
+    All taps are read by one bilinear sampling, stacked along the height of one grid, and weighted by one 1×1
+    convolution. The grid is computed, and the input is sampled, in float32 at least: positions in half precision would
+    be off by whole pixels.
+
+    Args:
+        input: (B, C, H, W).
+        offset: (B, 2·Kh·Kw, H', W') in pixels, pairs (y, x), taps row by row; H' and W' are those of the output.
+        weight: (O, C, Kh, Kw).
+        bias: (O,).
+        stride, padding, dilation: as for a convolution, alike in both directions; outside of the input is zero.
+
+    Returns:
+        (B, O, H', W').
+
+    Raises:
+        ValueError: the offset does not fit the input and the kernel.
+    """
+    grid = _sampling_grid(input, offset, tuple(weight.shape[2:]), stride, padding, dilation)
+    taps = F.grid_sample(input.to(grid.dtype), grid, padding_mode="zeros", align_corners=False)
+    # (B, C, K·H', W') is (B, C·K, H', W') in memory, so one 1×1 convolution weights taps and channels together.
+    columns = taps.reshape(len(input), -1, *offset.shape[2:]).to(weight.dtype)
+    return F.conv2d(columns, weight.reshape(len(weight), -1, 1, 1), bias)
+
+
+def _sampling_grid(
+    input: Tensor, offset: Tensor, kernel: tuple[int, int], stride: int, padding: int, dilation: int
+) -> Tensor:
+    """Where each tap reads, (B, K·H', W', 2), in the (x, y) coordinates of `grid_sample`."""
+    batch, _, *sides = input.shape
+    outputs = [
+        (side + 2 * padding - dilation * (taps - 1) - 1) // stride + 1 for side, taps in zip(sides, kernel, strict=True)
+    ]
+    expected = (batch, 2 * kernel[0] * kernel[1], *outputs)
+    if tuple(offset.shape) != expected:
+        raise ValueError(f"the offset must have shape {expected}, but got {tuple(offset.shape)}")
+    dtype = torch.promote_types(offset.dtype, torch.float32)
+    shifts = offset.to(dtype).reshape(batch, *kernel, 2, *outputs)
+    rows, columns = (
+        _scale_and_shift(side, taps, count, stride, padding, dilation, shifts)
+        for side, taps, count in zip(sides, kernel, outputs, strict=True)
+    )
+    (row_scale, row_base), (column_scale, column_base) = rows, columns
+    y = shifts[:, :, :, 0] * row_scale + row_base[:, None, :, None]
+    x = shifts[:, :, :, 1] * column_scale + column_base[None, :, None, :]
+    return torch.stack((x, y), dim=-1).reshape(batch, -1, outputs[1], 2)
+
+
+def _scale_and_shift(
+    side: int, taps: int, count: int, stride: int, padding: int, dilation: int, like: Tensor
+) -> tuple[float, Tensor]:
+    """Along one side: what one pixel is in grid coordinates, and where each (tap, output) reads without an offset."""
+    starts = torch.arange(count, dtype=like.dtype, device=like.device) * stride - padding
+    steps = torch.arange(taps, dtype=like.dtype, device=like.device) * dilation
+    return 2 / side, (2 * (steps[:, None] + starts) + 1) / side - 1
+
+
+class DeformableConv2d(nn.Module):
+    """3×3 deformable convolution that computes its offsets from its own input.
+
+    Offsets come from a 3×3 convolution of the same stride that starts at zero, so at initialisation this is the plain
+    convolution of the same weights. (B, C, H, W) becomes (B, O, ⌈H/stride⌉, ⌈W/stride⌉).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int = 1, bias: bool = True) -> None:
+        super().__init__()
+        self.stride = stride
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, 3, 3))
+        self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
+        self.conv_offset = nn.Conv2d(in_channels, 2 * 3 * 3, 3, stride=stride, padding=1)
+        nn.init.xavier_uniform_(self.weight)
+        nn.init.zeros_(self.conv_offset.weight)
+        nn.init.zeros_(self.conv_offset.bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return deform_conv2d(input, self.conv_offset(input), self.weight, self.bias, self.stride, padding=1)
+
+    def extra_repr(self) -> str:
+        out_channels, in_channels = self.weight.shape[:2]
+        return f"{in_channels}, {out_channels}, stride={self.stride}, bias={self.bias is not None}"

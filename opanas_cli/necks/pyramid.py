@@ -1,0 +1,72 @@
+"""From the backbone's feature maps to the pyramid of node 0, and from the last pyramid to all outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from opanas_cli.necks.convolution import build_conv
+
+
+class InputPyramid(nn.Module):
+    """Node 0: a lateral 1×1 convolution per feature map, and the global context of the coarsest level.
+
+    With `extra_level` a stride-2 3×3 convolution of the last lateral adds one level, as in RetinaNet. The global
+    context, a 1×1 convolution of the global average, is added to the coarsest level of all. The released model averages
+    after that convolution; the order makes no difference to the values, and this one costs less. The context carries
+    neither norm nor activation: it is one value per image and channel.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        out_channels: int,
+        extra_level: bool = False,
+        norm_cfg: Mapping[str, Any] | None = None,
+        act_cfg: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        after = {"norm_cfg": norm_cfg, "act_cfg": act_cfg}
+        self.laterals = nn.ModuleList(build_conv(count, out_channels, kernel_size=1, **after) for count in in_channels)
+        self.extra_conv = build_conv(out_channels, out_channels, stride=2, **after) if extra_level else None
+        self.context = build_conv(out_channels, out_channels, kernel_size=1)
+
+    def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """(B, in_channels[i], H_i, W_i), finest first, to (B, out_channels, H_i, W_i) and maybe one level more."""
+        pyramid = [lateral(level) for lateral, level in zip(self.laterals, features, strict=True)]
+        if self.extra_conv is not None:
+            pyramid.append(self.extra_conv(pyramid[-1]))
+        coarsest = pyramid[-1]
+        return [*pyramid[:-1], coarsest + self.context(F.adaptive_avg_pool2d(coarsest, 1))]
+
+
+class ExtraOutputs(nn.Module):
+    """Appends `count` coarser levels to a pyramid, each made from the one before.
+
+    By stride-2 3×3 convolutions (RetinaNet), or else by keeping every second pixel, a 1×1 max pooling of stride 2.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        channels: int,
+        by_convs: bool = False,
+        norm_cfg: Mapping[str, Any] | None = None,
+        act_cfg: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            build_conv(channels, channels, stride=2, norm_cfg=norm_cfg, act_cfg=act_cfg)
+            if by_convs
+            else nn.MaxPool2d(1, stride=2)
+            for _ in range(count)
+        )
+
+    def forward(self, pyramid: Sequence[Tensor]) -> list[Tensor]:
+        outputs = list(pyramid)
+        for layer in self.layers:
+            outputs.append(layer(outputs[-1]))
+        return outputs

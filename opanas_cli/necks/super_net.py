@@ -1,0 +1,139 @@
+"""The super-net: every information path on every edge, of which one genotype runs at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor
+
+from opanas_cli.errors import InvalidConfigError, InvalidGenotypeError
+from opanas_cli.genotype import Genotype, PathType, SearchSpace, SpaceKind
+from opanas_cli.genotype.liveness import live_edges, output_nodes, validate
+from opanas_cli.necks.path_aggregation import PathAggregationNeck
+
+
+class OPASuperNet(PathAggregationNeck):
+    """The multigraph of section 3.2, with an edge importance γ per pair of nodes (Eq. 10).
+
+    Args:
+        num_nodes: the number N of intermediate nodes.
+        space: `dense` or `chain`.
+        paths: names of the paths an edge may carry; all six by default.
+        edge_importance: whether edges carry γ, one parameter for each pair of nodes in flat order, 1 at the start.
+        options: see `PathAggregationNeck`.
+
+    Raises:
+        InvalidGenotypeError: there is no such space.
+        InvalidConfigError: the other arguments contradict one another.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        out_channels: int,
+        num_outs: int,
+        num_nodes: int = 5,
+        space: str = "dense",
+        paths: Sequence[str] | None = None,
+        start_level: int = 0,
+        extra_convs: bool = False,
+        deformable: bool = True,
+        share_fusing: bool = True,
+        norm_cfg: Mapping[str, Any] | None = None,
+        act_cfg: Mapping[str, Any] | None = None,
+        edge_importance: bool = True,
+    ) -> None:
+        names = tuple(PathType) if paths is None else tuple(PathType.parse(path) for path in paths)
+        if space not in set(SpaceKind):
+            raise InvalidConfigError(f"neck: space must be one of {', '.join(SpaceKind)}, but got {space!r}")
+        search_space = SearchSpace(num_nodes, SpaceKind(space), names)
+        built = [path.value for path in names if path is not PathType.NONE]
+        try:
+            super().__init__(
+                in_channels,
+                out_channels,
+                num_outs,
+                [(edge.source, edge.target, path) for edge in search_space.edges for path in built],
+                range(1, num_nodes + 1),
+                start_level=start_level,
+                extra_convs=extra_convs,
+                deformable=deformable,
+                share_fusing=share_fusing,
+                norm_cfg=norm_cfg,
+                act_cfg=act_cfg,
+                edge_importance=edge_importance,
+            )
+        except ValueError as error:
+            raise InvalidConfigError(f"neck: {error}") from error
+        self.search_space = search_space
+        self.genotype: Genotype | None = None
+
+    def forward(self, features: Sequence[Tensor], genotype: Genotype | None = None) -> tuple[Tensor, ...]:
+        """The outputs of one sub-net; without `genotype`, of the one set by `running`.
+
+        Raises:
+            InvalidGenotypeError: there is no genotype, it is not of this space, or nothing reaches its output.
+        """
+        chosen = self.genotype if genotype is None else genotype
+        if chosen is None:
+            raise InvalidGenotypeError("a super-net runs one genotype at a time: pass it, or call inside `running`")
+        return self.aggregate(self.project(features), chosen)
+
+    def aggregate(self, pyramid: Sequence[Tensor], genotype: Genotype) -> tuple[Tensor, ...]:
+        """The outputs of one sub-net from the pyramid of node 0, which `project` makes. Runs live edges only.
+
+        Raises:
+            InvalidGenotypeError: the genotype is not of this space, or nothing reaches its output.
+        """
+        self.check(genotype)
+        edges = [(edge.source, edge.target, path.value) for edge, path in live_edges(genotype)]
+        return self.run_edges(pyramid, edges, output_nodes(genotype))
+
+    @contextmanager
+    def running(self, genotype: Genotype) -> Iterator[None]:
+        """Inside, `forward` without a genotype runs this one: for detectors, which only pass the features on."""
+        self.check(genotype)
+        previous, self.genotype = self.genotype, genotype
+        try:
+            yield
+        finally:
+            self.genotype = previous
+
+    def check(self, genotype: Genotype) -> None:
+        """Raise InvalidGenotypeError unless the genotype is of this space and something reaches its output."""
+        space = self.search_space
+        if genotype not in space:
+            raise InvalidGenotypeError(
+                f"the super-net holds {space.kind} genotypes of {space.num_nodes} nodes with paths "
+                f"{', '.join(space.paths)}, but got a {genotype.space} one of {genotype.num_nodes} nodes with paths "
+                f"{', '.join(genotype.paths)}"
+            )
+        validate(genotype)
+
+    def edge_l1(self) -> Tensor | float:
+        """‖γ‖₁, the second term of Eq. 12 before its weight μ; 0 without edge importances."""
+        return 0.0 if self.edge_importance is None else self.edge_importance.abs().sum()
+
+
+def inherited_state_dict(super_net: OPASuperNet, genotype: Genotype) -> dict[str, Tensor]:
+    """The state of the `OPAFPN` of this genotype, built with the super-net's options, edge_importance included.
+
+    Only names are matched: both necks call a path `paths.SOURCE_TARGET.PATH`. Edge importances are those of the live
+    edges.
+
+    Raises:
+        InvalidGenotypeError: the genotype is not of the super-net's space, or nothing reaches its output.
+    """
+    super_net.check(genotype)
+    edges = live_edges(genotype)
+    prefixes = tuple(f"paths.{edge.source}_{edge.target}.{path}." for edge, path in edges)
+    state = super_net.state_dict()
+    inherited = {
+        name: value for name, value in state.items() if not name.startswith("paths.") or name.startswith(prefixes)
+    }
+    if super_net.edge_importance is not None:
+        order = list(super_net.search_space.edges)
+        inherited["edge_importance"] = state["edge_importance"][[order.index(edge) for edge, _ in edges]]
+    return inherited
