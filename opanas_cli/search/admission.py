@@ -1,0 +1,57 @@
+"""Which draws of a strategy become proposals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from opanas_cli.errors import InfeasibleError
+from opanas_cli.genotype import Genotype
+from opanas_cli.genotype.liveness import prune
+from opanas_cli.search.candidate import Proposal
+from opanas_cli.search.cost import Constraints, Cost, format_quantity
+
+
+class Admission:
+    """Lets a draw pass if it is new and keeps to the constraints.
+
+    Genotypes that are equal once pruned give the same output in the super-net and have the same cost: the first one
+    stands for all. Isomorphic ones with other node numbers use other weights there and pass each for itself.
+    """
+
+    def __init__(self, cost_of: Callable[[Genotype], Cost], constraints: Constraints) -> None:
+        self._cost_of = cost_of
+        self._constraints = constraints
+        self._costs: dict[Genotype, Cost] = {}
+
+    def first_new(self, draw: Callable[[], Proposal], max_draws: int) -> Proposal | None:
+        """The first of at most `max_draws` draws that passes, or None.
+
+        Raises:
+            InfeasibleError: nothing has ever passed; the message tells the smallest cost seen.
+        """
+        for _ in range(max_draws):
+            proposal = draw()
+            if self._passes(proposal.genotype):
+                return proposal
+        if not any(map(self._constraints.satisfied, self._costs.values())):
+            raise InfeasibleError(self._infeasible(max_draws))
+        return None
+
+    def cost(self, genotype: Genotype) -> Cost:
+        """The cost of a genotype that was drawn before."""
+        return self._costs[prune(genotype)]
+
+    def _passes(self, genotype: Genotype) -> bool:
+        pruned = prune(genotype)
+        if pruned in self._costs:
+            return False
+        self._costs[pruned] = self._cost_of(pruned)
+        return self._constraints.satisfied(self._costs[pruned])
+
+    def _infeasible(self, draws: int) -> str:
+        macs = format_quantity(min(cost.macs for cost in self._costs.values()))
+        params = format_quantity(min(cost.params for cost in self._costs.values()))
+        return (
+            f"no genotype with {self._constraints} in {draws:,} draws; the smallest seen were {macs} MACs and "
+            f"{params} parameters; raise the limits, or take fewer channels or nodes"
+        )

@@ -1,0 +1,58 @@
+"""Candidates: genotypes on their way through a search, before and after their evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from opanas_cli.genotype import Genotype
+from opanas_cli.search.cost import Cost
+
+
+class Origin(str, Enum):
+    """How a genotype came about (section 3.2.2)."""
+
+    RANDOM = "random"
+    CROSSOVER = "crossover"
+    MUTATION = "mutation"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A genotype that a strategy wants evaluated.
+
+    Generation 0 is the random one; `parents` are indices of candidates, in the order the operator took them.
+    """
+
+    genotype: Genotype
+    generation: int = 0
+    origin: Origin = Origin.RANDOM
+    parents: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An evaluated proposal: the `index`-th evaluation of its search, from 0.
+
+    `fitness` is the one of `metrics` that the search maximises, unrounded.
+    """
+
+    index: int
+    proposal: Proposal
+    cost: Cost
+    fitness: float
+    metrics: Mapping[str, float]
+
+    @property
+    def genotype(self) -> Genotype:
+        """The genotype that was evaluated."""
+        return self.proposal.genotype
+
+
+def fittest(candidates: Iterable[Candidate], count: int) -> tuple[Candidate, ...]:
+    """The best `count` candidates, best first; of equally fit ones the first evaluated is the better."""
+    return tuple(sorted(candidates, key=lambda candidate: (-candidate.fitness, candidate.index))[:count])

@@ -1,0 +1,69 @@
+"""The paper's search: crossover and mutation of the fittest (section 3.2.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from opanas_cli.genotype import SearchSpace
+from opanas_cli.search.admission import Admission
+from opanas_cli.search.candidate import Candidate, Origin, Proposal, fittest
+from opanas_cli.search.operators import crossover, mutate
+from opanas_cli.search.random_search import random_proposals
+from opanas_cli.search.strategy import StrategySettings
+
+MAX_BIRTHS = 200
+"""How many children in a row may be known or infeasible before a random genotype takes their place."""
+
+
+class Evolution:
+    """N_S random genotypes, then T generations of N_S children of the k fittest candidates so far.
+
+    The paper leaves three things open, settled here as in single-path one-shot search (SPOS, its reference 12): half of
+    a generation is born by crossover and half by mutation; parents are drawn uniformly from the k fittest of all
+    generations; where they have no new child within reach, random genotypes fill the generation up.
+    """
+
+    def __init__(self, space: SearchSpace, settings: StrategySettings, seed: int) -> None:
+        self.settings = settings
+        self.population: tuple[Candidate, ...] = ()
+        self._space = space
+        self._rng = np.random.default_rng(seed)
+        self._generation = 0
+
+    def ask(self, admission: Admission) -> list[Proposal]:
+        """See `Strategy.ask`."""
+        if self._generation > self.settings.generations:
+            return []
+        size = self.settings.population
+        children = self._children(admission) if self.population else []
+        strangers = random_proposals(self._space, size - len(children), self._generation, admission, self._rng)
+        return children + strangers
+
+    def tell(self, candidates: Sequence[Candidate]) -> None:
+        """See `Strategy.tell`."""
+        self.population = fittest([*self.population, *candidates], self.settings.top_k)
+        self._generation += 1
+
+    def _children(self, admission: Admission) -> list[Proposal]:
+        size = self.settings.population
+        num_crossed = size // 2 if len(self.population) > 1 else 0
+        crossed = self._births(self._cross, num_crossed, admission)
+        return crossed + self._births(self._mutate, size - len(crossed), admission)
+
+    def _births(self, bear: Callable[[], Proposal], count: int, admission: Admission) -> list[Proposal]:
+        born: list[Proposal] = []
+        while len(born) < count and (child := admission.first_new(bear, MAX_BIRTHS)):
+            born.append(child)
+        return born
+
+    def _cross(self) -> Proposal:
+        first, second = (self.population[i] for i in self._rng.choice(len(self.population), size=2, replace=False))
+        child = crossover(first.genotype, second.genotype, self._rng)
+        return Proposal(child, self._generation, Origin.CROSSOVER, (first.index, second.index))
+
+    def _mutate(self) -> Proposal:
+        parent = self.population[self._rng.integers(len(self.population))]
+        child = mutate(parent.genotype, self._space, self.settings.mutation_probability, self._rng)
+        return Proposal(child, self._generation, Origin.MUTATION, (parent.index,))

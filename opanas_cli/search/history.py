@@ -1,0 +1,142 @@
+"""The history of a search: every evaluation on disk as soon as it is known, so that none is ever paid twice.
+
+A file of JSON lines: a header with all settings that decide what the search does, then one candidate a line. Lines hold
+nothing that differs from run to run, so the same settings give the same bytes, interrupted or not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from opanas_cli.atomic import cannot_write, write_atomically
+from opanas_cli.errors import InvalidInputError, UsageError
+from opanas_cli.genotype import SpaceKind
+from opanas_cli.search.candidate import Candidate
+from opanas_cli.search.candidate_lines import dump_candidate, load_candidate
+from opanas_cli.search.settings import SearchSettings, differences
+
+FORMAT = "opanas-history"
+VERSION = 1
+
+
+class History:
+    """The candidates evaluated so far, `recorded`, and the file that the next ones are appended to.
+
+    Without a `path` nothing is written: for tests, and for the processes of a distributed search that follow the first.
+    """
+
+    def __init__(self, recorded: Sequence[Candidate] = (), path: Path | None = None) -> None:
+        self.recorded = list(recorded)
+        self._path = path
+
+    @classmethod
+    def create(cls, path: Path, settings: SearchSettings) -> History:
+        """Begin a new file.
+
+        Raises:
+            UsageError: there is one already.
+            OpanasError: the file cannot be written.
+        """
+        if path.exists():
+            raise UsageError(f"{path}: a search is here already; add --resume to go on, or choose another --work-dir")
+        write_atomically(path, _header(settings) + "\n")
+        return cls((), path)
+
+    @classmethod
+    def resume(cls, path: Path, settings: SearchSettings) -> History:
+        """Go on with a file, or begin it where there is none.
+
+        A last line that was cut short when the search was killed is dropped from the file, with a warning.
+
+        Raises:
+            UsageError: the file is of a search with other settings; the message tells the differences.
+            InvalidInputError: the file is no history, or a line is corrupt; the message tells which.
+            OpanasError: the file cannot be read or written.
+        """
+        header = _header(settings)
+        whole, torn = _read(path)
+        if not whole and header.encode().startswith(torn):
+            write_atomically(path, header + "\n")
+            return cls((), path)
+        lines = _lines(path, whole or torn)
+        _check_header(path, lines[0], settings)
+        recorded = list(_candidates(path, lines[1:], settings.space.kind))
+        if torn:
+            warnings.warn(f"{path}: line {len(lines) + 1} was cut short and is evaluated again", stacklevel=2)
+            _truncate(path, len(whole))
+        return cls(recorded, path)
+
+    def append(self, candidate: Candidate) -> None:
+        """Add a candidate; when this returns it is on the disk.
+
+        Raises:
+            OpanasError: the file cannot be written.
+        """
+        if self._path is not None:
+            try:
+                with self._path.open("ab", buffering=0) as file:
+                    file.write(f"{dump_candidate(candidate)}\n".encode())
+                    os.fsync(file.fileno())
+            except OSError as error:
+                raise cannot_write(self._path, error) from error
+        self.recorded.append(candidate)
+
+
+def _header(settings: SearchSettings) -> str:
+    return json.dumps({"format": FORMAT, "version": VERSION, "settings": settings.document()})
+
+
+def _read(path: Path) -> tuple[bytes, bytes]:
+    """The whole lines of a file, and what follows the last of them."""
+    try:
+        content = path.read_bytes() if path.exists() else b""
+    except OSError as error:
+        raise InvalidInputError(f"{path}: cannot be read ({error.strerror or error})") from error
+    end = content.rfind(b"\n") + 1
+    return content[:end], content[end:]
+
+
+def _truncate(path: Path, size: int) -> None:
+    try:
+        os.truncate(path, size)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def _lines(path: Path, content: bytes) -> list[str]:
+    try:
+        return content.decode().removesuffix("\n").split("\n")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise InvalidInputError(f"{path}: line {line} is not UTF-8; {_way_out(line)}") from error
+
+
+def _check_header(path: Path, line: str, settings: SearchSettings) -> None:
+    try:
+        header = json.loads(line)
+    except (ValueError, RecursionError):
+        header = None
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise InvalidInputError(f"{path}: line 1 is not the header of a search's history; choose another --work-dir")
+    if header.get("version") != VERSION:
+        got = json.dumps(header.get("version"))
+        raise InvalidInputError(f"{path}: line 1: this opanas reads histories of version {VERSION}, but got {got}")
+    changes = "; ".join(differences(header.get("settings"), settings.document()))
+    if changes:
+        raise UsageError(f"{path}: this is another search: {changes}; take its settings or another --work-dir")
+
+
+def _candidates(path: Path, lines: Sequence[str], space: SpaceKind) -> Iterator[Candidate]:
+    for index, line in enumerate(lines):
+        try:
+            yield load_candidate(line, index, space)
+        except InvalidInputError as error:
+            raise InvalidInputError(f"{path}: line {index + 2} is {error}; {_way_out(index + 2)}") from error
+
+
+def _way_out(line: int) -> str:
+    return f"delete the file from line {line} on to evaluate again from there"

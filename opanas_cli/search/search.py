@@ -1,0 +1,126 @@
+"""The search: a strategy proposes, an evaluator judges, a history remembers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from opanas_cli.errors import InvalidInputError, OpanasError
+from opanas_cli.genotype import Genotype
+from opanas_cli.search.admission import Admission
+from opanas_cli.search.candidate import Candidate, Proposal, fittest
+from opanas_cli.search.cost import Constraints, Cost
+from opanas_cli.search.evaluator import Evaluator
+from opanas_cli.search.history import History
+from opanas_cli.search.strategy import Strategy
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """What a search found.
+
+    `best` is the fittest candidate, `population` the fittest of all generations, best first, `evaluated` all of them in
+    order. `exhausted` tells that the space ran out of new candidates before the budget was spent.
+    """
+
+    best: Candidate
+    population: tuple[Candidate, ...]
+    evaluated: tuple[Candidate, ...]
+    exhausted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The fitness of one more candidate is known; `total` is the most that the search will evaluate.
+
+    `resumed` tells that the history knew it already.
+    """
+
+    candidate: Candidate
+    best: Candidate
+    total: int
+    resumed: bool
+
+
+def run_search(
+    strategy: Strategy,
+    evaluator: Evaluator,
+    cost_of: Callable[[Genotype], Cost],
+    constraints: Constraints,
+    history: History,
+    *,
+    metric: str = "AP",
+    batch_size: int = 1,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+) -> SearchResult:
+    """Search for the genotype of greatest `metric` within `constraints`.
+
+    A search is resumed by repeating it: a strategy built anew from its seed proposes what it proposed before, and
+    candidates that the history holds are not evaluated again. `cost_of` is called once for each genotype drawn, pruned.
+    The evaluator gets at most `batch_size` genotypes at once; what a crash can lose is one such batch.
+
+    Raises:
+        InfeasibleError: no genotype within the constraints was drawn.
+        InvalidInputError: the history is of another search.
+        OpanasError: a fitness is missing or not a finite number.
+    """
+    admission = Admission(cost_of, constraints)
+    evaluated: list[Candidate] = []
+    best: tuple[Candidate, ...] = ()
+    while proposals := strategy.ask(admission):
+        generation: list[Candidate] = []
+        costed = [(proposal, admission.cost(proposal.genotype)) for proposal in proposals]
+        for candidate, resumed in _evaluated(costed, len(evaluated), evaluator, history, metric, batch_size):
+            generation.append(candidate)
+            best = fittest([*best, candidate], 1)
+            on_progress(Progress(candidate, best[0], strategy.settings.budget, resumed))
+        strategy.tell(generation)
+        evaluated += generation
+    return SearchResult(best[0], strategy.population, tuple(evaluated), len(evaluated) < strategy.settings.budget)
+
+
+def _evaluated(
+    proposals: Sequence[tuple[Proposal, Cost]],
+    first: int,
+    evaluator: Evaluator,
+    history: History,
+    metric: str,
+    batch_size: int,
+) -> Iterator[tuple[Candidate, bool]]:
+    """Candidates `first`, `first` + 1, … of a search, and whether each was taken from the history."""
+    known = history.recorded[first : first + len(proposals)]
+    for candidate, (proposal, cost) in zip(known, proposals, strict=False):
+        if (candidate.proposal, candidate.cost) != (proposal, cost):
+            raise InvalidInputError(
+                f"candidate {candidate.index} of the history is not what these settings lead to: another version of "
+                "opanas or numpy wrote it, or it was edited; begin anew in another --work-dir"
+            )
+        yield candidate, True
+    rest = proposals[len(known) :]
+    for start in range(0, len(rest), batch_size):
+        batch = rest[start : start + batch_size]
+        results = evaluator.evaluate([proposal.genotype for proposal, _ in batch])
+        if len(results) != len(batch):
+            raise OpanasError(f"the evaluator was given {len(batch)} genotypes, but got back {len(results)} results")
+        for (proposal, cost), metrics in zip(batch, results, strict=True):
+            index = len(history.recorded)
+            candidate = Candidate(index, proposal, cost, _fitness(metrics, metric, index), _finite(metrics))
+            history.append(candidate)
+            yield candidate, False
+
+
+def _fitness(metrics: Mapping[str, float], metric: str, index: int) -> float:
+    if metric not in metrics:
+        raise OpanasError(f"candidate {index}: the evaluator gives no metric {metric!r}, but got {', '.join(metrics)}")
+    fitness = float(metrics[metric])
+    if not math.isfinite(fitness):
+        raise OpanasError(
+            f"candidate {index}: its {metric} is {fitness}, not a finite number; check super-net and annotations"
+        )
+    return fitness
+
+
+def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
+    """The metrics as plain floats, without those not defined for the data set, as the AP of absent sizes."""
+    return {name: float(value) for name, value in metrics.items() if math.isfinite(value)}

@@ -1,0 +1,43 @@
+"""All that decides what a search does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from opanas_cli.genotype import SearchSpace
+from opanas_cli.search.cost import Constraints
+from opanas_cli.search.strategy import StrategySettings
+
+
+@dataclass(frozen=True, slots=True)
+class SearchSettings:
+    """What two searches must share to be the same search.
+
+    `evaluation` is whatever else the fitness depends on, as JSON-able values: the fingerprint of the super-net, the
+    split, the number of images.
+    """
+
+    space: SearchSpace
+    strategy: str = "evolution"
+    budget: StrategySettings = field(default_factory=StrategySettings)
+    seed: int = 0
+    constraints: Constraints = field(default_factory=Constraints)
+    metric: str = "AP"
+    evaluation: Mapping[str, Any] = field(default_factory=dict)
+
+    def document(self) -> dict[str, Any]:
+        """The settings as JSON-able values, the same after a round trip through JSON."""
+        document: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return document
+
+
+def differences(old: object, new: object, name: str = "") -> Iterator[str]:
+    """Where two documents disagree, one phrase for each place, named by its dotted key."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in [*old, *(key for key in new if key not in old)]:
+            yield from differences(old.get(key), new.get(key), f"{name}.{key}" if name else key)
+    elif old != new:
+        yield f"{name} was {json.dumps(old)} and is now {json.dumps(new)}"
