@@ -20,6 +20,18 @@ class SpaceKind(str, Enum):
     def __str__(self) -> str:
         return self.value
 
+    @classmethod
+    def parse(cls, name: object) -> SpaceKind:
+        """The kind of space called `name`.
+
+        Raises:
+            InvalidGenotypeError: there is none.
+        """
+        for kind in cls:
+            if name == kind.value:
+                return kind
+        raise InvalidGenotypeError(f"{name!r} is not a space; choose 'dense' or 'chain'")
+
 
 class Edge(NamedTuple):
     """A directed edge between two nodes; node 0 is the backbone's pyramid."""

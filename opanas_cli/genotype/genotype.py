@@ -23,17 +23,19 @@ class Genotype:
     space: SpaceKind = SpaceKind.DENSE
 
     def __post_init__(self) -> None:
+        if not isinstance(self.paths, tuple) or not all(isinstance(path, PathType) for path in self.paths):
+            raise InvalidGenotypeError(f"the paths are a tuple of PathType, but got {self.paths!r}; use Genotype.of")
         if num_edges(self.space, self.num_nodes) != len(self.paths) or not self.paths:
-            raise InvalidGenotypeError(_wrong_count(len(self.paths)))
+            raise InvalidGenotypeError(_wrong_count(len(self.paths), self.space))
 
     @classmethod
     def of(cls, paths: Iterable[PathType | str], space: SpaceKind | str = SpaceKind.DENSE) -> Genotype:
         """A genotype from path names in flat order.
 
         Raises:
-            InvalidGenotypeError: a name is unknown, or their number fits no genotype.
+            InvalidGenotypeError: a name or the space is unknown, or the number of names fits no genotype.
         """
-        return cls(tuple(PathType.parse(path) for path in paths), SpaceKind(space))
+        return cls(tuple(PathType.parse(path) for path in paths), SpaceKind.parse(space))
 
     @property
     def num_nodes(self) -> int:
@@ -55,7 +57,9 @@ class Genotype:
         return self.paths[edge_index(source, target, self.space)]
 
 
-def _wrong_count(count: int) -> str:
+def _wrong_count(count: int, space: SpaceKind) -> str:
+    if space is SpaceKind.CHAIN:
+        return "a chain needs at least 1 path, but got 0"
     lower = (isqrt(8 * count + 1) - 1) // 2
-    around = [n * (n + 1) // 2 for n in (lower, lower + 1) if n > 0]
-    return f"a dense genotype has N(N+1)/2 paths for N nodes (so {' or '.join(map(str, around))}), but got {count}"
+    around = [str(num_edges(space, nodes)) for nodes in (lower, lower + 1) if nodes > 0]
+    return f"a dense genotype has N(N+1)/2 paths for N nodes (so {' or '.join(around)}), but got {count}"

@@ -1,8 +1,8 @@
 """Which edges and nodes of a genotype take part in its output.
 
-An edge is dead when it carries `none`, when it leaves a node without live input, or when it does not lead to the output.
-A dead node adds nothing. (The released model would still add the biases of convolutions that it runs on zeros; a network
-built from the pruned genotype leaves them out.)
+An edge is dead when it carries `none`, when it leaves a node without live input, or when it does not lead to the
+output. A dead node adds nothing. (The released model would still add the biases of convolutions that it runs on zeros;
+a network built from the pruned genotype leaves them out.)
 """
 
 from __future__ import annotations

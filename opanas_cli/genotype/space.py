@@ -40,7 +40,8 @@ class SearchSpace:
     @property
     def size(self) -> int:
         """The number of genotypes, 6**(N(N+1)/2) for a dense space of all paths; those without output included."""
-        return len(self.paths) ** len(self.edges)
+        size: int = len(self.paths) ** len(self.edges)
+        return size
 
     def __contains__(self, genotype: Genotype) -> bool:
         same_graph = genotype.space is self.kind and genotype.num_nodes == self.num_nodes
