@@ -1,0 +1,89 @@
+"""Checkpoints, read without running anything they hold and written whole."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.runner.checkpoint import CheckpointLoader
+from torch import nn
+
+from opanas_cli.atomic import replacing
+from opanas_cli.errors import InvalidCheckpointError
+
+SUPER_NET_FORMAT = "opanas-supernet"
+
+
+def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
+    """A checkpoint file as a dict; only tensors and plain data are read, never code.
+
+    Raises:
+        InvalidCheckpointError: it is missing, truncated, holds anything else, or is no dict.
+    """
+    if not path.is_file():
+        raise InvalidCheckpointError(f"{path}: no such checkpoint")
+    try:
+        content = torch.load(path, map_location=map_location, weights_only=True)
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        what = "holds more than tensors and plain data, and is not loaded for safety" if _is_refusal(error) else (
+            f"is truncated or no checkpoint ({reason})"
+        )
+        raise InvalidCheckpointError(f"{path}: {what}; use a file written by opanas, or state_dict()s only") from error
+    if not isinstance(content, dict):
+        raise InvalidCheckpointError(f"{path}: holds a {type(content).__name__}, not a checkpoint's dict")
+    return content
+
+
+def write_checkpoint(content: dict[str, Any], path: Path) -> None:
+    """Write a checkpoint, whole or not at all."""
+    with replacing(path) as temporary:
+        torch.save(content, temporary)
+
+
+def load_weights(model: nn.Module, state: Any, source: Path) -> None:
+    """Load weights that must fit exactly.
+
+    Raises:
+        InvalidCheckpointError: they are of another architecture; the message names the first difference.
+    """
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise InvalidCheckpointError(f"{source}: has no state_dict of tensors")
+    own = model.state_dict()
+    missing, extra = [key for key in own if key not in state], [key for key in state if key not in own]
+    other = [key for key in own if key in state and own[key].shape != state[key].shape]
+    if missing or extra or other:
+        first = (
+            f"'{other[0]}' has shape {tuple(state[other[0]].shape)} instead of {tuple(own[other[0]].shape)}"
+            if other
+            else f"'{missing[0]}' is missing" if missing else f"'{extra[0]}' is not in the config's network"
+        )
+        raise InvalidCheckpointError(
+            f"{source}: is of another architecture than the config: {first} "
+            f"({len(missing)} missing, {len(extra)} unexpected, {len(other)} of other shape)"
+        )
+    model.load_state_dict(state)
+
+
+def fingerprint(path: Path) -> str:
+    """The SHA-256 of a file, in hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def refuse_unsafe_checkpoints() -> None:
+    """Make mmengine read local checkpoints by `read_checkpoint`: on its own it falls back to unpickling."""
+
+    def load_from_local(filename: str, map_location: Any = None) -> dict[str, Any]:
+        return read_checkpoint(Path(filename).expanduser(), map_location)
+
+    CheckpointLoader.register_scheme(prefixes="", loader=load_from_local, force=True)
+
+
+def _is_refusal(error: Exception) -> bool:
+    return "weights_only" in str(error).lower() or "weights only" in str(error).lower()

@@ -1,0 +1,102 @@
+"""Finding and reading configs: shipped ones by name, others by path, with overrides."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, DictAction
+
+from opanas_cli.detection.config_parts import DATALOADERS, as_classes, each_dataset, each_evaluator, set_classes
+from opanas_cli.detection.own_folder import resolve_own_folders
+from opanas_cli.errors import InvalidConfigError, OpanasError, UsageError
+from opanas_cli.shipped import shipped_dir
+
+
+def shipped_configs() -> dict[str, Path]:
+    """The configs that come with opanas, by name."""
+    return {path.stem: path for path in sorted(shipped_dir("configs").glob("*.py"))}
+
+
+def find_config(name: str) -> Path:
+    """The file of a config, given as a path or as the bare name of a shipped one.
+
+    Raises:
+        InvalidConfigError: there is none; the message suggests the closest name.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    shipped = shipped_configs()
+    if name in shipped:
+        return shipped[name]
+    close = difflib.get_close_matches(name, shipped, n=1)
+    hint = f"did you mean '{close[0]}'?" if close else f"shipped configs are {', '.join(shipped)}"
+    what = "is a folder, not a config file" if path.is_dir() else "no such config file"
+    raise InvalidConfigError(f"{name}: {what}; {hint}")
+
+
+def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
+    """Read a config, apply ``KEY=VALUE`` overrides, and spread `data_root` and `classes` over its data sets.
+
+    Raises:
+        InvalidConfigError: the file is missing, is no mmengine config, or has no model.
+        UsageError: an override is malformed.
+        InvalidDataError: the user's own data folder has no known layout.
+    """
+    path = find_config(name)
+    try:
+        config = Config.fromfile(str(path))
+    except OpanasError:
+        raise
+    except Exception as error:
+        raise InvalidConfigError(f"{name}: cannot be read as an mmengine config: {_one_line(error)}") from error
+    parsed = parse_overrides(overrides)
+    try:
+        config.merge_from_dict(parsed)
+    except (KeyError, TypeError, AssertionError, IndexError) as error:
+        raise UsageError(f"--cfg-options: {_one_line(error)}") from error
+    if not isinstance(config.get("model"), dict):
+        raise InvalidConfigError(f"{name}: has no `model`; start from one of {', '.join(shipped_configs())}")
+    _spread_data_settings(config, parsed)
+    resolve_own_folders(config)
+    return config
+
+
+def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
+    """``KEY=VALUE`` strings as a dict, values in the syntax of mmdet's tools.
+
+    Raises:
+        UsageError: there is no ``=``, or the value does not parse.
+    """
+    parsed = {}
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals or not key:
+            raise UsageError(f"--cfg-options: expected KEY=VALUE, but got '{override}'")
+        try:
+            parsed[key] = DictAction._parse_iterable(value)
+        except (AssertionError, ValueError) as error:
+            raise UsageError(f"--cfg-options: the value of '{key}' does not parse: {_one_line(error)}") from error
+    return parsed
+
+
+def _spread_data_settings(config: Config, overrides: dict[str, Any]) -> None:
+    """Give every data set the `data_root` and the `classes` that were set from outside."""
+    if "data_root" in overrides:
+        for name in DATALOADERS:
+            for dataset in each_dataset(config.get(name)):
+                dataset["data_root"] = str(overrides["data_root"])
+    if "classes" in overrides:
+        set_classes(config, as_classes(overrides["classes"]))
+    for split in ("val", "test"):
+        roots = [dataset.get("data_root") for dataset in each_dataset(config.get(f"{split}_dataloader"))]
+        for evaluator in each_evaluator(config, split):
+            if roots and evaluator.get("type") == "DetectionAP" and evaluator.get("ann_file"):
+                evaluator["data_root"] = roots[0]
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,84 @@
+"""The parts of a config that several stages read: its neck, data sets and class heads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from mmengine.config import Config
+
+from opanas_cli.errors import InvalidConfigError
+
+DATALOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
+
+
+def neck_of(config: Config) -> Any:
+    """The neck's settings of a config.
+
+    Raises:
+        InvalidConfigError: there is no neck.
+    """
+    neck = config.model.get("neck")
+    if not isinstance(neck, dict) or "type" not in neck:
+        raise InvalidConfigError(
+            f"{config.filename}: model.neck is missing; a search needs neck=dict(type='OPASuperNet', in_channels=…, "
+            "out_channels=…, num_outs=…)"
+        )
+    return neck
+
+
+def super_net_neck(config: Config) -> Any:
+    """The settings of a config's super-net.
+
+    Raises:
+        InvalidConfigError: the neck is missing or is no super-net.
+    """
+    neck = neck_of(config)
+    if neck.type != "OPASuperNet":
+        raise InvalidConfigError(f"{config.filename}: model.neck.type must be 'OPASuperNet', but got {neck.type!r}")
+    return neck
+
+
+def each_dataset(dataloader: Any) -> list[Any]:
+    """The innermost data set configs of a dataloader config, through wrappers."""
+    return list(_innermost(dataloader.get("dataset"))) if dataloader else []
+
+
+def _innermost(dataset: Any) -> Iterator[Any]:
+    if not isinstance(dataset, dict):
+        return
+    inner = [dataset["dataset"]] if "dataset" in dataset else dataset.get("datasets")
+    if not inner:
+        yield dataset
+    for part in inner or ():
+        yield from _innermost(part)
+
+
+def class_heads(model: Any) -> list[Any]:
+    """The parts of a model config that carry `num_classes`."""
+    heads = []
+    for part in (model.get("bbox_head"), (model.get("roi_head") or {}).get("bbox_head")):
+        several = part if isinstance(part, (list, tuple)) else [part]
+        heads.extend(head for head in several if isinstance(head, dict) and "num_classes" in head)
+    return heads
+
+
+def each_evaluator(config: Config, split: str) -> list[Any]:
+    """The evaluator configs of a split."""
+    evaluators = config.get(f"{split}_evaluator") or []
+    return list(evaluators) if isinstance(evaluators, (list, tuple)) else [evaluators]
+
+
+def set_classes(config: Config, classes: Sequence[str]) -> None:
+    """Give the data sets and the class heads of a config these classes."""
+    config.classes = tuple(classes)
+    for name in DATALOADERS:
+        for dataset in each_dataset(config.get(name)):
+            dataset["metainfo"] = dict(classes=tuple(classes))
+    for head in class_heads(config.model):
+        head["num_classes"] = len(classes)
+
+
+def as_classes(classes: str | Sequence[str]) -> tuple[str, ...]:
+    """Class names from a setting: one name alone is a tuple of one."""
+    return (classes,) if isinstance(classes, str) else tuple(str(name) for name in classes)

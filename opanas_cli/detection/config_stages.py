@@ -1,0 +1,207 @@
+"""Turns a config into what mmengine runs: the super-net's training, or the full training of one neck."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+
+from opanas_cli.detection.config_parts import DATALOADERS, neck_of, super_net_neck
+from opanas_cli.errors import InvalidConfigError
+from opanas_cli.genotype import Genotype, PathType, SearchSpace, SpaceKind
+
+SUPERNET_DEFAULTS = dict(
+    image_scale=None,
+    search_split=0.1,
+    data_fraction=1.0,
+    batch_size=16,
+    epochs=12,
+    lr=0.02,
+    milestones=(8, 11),
+    warmup_iters=500,
+    momentum=0.9,
+    weight_decay=1e-4,
+    l1_weight=1e-4,
+    grad_clip=None,
+)
+"""Section 4.1.2; `image_scale` None leaves the pipelines as they are."""
+
+SEARCH_DEFAULTS = dict(
+    population=50, generations=12, top_k=10, mutation_prob=0.1, metric="AP", max_images=None, batch_size=8
+)
+"""Section 3.2.2."""
+
+STAGES = ("supernet", "search", "retrain")
+SUPER_NET_OPTIONS = ("num_nodes", "space", "paths")
+
+
+def stage_settings(config: Config, stage: str) -> ConfigDict:
+    """The settings of a stage of the search, the paper's where the config is silent.
+
+    Raises:
+        InvalidConfigError: a setting is unknown.
+    """
+    defaults = SUPERNET_DEFAULTS if stage == "supernet" else SEARCH_DEFAULTS
+    given = config.get(stage) or {}
+    unknown = set(given) - set(defaults)
+    if unknown:
+        raise InvalidConfigError(
+            f"{config.filename}: {stage}.{sorted(unknown)[0]} is not a setting; there are {', '.join(defaults)}"
+        )
+    return ConfigDict({**defaults, **given})
+
+
+def search_space(config: Config) -> SearchSpace:
+    """The space of the genotypes of a config's super-net.
+
+    Raises:
+        InvalidConfigError: the neck is no super-net.
+        InvalidGenotypeError: the space is empty.
+    """
+    neck = super_net_neck(config)
+    paths = tuple(PathType.parse(path) for path in neck.get("paths") or tuple(PathType))
+    return SearchSpace(int(neck.get("num_nodes", 5)), SpaceKind(neck.get("space", "dense")), paths)
+
+
+def super_net_stage(config: Config, seed: int) -> Config:
+    """The config of an mmengine Runner that trains the super-net."""
+    super_net_neck(config)
+    settings = stage_settings(config, "supernet")
+    stage = _without_stages(config)
+    stage.model = dict(
+        type="SuperNetDetector", detector=copy.deepcopy(config.model), l1_weight=settings.l1_weight, seed=seed
+    )
+    apply_schedule(stage, settings)
+    stage.train_dataloader.dataset = dict(
+        type="ImageSubset",
+        dataset=stage.train_dataloader.dataset,
+        part="train",
+        search_split=settings.search_split,
+        data_fraction=settings.data_fraction,
+    )
+    for key in ("val_dataloader", "val_evaluator", "val_cfg", "test_dataloader", "test_evaluator", "test_cfg"):
+        stage.pop(key, None)
+    return stage
+
+
+def search_dataset(config: Config, search_split: float, max_images: int | None) -> ConfigDict:
+    """The data set that candidates are evaluated on: held-out training images, or the validation set at a split of 0."""
+    settings = stage_settings(config, "supernet")
+    source = copy.deepcopy(config)
+    set_image_scale(source, settings.image_scale)
+    test_pipeline = _pipeline(source.val_dataloader.dataset)
+    if not search_split:
+        dataset, split = source.val_dataloader.dataset, 1.0
+    else:
+        dataset, split = source.train_dataloader.dataset, search_split
+        _make_test(dataset, test_pipeline)
+    return ConfigDict(
+        type="ImageSubset", dataset=dataset, part="search", search_split=split, max_images=max_images
+    )
+
+
+def retrain_stage(config: Config, neck: dict[str, Any] | None) -> Config:
+    """The config of an mmengine Runner that trains one neck in full, by the `retrain` settings where there are any.
+
+    Args:
+        neck: the neck instead of the config's own.
+    """
+    stage = _without_stages(config)
+    if neck is not None:
+        stage.model.neck = ConfigDict(neck)
+    settings = config.get("retrain")
+    if settings:
+        apply_schedule(stage, settings)
+    for split in ("val", "test"):
+        if stage.get(f"{split}_dataloader") and not stage.get(f"{split}_cfg"):
+            stage[f"{split}_cfg"] = dict(type="ValLoop" if split == "val" else "TestLoop")
+    return stage
+
+
+def sub_net_neck(config: Config, genotype: Genotype, **options: Any) -> dict[str, Any]:
+    """The settings of the stand-alone neck of a genotype, all else as in the config's super-net."""
+    neck = {key: value for key, value in neck_of(config).items() if key not in SUPER_NET_OPTIONS}
+    paths = [str(path) for path in genotype.paths]
+    spelled: Any = paths if genotype.space is SpaceKind.DENSE else {**genotype_dict(genotype)}
+    return {**neck, "type": "OPAFPN", "genotype": spelled, **options}
+
+
+def genotype_dict(genotype: Genotype) -> dict[str, Any]:
+    """The genotype in the JSON form."""
+    from opanas_cli.formats.json_format import genotype_document
+
+    return genotype_document(genotype)
+
+
+def apply_schedule(config: Config, settings: dict[str, Any]) -> None:
+    """Set image size, batch, optimizer and learning rate schedule from a stage's plain settings (sections 4.1.2, 4.1.3)."""
+    epochs = int(settings["epochs"])
+    set_image_scale(config, settings.get("image_scale"))
+    config.train_dataloader["batch_size"] = int(settings["batch_size"])
+    config.train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=epochs, val_interval=epochs + 1)
+    optimizer = dict(
+        type="SGD",
+        lr=settings["lr"],
+        momentum=settings.get("momentum", 0.9),
+        weight_decay=settings.get("weight_decay", 1e-4),
+    )
+    grad_clip = settings.get("grad_clip")
+    config.optim_wrapper = dict(
+        type="OptimWrapper",
+        optimizer=optimizer,
+        clip_grad=dict(max_norm=grad_clip) if grad_clip else None,
+    )
+    warmup, milestones = int(settings.get("warmup_iters", 0)), list(settings.get("milestones") or ())
+    config.param_scheduler = []
+    if warmup:
+        config.param_scheduler.append(dict(type="LinearLR", start_factor=0.001, by_epoch=False, begin=0, end=warmup))
+    if milestones:
+        config.param_scheduler.append(
+            dict(type="MultiStepLR", by_epoch=True, begin=0, end=epochs, milestones=milestones, gamma=0.1)
+        )
+
+
+def set_image_scale(config: Config, scale: Any) -> None:
+    """Set (width, height) of every `Resize`, or a range of scales [(w, h), (w, h)] for multi-scale training."""
+    if not scale:
+        return
+    multi = isinstance(scale[0], (list, tuple))
+    for name in DATALOADERS:
+        for pipeline in _pipelines(config.get(name)):
+            for transform in pipeline:
+                if transform["type"] not in ("Resize", "RandomResize"):
+                    continue
+                if multi and name == "train_dataloader":
+                    transform.update(type="RandomResize", scale=[tuple(size) for size in scale])
+                else:
+                    transform.update(type="Resize", scale=tuple(scale[-1] if multi else scale))
+
+
+def _without_stages(config: Config) -> Config:
+    stage = copy.deepcopy(config)
+    for name in (*STAGES, "cost_input"):
+        stage.pop(name, None)
+    return stage
+
+
+def _pipelines(dataloader: Any) -> Iterator[Any]:
+    queue = [dataloader["dataset"]] if dataloader else []
+    while queue:
+        dataset = queue.pop()
+        if dataset.get("pipeline"):
+            yield dataset["pipeline"]
+        queue.extend([dataset["dataset"]] if "dataset" in dataset else dataset.get("datasets", []))
+
+
+def _pipeline(dataset: Any) -> Any:
+    return next(_pipelines(dict(dataset=dataset)))
+
+
+def _make_test(dataset: Any, pipeline: Any) -> None:
+    for part in [dataset["dataset"]] if "dataset" in dataset else dataset.get("datasets", []):
+        _make_test(part, pipeline)
+    if "ann_file" in dataset:
+        dataset.update(pipeline=pipeline, test_mode=True)
+        dataset.pop("filter_cfg", None)

@@ -1,0 +1,146 @@
+"""A user's own images: finds out whether a folder is laid out like VOC or like COCO, and which classes it has."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from mmengine.config import Config, ConfigDict
+
+from opanas_cli.detection.config_parts import as_classes, set_classes
+from opanas_cli.errors import InvalidConfigError, InvalidDataError
+
+COCO_ANNOTATIONS = (
+    "annotations/{split}.json",
+    "annotations/instances_{split}.json",
+    "annotations/instances_{split}2017.json",
+    "{split}/_annotations.coco.json",
+)
+COCO_IMAGES = ("{split}", "{split}2017", "images/{split}", "images", "")
+FALLBACKS = {"test": ("test", "val", "valid"), "val": ("val", "valid", "test"), "train": ("train",)}
+
+
+def resolve_own_folders(config: Config) -> None:
+    """Turn every `OwnFolder` data set of a config into mmdet's `XMLDataset` or `CocoDataset`, and count the classes.
+
+    Raises:
+        InvalidConfigError: `data_root` is not set.
+        InvalidDataError: the folder is missing, has no known layout, or lacks a split.
+    """
+    dataloaders = [config.get(f"{split}_dataloader") for split in ("train", "val", "test")]
+    own = [loader["dataset"] for loader in dataloaders if loader and loader["dataset"].get("type") == "OwnFolder"]
+    if not own:
+        return
+    root = _existing_root(own[0].get("data_root") or config.get("data_root"), config.filename)
+    is_voc = (root / "Annotations").is_dir() and (root / "ImageSets" / "Main").is_dir()
+    resolve = _voc_dataset if is_voc else _coco_dataset
+    resolved = [resolve(root, dataset) for dataset in own]
+    classes = _ordered_classes(config.get("classes"), resolved[0], is_voc)
+    for dataset, settings in zip(own, resolved, strict=True):
+        pipeline = dataset["pipeline"]
+        mode = dict(filter_cfg=dict(filter_empty_gt=True)) if dataset["split"] == "train" else dict(test_mode=True)
+        dataset.clear()
+        dataset.update(ConfigDict(settings, pipeline=pipeline, **mode))
+    set_classes(config, classes)
+
+
+def _existing_root(data_root: Any, config_name: str) -> Path:
+    if not data_root:
+        raise InvalidConfigError(f"{config_name}: data_root is not set; add --cfg-options data_root=/path/to/your/folder")
+    root = Path(str(data_root))
+    if not root.is_dir():
+        raise InvalidDataError(f"{root}: no such folder; set data_root to the folder of your data set")
+    return root
+
+
+def _voc_dataset(root: Path, dataset: Any) -> dict[str, Any]:
+    for split in FALLBACKS[dataset["split"]]:
+        ann_file = f"ImageSets/Main/{split}.txt"
+        if (root / ann_file).is_file():
+            # mmdet joins sub_data_root to data_root; "." keeps the root itself.
+            return dict(type="XMLDataset", data_root=str(root), ann_file=ann_file, data_prefix=dict(sub_data_root="."))
+    raise InvalidDataError(f"{root}/ImageSets/Main: has no {dataset['split']}.txt, the names of that split's images")
+
+
+def _coco_dataset(root: Path, dataset: Any) -> dict[str, Any]:
+    for split in FALLBACKS[dataset["split"]]:
+        for pattern in COCO_ANNOTATIONS:
+            ann_file = pattern.format(split=split)
+            if (root / ann_file).is_file():
+                prefix = _image_folder(root, ann_file, split)
+                return dict(
+                    type="CocoDataset", data_root=str(root), ann_file=ann_file, data_prefix=dict(img=prefix)
+                )
+    raise InvalidDataError(
+        f"{root}: is neither a VOC folder (Annotations/, ImageSets/Main/) nor a COCO folder with annotations of "
+        f"'{dataset['split']}' (annotations/{dataset['split']}.json)"
+    )
+
+
+def _image_folder(root: Path, ann_file: str, split: str) -> str:
+    images = read_coco(root / ann_file).get("images") or [{}]
+    name = str(images[0].get("file_name", ""))
+    candidates = [pattern.format(split=split) for pattern in COCO_IMAGES]
+    for folder in candidates:
+        if name and (root / folder / name).is_file():
+            return folder
+    places = ", ".join(str(root / folder) for folder in candidates)
+    raise InvalidDataError(f"{root / ann_file}: its first image '{name}' is in none of {places}")
+
+
+def read_coco(path: Path) -> dict[str, Any]:
+    """A COCO annotation file as a dict.
+
+    Raises:
+        InvalidDataError: it is missing or is no JSON object.
+    """
+    try:
+        document = json.loads(path.read_bytes())
+    except OSError as error:
+        raise InvalidDataError(f"{path}: cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise InvalidDataError(f"{path}: is not valid JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise InvalidDataError(f"{path}: must be a JSON object with images, annotations and categories")
+    return document
+
+
+def voc_objects(root: Path, ann_file: str) -> Iterator[tuple[Path, ElementTree.Element]]:
+    """Each image's annotation file with its root element, in the order of a VOC split.
+
+    Raises:
+        InvalidDataError: an annotation file is missing or is no XML.
+    """
+    for name in (root / ann_file).read_text().split():
+        path = root / "Annotations" / f"{name}.xml"
+        try:
+            yield path, ElementTree.parse(path).getroot()
+        except OSError as error:
+            raise InvalidDataError(f"{path}: cannot be read ({error.strerror}); {ann_file} lists it") from error
+        except ElementTree.ParseError as error:
+            raise InvalidDataError(f"{path}: is not valid XML: {error}") from error
+
+
+def _ordered_classes(asked: Any, train: dict[str, Any], is_voc: bool) -> tuple[str, ...]:
+    root = Path(train["data_root"])
+    wanted = None if asked is None else as_classes(asked)
+    if is_voc:
+        if wanted is not None:
+            return wanted
+        names = {
+            str(name.text) for _, tree in voc_objects(root, train["ann_file"]) for name in tree.findall("object/name")
+        }
+        if not names:
+            raise InvalidDataError(f"{root / train['ann_file']}: its annotations name no object")
+        return tuple(sorted(names))
+    named = [category["name"] for category in read_coco(root / train["ann_file"]).get("categories", [])]
+    missing = [name for name in wanted or () if name not in named]
+    if missing:
+        raise InvalidDataError(
+            f"{root / train['ann_file']}: has no category '{missing[0]}'; its categories are {', '.join(named)}"
+        )
+    # mmdet labels categories in the order of the file, whatever the order asked for.
+    return tuple(name for name in named if wanted is None or name in wanted)

@@ -1,0 +1,84 @@
+"""One mmengine Runner, run quietly: the log goes to files in its folder, progress to the terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from opanas_cli.detection.checkpoints import refuse_unsafe_checkpoints
+from opanas_cli.detection.operators import quietly
+from opanas_cli.errors import OpanasError
+
+
+@dataclass(frozen=True)
+class TrainingStep:
+    """Where a training run stands; `loss` is that of this step."""
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    loss: float
+
+
+Progress = Callable[[TrainingStep], None]
+
+
+class ProgressHook(Hook):
+    """Tells a callback of every training step, and keeps the loss at the start and at the end."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self.progress = progress
+        self.losses: list[float] = []
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        loss = float(outputs["loss"])
+        if not math.isfinite(loss):
+            raise OpanasError(f"the loss is {loss} at step {runner.iter + 1}; lower the learning rate or clip gradients")
+        self.losses.append(loss)
+        if self.progress is not None:
+            self.progress(TrainingStep(runner.epoch + 1, runner.max_epochs, runner.iter + 1, runner.max_iters, loss))
+
+
+@contextmanager
+def silenced() -> Iterator[None]:
+    """Keep what mmengine and pycocotools print and warn from the terminal; errors still surface."""
+    with contextlib.redirect_stdout(io.StringIO()), quietly():
+        yield
+
+
+def build_runner(
+    config: Config, work_dir: Path, seed: int, device: torch.device, resume: bool, hook: ProgressHook
+) -> Runner:
+    """A Runner of `config` that logs and saves into `work_dir`.
+
+    Raises:
+        InvalidConfigError, InvalidDataError: what the config names cannot be built.
+    """
+    refuse_unsafe_checkpoints()
+    config = copy.deepcopy(config)
+    config.work_dir = str(work_dir)
+    config.randomness = dict(seed=seed, deterministic=False)
+    config.resume = resume
+    config.default_scope = "mmdet"
+    # Two runs of one process may start in the same second, and mmengine keys its loggers by this name.
+    config.experiment_name = f"{work_dir.name}-{uuid4().hex[:12]}"
+    if config.get("train_dataloader", {}).get("num_workers") == 0:
+        config.train_dataloader.pop("persistent_workers", None)
+    with silenced():
+        runner = Runner.from_cfg(config)
+    runner.register_hook(hook, priority="LOW")
+    return runner
