@@ -1,0 +1,53 @@
+"""One function that draws genotypes into a file, in the form that the file's suffix names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from opanas_cli.atomic import replacing, write_atomically
+from opanas_cli.drawing.diagram import Diagram
+from opanas_cli.drawing.dot import to_dot
+from opanas_cli.drawing.figure import save_figure
+from opanas_cli.drawing.mermaid import to_mermaid
+from opanas_cli.drawing.page import to_html
+from opanas_cli.errors import UsageError
+from opanas_cli.genotype import Genotype
+
+TEXTS: dict[str, Callable[[Sequence[Diagram]], str]] = {".dot": to_dot, ".mmd": to_mermaid, ".html": to_html}
+FIGURES = (".svg", ".png", ".pdf")
+SUFFIXES = (*FIGURES, *TEXTS)
+
+
+def draw(genotypes: Sequence[Genotype], path: Path, titles: Sequence[str] = (), hide_dead: bool = False) -> Path:
+    """Draw genotypes side by side into `path`, whole or not at all, and return it.
+
+    `titles` gives each genotype a heading; without it there is none. The same arguments give the same bytes.
+
+    Raises:
+        UsageError: no form of drawing has this suffix.
+        OpanasError: the folder cannot be written to.
+    """
+    suffix = drawing_suffix(path)
+    diagrams = [
+        Diagram.of(genotype, title, hide_dead)
+        for genotype, title in zip(genotypes, titles or [""] * len(genotypes), strict=True)
+    ]
+    if suffix in TEXTS:
+        write_atomically(path, TEXTS[suffix](diagrams))
+    else:
+        with replacing(path) as temporary:
+            save_figure(diagrams, temporary, suffix)
+    return path
+
+
+def drawing_suffix(path: Path) -> str:
+    """The suffix that decides how `path` is drawn.
+
+    Raises:
+        UsageError: no form of drawing has it.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise UsageError(f"{path}: a drawing ends in {', '.join(SUFFIXES)}, but got {suffix or 'no suffix'!r}")
+    return suffix
