@@ -10,26 +10,35 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, NoReturn
 
-from opanas_cli.detection.operators.deform_conv import (
-    deform_conv_backward_input,
-    deform_conv_backward_parameters,
-    deform_conv_forward,
+from opanas_cli.detection.operators import (
+    build_facts,
+    deform_conv,
+    focal_loss,
+    modulated_deform_conv,
+    nms,
+    roi_align,
+    soft_nms,
 )
 from opanas_cli.detection.operators.missing import MissingOperatorError
-from opanas_cli.detection.operators.nms import nms
-from opanas_cli.detection.operators.roi_align import roi_align_backward, roi_align_forward
 
 NAME = "mmcv._ext"
 
 OPERATORS: dict[str, Callable[..., Any]] = {
     operator.__name__: operator
     for operator in (
-        nms,
-        roi_align_forward,
-        roi_align_backward,
-        deform_conv_forward,
-        deform_conv_backward_input,
-        deform_conv_backward_parameters,
+        build_facts.get_compiler_version,
+        build_facts.get_compiling_cuda_version,
+        deform_conv.deform_conv_backward_input,
+        deform_conv.deform_conv_backward_parameters,
+        deform_conv.deform_conv_forward,
+        focal_loss.sigmoid_focal_loss_backward,
+        focal_loss.sigmoid_focal_loss_forward,
+        modulated_deform_conv.modulated_deform_conv_backward,
+        modulated_deform_conv.modulated_deform_conv_forward,
+        nms.nms,
+        roi_align.roi_align_backward,
+        roi_align.roi_align_forward,
+        soft_nms.softnms,
     )
 }
 """The operators that have a stand-in, by mmcv's name."""
