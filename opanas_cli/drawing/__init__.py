@@ -1,6 +1,6 @@
 """Pictures of genotypes: figures, graph languages, a page and a text for the terminal."""
 
 from opanas_cli.drawing.diagram import Diagram
-from opanas_cli.drawing.draw import SUFFIXES, draw
+from opanas_cli.drawing.draw import SUFFIXES, draw, drawing_suffix
 
-__all__ = ["SUFFIXES", "Diagram", "draw"]
+__all__ = ["SUFFIXES", "Diagram", "draw", "drawing_suffix"]

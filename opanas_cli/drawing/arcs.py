@@ -1,8 +1,8 @@
 """Where the arrows of a figure run. All lengths are inches.
 
-Nodes stand in a row at distance `SPACING`. An arc's height depends only on how many nodes it spans, so the tops of the
-arcs, where the labels are, lie on a triangular grid and never meet, however many nodes there are. Longer arcs leave more
-steeply, so that arrows fan out of a node and none runs through another.
+Nodes stand in a row at distance `SPACING`. An arc's height depends only on how many nodes it spans, so the tops of
+the arcs, where the labels are, lie on a triangular grid and never meet, however many nodes there are. Longer arcs
+leave more steeply, so that arrows fan out of a node and none runs through another.
 """
 
 from __future__ import annotations

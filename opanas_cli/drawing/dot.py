@@ -9,7 +9,7 @@ from opanas_cli.drawing.palette import COLOURS, FADED, INK, SHORT_FORMS, SUM
 
 
 def to_dot(diagrams: Sequence[Diagram]) -> str:
-    """A digraph with one cluster per diagram. Names of nodes are those of the genotype, with a prefix if there are several."""
+    """A digraph with one cluster per diagram; if there are several, the ids of nodes begin with `g1_`, `g2_`, …"""
     lines = [
         "digraph opanas {",
         "  rankdir=LR;",

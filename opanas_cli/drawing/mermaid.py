@@ -9,7 +9,7 @@ from opanas_cli.drawing.palette import COLOURS, FADED, INK, SHORT_FORMS, SUM
 
 
 def to_mermaid(diagrams: Sequence[Diagram]) -> str:
-    """A flowchart with one subgraph per diagram. Names of nodes are those of the genotype, with a prefix if there are several."""
+    """A flowchart with one subgraph per diagram; if there are several, the ids of nodes begin with `g1_`, `g2_`, …"""
     lines = [
         "flowchart LR",
         f"  classDef live fill:#fff,stroke:{INK},color:{INK}",

@@ -53,13 +53,14 @@ def _inline_svg(diagrams: Sequence[Diagram]) -> str:
 
 
 def _section(diagram: Diagram) -> str:
-    rows = "\n".join(
-        f"      <tr><td>{node.name}</td><td>= {' + '.join(_term(diagram, arrow) for arrow in diagram.inputs(place)) or '0'}</td></tr>"
-        for place, node in enumerate(diagram.nodes)
-        if place > 0
-    )
+    rows = "\n".join(_row(diagram, place) for place in range(1, len(diagram.nodes)))
     title = f"    <h2>{escape(diagram.title)}</h2>\n" if diagram.title else ""
     return f"{title}    <p>{diagram.caption}</p>\n    <table>\n{rows}\n    </table>"
+
+
+def _row(diagram: Diagram, place: int) -> str:
+    terms = " + ".join(_term(diagram, arrow) for arrow in diagram.inputs(place)) or "0, dead"
+    return f"      <tr><td>{diagram.nodes[place].name}</td><td>= {terms}</td></tr>"
 
 
 def _term(diagram: Diagram, arrow: Arrow) -> str:

@@ -1,7 +1,7 @@
 """How each information path looks: its colour, its short form and its name in a legend.
 
-The colours follow Okabe and Ito's palette, which stays apart for people with any of the common colour-vision deficiencies;
-a path is also always labelled, so a picture survives a black-and-white printer.
+The colours follow Okabe and Ito's palette, which stays apart for people with any of the common colour-vision
+deficiencies; a path is also always labelled, so a picture survives a black-and-white printer.
 """
 
 from __future__ import annotations
@@ -39,5 +39,5 @@ INK = "#1F2933"
 """Live nodes and text."""
 FADED = "#B8BEC4"
 """Whatever is dead."""
-SUM = "#8A949E"
+SUM = "#6B7680"
 """The arrows that add nodes up to the output; they carry no information path."""

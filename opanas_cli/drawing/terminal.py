@@ -1,7 +1,7 @@
-"""Genotypes as text for a terminal: a staircase in which features flow to the right and down, and the same as equations.
+"""Genotypes as text for a terminal: a staircase in which features flow right and down, and the same as equations.
 
-A row belongs to the node that features leave, a column to the node that they enter, and the node itself stands where its
-row meets its column:
+A row belongs to the node that features leave, a column to the node that they enter, and the node itself stands where
+its row meets its column:
 
     P ── TD ── TD
          │     │
@@ -31,7 +31,8 @@ ASCII = str.maketrans("─│┊└┴┼▶▼·", "-|:++|>v.")
 def to_text(diagrams: Sequence[Diagram], ascii_only: bool = False) -> Text:
     """Styled text, one block per diagram. It says the same without its styles; `ascii_only` avoids box characters."""
     blocks = [
-        Text("\n").join([*_heading(diagram), *_staircase(diagram), Text(), *_equations(diagram)]) for diagram in diagrams
+        Text("\n").join([*_heading(diagram), *_staircase(diagram), Text(), *_equations(diagram)])
+        for diagram in diagrams
     ]
     text = Text("\n\n").join([*blocks, *_legend(diagrams)])
     if ascii_only:
