@@ -1,0 +1,259 @@
+"""The history on disk: resumable at every byte, refused when it is not ours."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from opanas_cli.errors import InvalidInputError, OpanasError, UsageError
+from opanas_cli.genotype import SearchSpace
+from opanas_cli.search import STRATEGIES, Constraints, History, SearchSettings, StrategySettings, run_search
+
+SETTINGS = SearchSettings(
+    SearchSpace(2),
+    budget=StrategySettings(population=6, generations=3, top_k=3),
+    seed=7,
+    constraints=Constraints(max_macs=102_000_000_000),
+    evaluation={"supernet": "sha256:0123", "images": 500},
+)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "history.jsonl"
+
+
+@pytest.fixture
+def run(evaluator, cost_of):
+    def search(history, settings=SETTINGS, **options):
+        strategy = STRATEGIES[settings.strategy](settings.space, settings.budget, settings.seed)
+        return run_search(strategy, evaluator, cost_of, settings.constraints, history, **options)
+
+    return search
+
+
+@pytest.fixture
+def whole(path, run):
+    """The bytes of an uninterrupted search."""
+    run(History.create(path, SETTINGS))
+    return path.read_bytes()
+
+
+def test_a_line_for_the_settings_and_one_for_each_candidate(whole, evaluator):
+    header, *candidates = map(json.loads, whole.splitlines())
+
+    assert header["format"] == "opanas-history"
+    assert header["version"] == 1
+    assert header["settings"]["seed"] == 7
+    assert header["settings"]["space"]["kind"] == "dense"
+    assert header["settings"]["evaluation"] == {"supernet": "sha256:0123", "images": 500}
+    assert [candidate["index"] for candidate in candidates] == list(range(24))
+    assert [candidate["fitness"] for candidate in candidates] == list(map(evaluator.fitness, evaluator.asked))
+    assert candidates[0]["paths"] == list(map(str, evaluator.asked[0].paths))
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_search_killed_after_any_candidate_goes_on_to_the_same_file(path, run, evaluator, strategy):
+    settings = replace(SETTINGS, strategy=strategy)
+    result = run(History.create(path, settings), settings)
+    lines = path.read_bytes().splitlines(keepends=True)
+
+    for kept in range(len(lines) + 1):
+        path.write_bytes(b"".join(lines[:kept]))
+        evaluator.asked.clear()
+        resumed = run(History.resume(path, settings), settings, batch_size=4)
+
+        assert path.read_bytes() == b"".join(lines)
+        assert resumed == result
+        assert len(evaluator.asked) == len(lines) - max(kept, 1)
+
+
+def test_a_search_killed_at_any_byte_goes_on_to_the_same_file(path, run, whole):
+    header = whole.index(b"\n") + 1
+    interesting = {*range(header + 400), *range(len(whole) - 400, len(whole))}
+    for size in sorted(interesting):
+        path.write_bytes(whole[:size])
+        torn = size > header and whole[size - 1 : size] != b"\n"
+        if torn:
+            with pytest.warns(UserWarning, match="was cut short and is evaluated again"):
+                history = History.resume(path, SETTINGS)
+        else:
+            history = History.resume(path, SETTINGS)
+        assert path.read_bytes() == whole[: max(whole.rfind(b"\n", 0, size) + 1, header)]
+        assert history.recorded == History.resume(path, SETTINGS).recorded
+    run(history)
+    assert path.read_bytes() == whole
+
+
+def test_a_candidate_is_on_disk_before_the_next_is_evaluated(path, run, evaluator):
+    original = evaluator.evaluate
+    lines = []
+
+    def watching(genotypes):
+        lines.append(path.read_bytes().count(b"\n"))
+        return original(genotypes)
+
+    evaluator.evaluate = watching
+    run(History.create(path, SETTINGS))
+
+    assert lines == list(range(1, 25))
+
+
+def test_an_evaluator_that_fails_loses_nothing_that_was_evaluated(path, run, evaluator, whole):
+    path.unlink()
+    original = evaluator.evaluate
+    evaluator.asked.clear()
+
+    def failing(genotypes):
+        if len(evaluator.asked) == 10:
+            raise KeyboardInterrupt
+        return original(genotypes)
+
+    evaluator.evaluate = failing
+    with pytest.raises(KeyboardInterrupt):
+        run(History.create(path, SETTINGS))
+    assert path.read_bytes() == b"".join(whole.splitlines(keepends=True)[:11])
+
+    evaluator.evaluate = original
+    told = []
+    run(History.resume(path, SETTINGS), on_progress=told.append)
+    assert path.read_bytes() == whole
+    assert [progress.resumed for progress in told] == [True] * 10 + [False] * 14
+
+
+def test_a_finished_search_can_be_read_again_without_an_evaluation(path, run, evaluator, whole):
+    evaluator.asked.clear()
+
+    result = run(History.resume(path, SETTINGS))
+
+    assert not evaluator.asked
+    assert len(result.evaluated) == 24
+    assert path.read_bytes() == whole
+
+
+def test_followers_replay_without_writing(path, run, whole):
+    recorded = History.resume(path, SETTINGS).recorded[:5]
+    follower = History(recorded)
+
+    result = run(follower)
+
+    assert list(result.evaluated) == follower.recorded == History.resume(path, SETTINGS).recorded
+    assert path.read_bytes() == whole
+
+
+def test_a_new_search_does_not_overwrite_an_old_one(path, whole):
+    with pytest.raises(UsageError, match="a search is here already; add --resume"):
+        History.create(path, SETTINGS)
+    assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seed": 8}, "seed was 7 and is now 8"),
+        ({"strategy": "random"}, 'strategy was "evolution" and is now "random"'),
+        ({"metric": "AP50"}, 'metric was "AP" and is now "AP50"'),
+        ({"space": SearchSpace(3)}, "space.num_nodes was 2 and is now 3"),
+        ({"budget": replace(SETTINGS.budget, top_k=5)}, "budget.top_k was 3 and is now 5"),
+        ({"constraints": Constraints()}, "constraints.max_macs was 102000000000 and is now null"),
+        (
+            {"evaluation": {"supernet": "sha256:4567"}},
+            'evaluation.supernet was "sha256:0123" and is now "sha256:4567"; evaluation.images was 500 and is now null',
+        ),
+    ],
+)
+def test_a_history_of_other_settings_is_refused_and_kept(path, whole, change, message):
+    with pytest.raises(UsageError, match="this is another search") as error:
+        History.resume(path, replace(SETTINGS, **change))
+    assert message in str(error.value)
+    assert path.read_bytes() == whole
+
+
+def edited(whole, line, change):
+    lines = whole.splitlines(keepends=True)
+    fields = json.loads(lines[line - 1])
+    change(fields)
+    lines[line - 1] = json.dumps(fields).encode() + b"\n"
+    return b"".join(lines)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda fields: fields.pop("fitness"),
+        lambda fields: fields.update(extra=1),
+        lambda fields: fields.update(index=8),
+        lambda fields: fields.update(index=True),
+        lambda fields: fields.update(fitness=float("nan")),
+        lambda fields: fields.update(fitness="0.5"),
+        lambda fields: fields.update(fitness=10**400),
+        lambda fields: fields.update(paths=["top_down", "top_dwn", "none"]),
+        lambda fields: fields.update(paths=["top_down"] * 2),
+        lambda fields: fields.update(paths=None),
+        lambda fields: fields.update(parents=7),
+        lambda fields: fields.update(origin="alien"),
+        lambda fields: fields.update(cost=[]),
+        lambda fields: fields.update(metrics={"AP": None}),
+    ],
+)
+def test_a_corrupt_line_is_named_and_the_file_kept(path, whole, change):
+    path.write_bytes(broken := edited(whole, 9, change))
+
+    with pytest.raises(InvalidInputError, match=r"history\.jsonl: line 9 is not .*delete the file from line 9 on"):
+        History.resume(path, SETTINGS)
+    assert path.read_bytes() == broken
+
+
+@pytest.mark.parametrize("line", [b"", b"{", b"[]", b"null", b"[" * 100_000, b"\xff\xfe", b"\0" * 100])
+def test_a_line_of_rubbish_is_named_even_as_the_last_one(path, whole, line):
+    lines = whole.splitlines()
+    for number in (4, 25):
+        path.write_bytes(b"\n".join([*lines[: number - 1], line, *lines[number:]]) + b"\n")
+        with pytest.raises(InvalidInputError, match=f"line {number} is not "):
+            History.resume(path, SETTINGS)
+
+
+def test_zeros_where_the_last_write_was_lost_are_a_line_cut_short(path, run, whole):
+    path.write_bytes(whole + b"\0" * 50)
+
+    with pytest.warns(UserWarning, match="line 26 was cut short"):
+        History.resume(path, SETTINGS)
+    assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    "content", [b"{}\n", b"hello\n", b"hello", b'{"format": "opanas-genotype"}', b"\xff", b"[]\n\n"]
+)
+def test_a_file_that_is_no_history_is_refused_and_kept(path, content):
+    path.write_bytes(content)
+
+    with pytest.raises(InvalidInputError, match="line 1"):
+        History.resume(path, SETTINGS)
+    assert path.read_bytes() == content
+
+
+def test_a_history_of_a_later_version_is_refused(path, whole):
+    path.write_bytes(whole.replace(b'"version": 1', b'"version": 2', 1))
+
+    with pytest.raises(InvalidInputError, match="reads histories of version 1, but got 2"):
+        History.resume(path, SETTINGS)
+
+
+def test_an_edited_candidate_is_found_out_in_the_replay(path, run, whole):
+    path.write_bytes(edited(whole, 4, lambda fields: fields["paths"].reverse()))
+
+    with pytest.raises(InvalidInputError, match="candidate 2 of the history is not what these settings lead to"):
+        run(History.resume(path, SETTINGS))
+
+
+def test_a_place_that_cannot_be_written_is_one_clear_error(tmp_path, run):
+    (tmp_path / "file").touch()
+
+    with pytest.raises(OpanasError, match="cannot be written"):
+        History.create(tmp_path / "file" / "history.jsonl", SETTINGS)
+    with pytest.raises(InvalidInputError, match="cannot be read"):
+        History.resume(tmp_path, SETTINGS)
+    with pytest.raises(OpanasError, match="cannot be written"):
+        run(History(path=tmp_path))
