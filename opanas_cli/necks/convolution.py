@@ -19,6 +19,7 @@ def build_conv(
     kernel_size: int = 3,
     stride: int = 1,
     deformable: bool = False,
+    bias: bool = True,
     norm_cfg: Mapping[str, Any] | None = None,
     act_cfg: Mapping[str, Any] | None = None,
 ) -> nn.Module:
@@ -27,7 +28,7 @@ def build_conv(
     Weights are Xavier uniform, biases zero. As in mmcv's ConvModule, a norm takes the place of the bias. Without norm
     and activation this is the bare convolution.
     """
-    bias = norm_cfg is None
+    bias = bias and norm_cfg is None
     conv: nn.Module
     if deformable:
         conv = DeformableConv2d(in_channels, out_channels, stride, bias)

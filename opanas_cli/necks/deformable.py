@@ -38,8 +38,9 @@ def deform_conv2d(
     grid = _sampling_grid(input, offset, tuple(weight.shape[2:]), stride, padding, dilation)
     taps = F.grid_sample(input.to(grid.dtype), grid, padding_mode="zeros", align_corners=False)
     # (B, C, K·H', W') is (B, C·K, H', W') in memory, so one 1×1 convolution weights taps and channels together.
-    columns = taps.reshape(len(input), -1, *offset.shape[2:]).to(weight.dtype)
-    return F.conv2d(columns, weight.reshape(len(weight), -1, 1, 1), bias)
+    pointwise = weight.reshape(len(weight), -1, 1, 1)
+    columns = taps.reshape(len(input), pointwise.shape[1], *offset.shape[2:])
+    return F.conv2d(columns.to(weight.dtype), pointwise, bias)
 
 
 def _sampling_grid(
@@ -62,7 +63,7 @@ def _sampling_grid(
     (row_scale, row_base), (column_scale, column_base) = rows, columns
     y = shifts[:, :, :, 0] * row_scale + row_base[:, None, :, None]
     x = shifts[:, :, :, 1] * column_scale + column_base[None, :, None, :]
-    return torch.stack((x, y), dim=-1).reshape(batch, -1, outputs[1], 2)
+    return torch.stack((x, y), dim=-1).reshape(batch, kernel[0] * kernel[1] * outputs[0], outputs[1], 2)
 
 
 def _scale_and_shift(

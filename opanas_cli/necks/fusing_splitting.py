@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -52,7 +52,7 @@ class FusingSplitting(nn.Module):
         return [*finer[::-1], *coarser]
 
 
-def _merge(levels: Sequence[Tensor], resize: Any) -> Tensor:
+def _merge(levels: Sequence[Tensor], resize: Callable[[Tensor, tuple[int, int]], Tensor]) -> Tensor:
     """The sum of all levels at the last one's size, each resized to the next one's."""
     merged = levels[0]
     for level in levels[1:]:
@@ -60,7 +60,9 @@ def _merge(levels: Sequence[Tensor], resize: Any) -> Tensor:
     return merged
 
 
-def _split(level: Tensor, sizes: Sequence[tuple[int, int]], resize: Any) -> list[Tensor]:
+def _split(
+    level: Tensor, sizes: Sequence[tuple[int, int]], resize: Callable[[Tensor, tuple[int, int]], Tensor]
+) -> list[Tensor]:
     """The level at the first of `sizes`, which it has, and then resized from each to the next."""
     levels = [level]
     for size in sizes[1:]:

@@ -31,9 +31,10 @@ class ScaleEqualizing(nn.Module):
     ) -> None:
         super().__init__()
         # With two levels the finest output is the only one with a coarser level: offsets there would never be used.
-        self.from_coarser = build_conv(channels, channels, deformable=deformable and num_levels > 2)
-        self.from_same = build_conv(channels, channels, deformable=deformable)
-        self.from_finer = build_conv(channels, channels, stride=2, deformable=deformable)
+        bias = norm_cfg is None
+        self.from_coarser = build_conv(channels, channels, deformable=deformable and num_levels > 2, bias=bias)
+        self.from_same = build_conv(channels, channels, deformable=deformable, bias=bias)
+        self.from_finer = build_conv(channels, channels, stride=2, deformable=deformable, bias=bias)
         for conv in (self.from_coarser, self.from_same, self.from_finer):
             nn.init.normal_(conv.weight, std=0.01)
         norms = [build_norm(norm_cfg, channels) for _ in range(num_levels)] if norm_cfg is not None else []
