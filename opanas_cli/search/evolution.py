@@ -22,7 +22,7 @@ class Evolution:
 
     The paper leaves three things open, settled here as in single-path one-shot search (SPOS, its reference 12): half of
     a generation is born by crossover and half by mutation; parents are drawn uniformly from the k fittest of all
-    generations; where they have no new child within reach, random genotypes fill the generation up.
+    generations; where crossover finds no new child mutation takes its place, and then random genotypes do.
     """
 
     def __init__(self, space: SearchSpace, settings: StrategySettings, seed: int) -> None:

@@ -1,0 +1,65 @@
+"""What a search hands on: the best genotype as a record, and the population as a document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from opanas_cli.formats.codec import GenotypeRecord
+from opanas_cli.formats.json_format import document_of
+from opanas_cli.genotype.canonical import canonical_hash
+from opanas_cli.search.candidate import Candidate
+
+FORMAT = "opanas-population"
+VERSION = 1
+
+
+def record_of(candidate: Candidate, provenance: Mapping[str, Any]) -> GenotypeRecord:
+    """The candidate's genotype with its metrics, its cost, and where it comes from.
+
+    The genotype is the one that was evaluated, dead edges included. `provenance` is what the caller knows about the
+    search, as JSON-able values; the candidate's own place in the search is added to it.
+    """
+    proposal = candidate.proposal
+    place = {
+        "candidate": candidate.index,
+        "generation": proposal.generation,
+        "origin": proposal.origin.value,
+        "parents": list(proposal.parents),
+    }
+    metadata = {
+        "fitness": dict(candidate.metrics),
+        "cost": {"macs": candidate.cost.macs, "params": candidate.cost.params},
+        "provenance": {**provenance, **place},
+    }
+    return GenotypeRecord(candidate.genotype, metadata)
+
+
+def architectures(candidates: Iterable[Candidate]) -> dict[str, list[Candidate]]:
+    """The candidates by canonical hash, in the order of their first ones.
+
+    Equivalent genotypes differ in fitness inside the super-net, where their nodes carry other weights, but are one
+    architecture once trained on their own.
+    """
+    groups: dict[str, list[Candidate]] = {}
+    for candidate in candidates:
+        groups.setdefault(canonical_hash(candidate.genotype), []).append(candidate)
+    return groups
+
+
+def population_document(candidates: Iterable[Candidate], metric: str, provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """The architectures among `candidates`, which come best first, each with the genotype of its fittest candidate."""
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "metric": metric,
+        "architectures": [
+            {
+                "canonical_hash": name,
+                "fitness": group[0].fitness,
+                "candidates": [{"index": candidate.index, "fitness": candidate.fitness} for candidate in group],
+                "genotype": document_of(record_of(group[0], provenance)),
+            }
+            for name, group in architectures(candidates).items()
+        ],
+    }
