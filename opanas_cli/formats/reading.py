@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import json
+import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from opanas_cli.errors import InvalidGenotypeError
-from opanas_cli.formats.codec import GenotypeRecord
+from opanas_cli.formats.codec import Codec, GenotypeRecord
+from opanas_cli.formats.registry import codec_for_suffix, codec_named, codecs
 from opanas_cli.genotype import Genotype
 from opanas_cli.genotype.liveness import validate
 from opanas_cli.shipped import shipped_dir
+
+MAX_BYTES = 1 << 20
+
+GenotypeLike = Genotype | str | Path | Mapping[str, Any] | Sequence[str]
+"""A genotype, the name of a shipped one, a file, a JSON document as data, or path names in flat order (dense)."""
 
 
 def shipped_genotypes() -> dict[str, Path]:
@@ -20,37 +26,109 @@ def shipped_genotypes() -> dict[str, Path]:
     return {file.stem: file for file in files if not file.name.endswith(".schema.json")}
 
 
-def resolve_genotype(value: Genotype | str | Path | Mapping[str, Any] | Sequence[str]) -> Genotype:
-    """The genotype meant by `value`: a genotype, a shipped name, a file, a JSON document, or path names in flat order.
+def resolve_genotype(value: GenotypeLike) -> Genotype:
+    """The genotype meant by `value`; see `resolve_record`."""
+    return resolve_record(value).genotype
+
+
+def resolve_record(value: GenotypeLike, codec_name: str | None = None) -> GenotypeRecord:
+    """The genotype meant by `value` and what is known about it. `codec_name` says the format of a file.
+
+    A bare name means a shipped genotype before it means a file; write ``./opa-fpn`` for the file.
 
     Raises:
         InvalidGenotypeError: there is no such genotype, it is malformed, or its output is dead.
     """
-    return resolve_record(value).genotype
-
-
-def resolve_record(value: Genotype | str | Path | Mapping[str, Any] | Sequence[str]) -> GenotypeRecord:
-    """As `resolve_genotype`, with the metadata."""
     if isinstance(value, (str, Path)):
-        shipped = shipped_genotypes()
-        return read_record(shipped[str(value)] if str(value) in shipped else Path(value))
+        file = shipped_genotypes().get(str(value)) if isinstance(value, str) else None
+        return read_record(file) if file else read_record(Path(value), codec_name)
     if isinstance(value, Mapping):
-        return _from_document(value)
-    genotype = value if isinstance(value, Genotype) else Genotype.of(value)
-    validate(genotype)
-    return GenotypeRecord(genotype)
+        from opanas_cli.formats.json_format import record_of
+
+        return _validated(record_of(value, "genotype"), "genotype")
+    if isinstance(value, Genotype):
+        return _validated(GenotypeRecord(value), "genotype")
+    if not isinstance(value, Sequence):
+        raise InvalidGenotypeError(f"a genotype is a name, a file, a dict or a list of paths, but got {value!r}")
+    try:
+        genotype = Genotype.of(value)
+    except InvalidGenotypeError as error:
+        raise InvalidGenotypeError(f"genotype: {error}") from None
+    return _validated(GenotypeRecord(genotype), "genotype")
 
 
 def read_record(path: Path, codec_name: str | None = None) -> GenotypeRecord:
-    """The genotype in a file, in the format that its suffix says."""
+    """The genotype in a file, in the format called `codec_name` or else the one that its suffix says.
+
+    Raises:
+        InvalidGenotypeError: the file cannot be read, is larger than 1 MiB or not UTF-8, or is no genotype.
+    """
+    text = _text(path)
+    codec = codec_named(codec_name) if codec_name else _codec(path)
+    if codec.loads is None:
+        raise InvalidGenotypeError(f"{path}: the format '{codec.name}' can be written only; give another file")
+    return _validated(codec.loads(text, str(path)), str(path))
+
+
+def _validated(record: GenotypeRecord, where: str) -> GenotypeRecord:
     try:
-        return _from_document(json.loads(path.read_text(encoding="utf-8")))
+        validate(record.genotype)
+    except InvalidGenotypeError as error:
+        raise InvalidGenotypeError(f"{where}: {error}") from None
+    return record
+
+
+def _codec(path: Path) -> Codec:
+    codec = codec_for_suffix(path.suffix)
+    if codec:
+        return codec
+    suffixes = ", ".join(suffix for codec in codecs().values() for suffix in codec.suffixes)
+    raise InvalidGenotypeError(
+        f"{path}: no genotype format has the suffix '{path.suffix}'; use one of {suffixes}, "
+        f"or say which of the formats {', '.join(codecs())} it is in"
+    )
+
+
+def _text(path: Path) -> str:
+    data = _bytes(path)
+    if len(data) > MAX_BYTES:
+        raise InvalidGenotypeError(f"{path}: larger than 1 MiB, so not a genotype; give a genotype file")
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise InvalidGenotypeError(f"{path}: written as UTF-16; save it as UTF-8")
+    try:
+        # Editors on Windows begin UTF-8 files with a byte order mark.
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidGenotypeError(f"{path}: byte {error.start} is not UTF-8; save it as UTF-8 text") from None
+
+
+def _bytes(path: Path) -> bytes:
+    """At most one byte more than a genotype may have, so that endless files end."""
+    try:
+        if path.is_dir():
+            raise InvalidGenotypeError(f"{path}: is a folder; give a genotype file in it")
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise InvalidGenotypeError(_no_such_file(path)) from None
     except (OSError, ValueError) as error:
-        raise InvalidGenotypeError(f"{path}: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InvalidGenotypeError(f"{str(path)!r}: cannot be read ({reason}); give a genotype file") from None
 
 
-def _from_document(document: Mapping[str, Any]) -> GenotypeRecord:
-    edges = sorted(document["edges"], key=lambda edge: (edge["target"], edge["source"]))
-    genotype = Genotype.of([edge["path"] for edge in edges], document["space"])
-    validate(genotype)
-    return GenotypeRecord(genotype, document.get("metadata", {}))
+def _no_such_file(path: Path) -> str:
+    names = list(shipped_genotypes())
+    if path.parent == Path() and (close := difflib.get_close_matches(str(path), names, n=1)):
+        hint = f"did you mean '{close[0]}'?"
+    elif close := difflib.get_close_matches(path.name, _names_in(path.parent), n=1):
+        hint = f"did you mean '{path.with_name(close[0])}'?"
+    else:
+        hint = f"give a file, or one of {', '.join(names)}"
+    return f"{path}: no such file, and no genotype of that name is shipped; {hint}"
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return sorted(file.name for file in folder.iterdir())
+    except OSError:
+        return []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 from functools import lru_cache
+from reprlib import repr as shown
 from typing import NamedTuple
 
 from opanas_cli.errors import InvalidGenotypeError
@@ -30,7 +31,7 @@ class SpaceKind(str, Enum):
         for kind in cls:
             if name == kind.value:
                 return kind
-        raise InvalidGenotypeError(f"{name!r} is not a space; choose 'dense' or 'chain'")
+        raise InvalidGenotypeError(f"{shown(name)} is not a space; choose 'dense' or 'chain'")
 
 
 class Edge(NamedTuple):

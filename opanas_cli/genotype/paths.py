@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from enum import Enum
+from reprlib import repr as shown
 
 from opanas_cli.errors import InvalidGenotypeError
 
@@ -39,11 +40,11 @@ class PathType(str, Enum):
         if isinstance(name, str):
             if name in names:
                 return cls(name)
-            close = difflib.get_close_matches(name.lower(), names, n=1)
+            close = difflib.get_close_matches(name.lower()[:64], names, n=1)
         else:
             close = []
         hint = f"did you mean '{close[0]}'?" if close else f"choose one of {', '.join(names)}"
-        raise InvalidGenotypeError(f"{name!r} is not an information path; {hint}")
+        raise InvalidGenotypeError(f"{shown(name)} is not an information path; {hint}")
 
 
 PARAMETERISED_PATHS = (

@@ -1,0 +1,130 @@
+"""The native format: one JSON document that lists every edge, with free metadata."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from opanas_cli.errors import InvalidGenotypeError
+from opanas_cli.formats.codec import Codec, GenotypeRecord
+from opanas_cli.formats.strict_json import check, located, parse
+from opanas_cli.genotype import Edge, Genotype, PathType, SpaceKind
+from opanas_cli.genotype.edges import num_edges, space_edges
+
+FORMAT = "opanas-genotype"
+VERSION = 1
+
+
+def loads(text: str, where: str) -> GenotypeRecord:
+    """The genotype in a JSON text; see `record_of`."""
+    return _record(parse(text, where), where)
+
+
+def record_of(document: Mapping[str, Any], where: str) -> GenotypeRecord:
+    """The genotype in a JSON document that is already data.
+
+    Raises:
+        InvalidGenotypeError: the document is no genotype of this version, or misses or repeats an edge. The message
+            begins with `where` and the JSON path.
+    """
+    check(document, where)
+    return _record(dict(document), where)
+
+
+def dumps(record: GenotypeRecord) -> str:
+    """The text of a file: one edge a line, in flat order.
+
+    Raises:
+        InvalidGenotypeError: the metadata cannot be said in JSON.
+    """
+    edges = ",\n".join(f"    {json.dumps(edge)}" for edge in _edges(record.genotype))
+    try:
+        metadata = json.dumps(record.metadata, indent=2, allow_nan=False).replace("\n", "\n  ")
+    except (TypeError, ValueError) as error:
+        raise InvalidGenotypeError(f"metadata: {error}; keep to what JSON can say") from error
+    return (
+        f'{{\n  "format": "{FORMAT}",\n  "version": {VERSION},\n  "space": "{record.genotype.space}",\n'
+        f'  "num_nodes": {record.genotype.num_nodes},\n  "edges": [\n{edges}\n  ],\n  "metadata": {metadata}\n}}\n'
+    )
+
+
+def document_of(record: GenotypeRecord) -> dict[str, Any]:
+    """The same as data, for a document that holds a genotype among other things."""
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "space": record.genotype.space.value,
+        "num_nodes": record.genotype.num_nodes,
+        "edges": _edges(record.genotype),
+        "metadata": record.metadata,
+    }
+
+
+JSON = Codec("json", (".json",), loads, dumps)
+
+
+def _edges(genotype: Genotype) -> list[dict[str, Any]]:
+    return [{"source": edge.source, "target": edge.target, "path": path.value} for edge, path in genotype.items()]
+
+
+def _record(document: object, where: str) -> GenotypeRecord:
+    from opanas_cli.formats.schema_errors import check_schema
+
+    if isinstance(document, dict):
+        _check_version(document, where)
+    check_schema(document, where)
+    assert isinstance(document, dict)
+    kind = SpaceKind(document["space"])
+    num_nodes = int(document["num_nodes"])
+    listed = [Edge(int(item["source"]), int(item["target"])) for item in document["edges"]]
+    _check_edges(listed, kind, num_nodes, where)
+    paths = {edge: PathType(item["path"]) for edge, item in zip(listed, document["edges"], strict=True)}
+    genotype = Genotype(tuple(paths[edge] for edge in space_edges(kind, num_nodes)), kind)
+    return GenotypeRecord(genotype, document.get("metadata", {}))
+
+
+def _check_version(document: Mapping[str, Any], where: str) -> None:
+    version = document.get("version")
+    if document.get("format") == FORMAT and isinstance(version, int) and version > VERSION:
+        raise InvalidGenotypeError(
+            f"{located(where, ['version'])}: {version} is from a newer opanas, this one reads version {VERSION}; "
+            "upgrade opanas"
+        )
+
+
+def _check_edges(listed: Sequence[Edge], kind: SpaceKind, num_nodes: int, where: str) -> None:
+    """Check that every edge of the space is listed once, without ever listing a space that the file cannot hold."""
+    first: dict[Edge, int] = {}
+    for place, edge in enumerate(listed):
+        here = located(where, ["edges", place])
+        if edge in first:
+            raise InvalidGenotypeError(f"{here}: edge {edge} is there already as edges[{first[edge]}]; keep one")
+        if edge.source >= edge.target or (kind is SpaceKind.CHAIN and edge.target != edge.source + 1):
+            rule = "a later node" if kind is SpaceKind.DENSE else "the next node"
+            raise InvalidGenotypeError(f"{here}: edge {edge} is not in a {kind} space, where edges lead to {rule}")
+        first[edge] = place
+    highest = max(edge.target for edge in listed)
+    if highest != num_nodes and len(listed) == num_edges(kind, highest):
+        here = located(where, ["num_nodes"])
+        raise InvalidGenotypeError(
+            f"{here}: {num_nodes} does not fit the {len(listed)} edges, which make {highest} nodes"
+        )
+    for edge, place in first.items():
+        if edge.target > num_nodes:
+            here = located(where, ["edges", place])
+            raise InvalidGenotypeError(f"{here}: edge {edge} leads beyond the last node, {num_nodes}")
+    if len(listed) < num_edges(kind, num_nodes):
+        missing = _first_missing(first, kind, num_nodes)
+        raise InvalidGenotypeError(
+            f"{located(where, ['edges'])}: edge {missing} is missing; a {kind} genotype of {num_nodes} nodes lists "
+            f"{num_edges(kind, num_nodes)} edges, those with the path 'none' too"
+        )
+
+
+def _first_missing(listed: Mapping[Edge, int], kind: SpaceKind, num_nodes: int) -> Edge:
+    for target in range(1, num_nodes + 1):
+        for source in range(target - 1 if kind is SpaceKind.CHAIN else 0, target):
+            if Edge(source, target) not in listed:
+                return Edge(source, target)
+    raise AssertionError("no edge is missing")

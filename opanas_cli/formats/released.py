@@ -1,0 +1,174 @@
+"""The format of the released model: an mmdet 2 config with ``paths`` and ``stack``, read as data and never run."""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from reprlib import repr as shown
+from typing import TYPE_CHECKING
+
+from opanas_cli.errors import InvalidGenotypeError
+from opanas_cli.formats.codec import Codec, GenotypeRecord
+from opanas_cli.genotype import Genotype, PathType, SpaceKind
+
+if TYPE_CHECKING:
+    import ast
+
+RELEASED_NAMES = {
+    PathType.TOP_DOWN: "TD",
+    PathType.BOTTOM_UP: "BU",
+    PathType.SCALE_EQUALIZING: "SE",
+    PathType.FUSING_SPLITTING: "FS",
+    PathType.SKIP_CONNECT: "skip_connect",
+    PathType.NONE: "none",
+}
+
+_PATHS = {name: path for path, name in RELEASED_NAMES.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A neck in a config: its two settings, and where they are."""
+
+    paths: ast.expr
+    stack: ast.expr | None
+
+
+def loads(text: str, where: str) -> GenotypeRecord:
+    """The genotype in a config: the list called ``paths`` in a call, a dict or an assignment, and ``stack`` beside it.
+
+    Raises:
+        InvalidGenotypeError: the text is not Python, has no such list or several that differ, or the list is no
+            genotype.
+    """
+    found = list(_necks(_parse(text, where)))
+    if not found:
+        raise InvalidGenotypeError(f"{where}: there is no 'paths=[...]' in it; is this the config of an OPA-FPN?")
+    genotypes = [(neck.paths.lineno, _genotype(neck, where)) for neck in found]
+    line, genotype = genotypes[0]
+    for other_line, other in genotypes[1:]:
+        if other != genotype:
+            raise InvalidGenotypeError(f"{where}: lines {line} and {other_line} have different paths; keep one")
+    return GenotypeRecord(genotype)
+
+
+def dumps(record: GenotypeRecord) -> str:
+    """A config that sets the neck's ``paths`` and ``stack``, to be merged into a detector's; metadata is left out.
+
+    Raises:
+        InvalidGenotypeError: the genotype is a chain, which the released model does not know.
+    """
+    if record.genotype.space is not SpaceKind.DENSE:
+        raise InvalidGenotypeError(
+            "the released format has dense genotypes only, but got a chain; convert it to json or text"
+        )
+    nodes = groupby(record.genotype.items(), key=lambda item: item[0].target)
+    rows = [", ".join(f"'{RELEASED_NAMES[path]}'" for _, path in group) for _, group in nodes]
+    paths = "".join(f"            {row},\n" for row in rows)
+    return (
+        "model = dict(\n    neck=dict(\n        type='OPA_FPN',\n"
+        f"        stack={record.genotype.num_nodes},\n        paths=[\n{paths}        ]))\n"
+    )
+
+
+RELEASED = Codec("released", (".py",), loads, dumps)
+
+
+def _parse(text: str, where: str) -> ast.Module:
+    import ast
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(text)
+    except SyntaxError as error:
+        place = f"line {error.lineno}, column {error.offset}"
+        raise InvalidGenotypeError(f"{where}: {place}: not Python ({error.msg}); correct the file there") from None
+    except ValueError as error:
+        raise InvalidGenotypeError(f"{where}: not Python ({error})") from None
+    except (RecursionError, MemoryError):
+        raise InvalidGenotypeError(f"{where}: nested too deep; give the config of the neck alone") from None
+
+
+def _necks(module: ast.Module) -> Iterator[_Found]:
+    import ast
+
+    assigned = _assigned(module.body)
+    if "paths" in assigned:
+        yield _Found(assigned["paths"], assigned.get("stack"))
+    for node in ast.walk(module):
+        settings: dict[str, ast.expr] = {}
+        if isinstance(node, ast.Call):
+            settings = {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg}
+        elif isinstance(node, ast.Dict):
+            pairs = zip(node.keys, node.values, strict=True)
+            settings = {str(key.value): value for key, value in pairs if isinstance(key, ast.Constant)}
+        if "paths" in settings:
+            paths, stack = settings["paths"], settings.get("stack")
+            yield _Found(_followed(paths, assigned), stack and _followed(stack, assigned))
+
+
+def _assigned(body: list[ast.stmt]) -> dict[str, ast.expr]:
+    """What the names of a config stand for, where it is said once and plainly."""
+    import ast
+
+    return {
+        target.id: statement.value
+        for statement in body
+        if isinstance(statement, ast.Assign)
+        for target in statement.targets
+        if isinstance(target, ast.Name)
+    }
+
+
+def _followed(value: ast.expr, assigned: dict[str, ast.expr]) -> ast.expr:
+    import ast
+
+    return assigned.get(value.id, value) if isinstance(value, ast.Name) else value
+
+
+def _genotype(neck: _Found, where: str) -> Genotype:
+    import ast
+
+    here = f"{where}: line {neck.paths.lineno}: paths"
+    if not isinstance(neck.paths, (ast.List, ast.Tuple)):
+        raise InvalidGenotypeError(f"{here}: a list written out is needed, but got {shown(ast.unparse(neck.paths))}")
+    paths = [_path(item, f"{where}: line {item.lineno}: paths[{place}]") for place, item in enumerate(neck.paths.elts)]
+    try:
+        genotype = Genotype(tuple(paths))
+    except InvalidGenotypeError as error:
+        raise InvalidGenotypeError(f"{here}: {error}") from None
+    stack = neck.stack.value if isinstance(neck.stack, ast.Constant) else None
+    if neck.stack is not None and stack != genotype.num_nodes:
+        raise InvalidGenotypeError(
+            f"{where}: line {neck.stack.lineno}: stack: {shown(ast.unparse(neck.stack))} does not fit the "
+            f"{len(paths)} paths, which make {genotype.num_nodes} nodes"
+        )
+    return genotype
+
+
+def _path(item: ast.expr, where: str) -> PathType:
+    import ast
+
+    name = item.value if isinstance(item, ast.Constant) else None
+    if not isinstance(name, str):
+        raise InvalidGenotypeError(f"{where}: a string is needed, but got {shown(ast.unparse(item))}")
+    if name in _PATHS:
+        return _PATHS[name]
+    close = difflib.get_close_matches(name[:64], _PATHS, n=1) or difflib.get_close_matches(
+        name[:64].upper(), _PATHS, n=1
+    )
+    hint = f"did you mean '{close[0]}'?" if close else f"choose one of {', '.join(_PATHS)}"
+    raise InvalidGenotypeError(f"{where}: {shown(name)} is not a path of the released model; {hint}")
+
+
+def _closest(name: str) -> str | None:
+    if name in PathType._value2member_map_:
+        return RELEASED_NAMES[PathType(name)]
+    for spelling in (name[:64], name[:64].upper(), name[:64].lower()):
+        if close := difflib.get_close_matches(spelling, _PATHS, n=1):
+            return close[0]
+    return None

@@ -1,0 +1,76 @@
+"""The genotype in one line: paths by short name, grouped by target node.
+
+``td|td,td|fs,none,skip`` is dense with three nodes; ``chain:td|bu`` is a chain of two.
+"""
+
+from __future__ import annotations
+
+import difflib
+from itertools import groupby
+from reprlib import repr as shown
+
+from opanas_cli.errors import InvalidGenotypeError
+from opanas_cli.formats.codec import Codec, GenotypeRecord
+from opanas_cli.genotype import Genotype, PathType, SpaceKind
+from opanas_cli.genotype.edges import num_edges
+
+SHORT_NAMES = {
+    PathType.TOP_DOWN: "td",
+    PathType.BOTTOM_UP: "bu",
+    PathType.SCALE_EQUALIZING: "se",
+    PathType.FUSING_SPLITTING: "fs",
+    PathType.SKIP_CONNECT: "skip",
+    PathType.NONE: "none",
+}
+CHAIN_PREFIX = "chain:"
+
+_PATHS = {name: path for path, name in SHORT_NAMES.items()}
+
+
+def loads(text: str, where: str) -> GenotypeRecord:
+    """The genotype in one line of text.
+
+    Raises:
+        InvalidGenotypeError: there is not one line, a group has the wrong number of paths, or a name is unknown.
+    """
+    lines = text.strip().splitlines()
+    if len(lines) != 1:
+        raise InvalidGenotypeError(f"{where}: one line is needed, such as td|td,td, but got {len(lines)}")
+    line = lines[0].strip()
+    kind = SpaceKind.CHAIN if line.startswith(CHAIN_PREFIX) else SpaceKind.DENSE
+    paths: list[PathType] = []
+    for node, group in enumerate(line.removeprefix(CHAIN_PREFIX).split("|"), start=1):
+        names = group.split(",")
+        wanted = num_edges(kind, node) - num_edges(kind, node - 1)
+        if len(names) != wanted:
+            raise InvalidGenotypeError(
+                f"{where}: node {node} of a {kind} genotype has {wanted} paths, but got {len(names)} in {shown(group)}"
+            )
+        paths += [
+            _path(name.strip(), f"{where}: node {node}, path {place}") for place, name in enumerate(names, start=1)
+        ]
+    return GenotypeRecord(Genotype(tuple(paths), kind))
+
+
+def dumps(record: GenotypeRecord) -> str:
+    """The line of a genotype, with its line end; metadata is left out."""
+    return line_of(record.genotype) + "\n"
+
+
+def line_of(genotype: Genotype) -> str:
+    """The genotype in one line, without line end."""
+    nodes = groupby(genotype.items(), key=lambda item: item[0].target)
+    line = "|".join(",".join(SHORT_NAMES[path] for _, path in group) for _, group in nodes)
+    return f"{CHAIN_PREFIX}{line}" if genotype.space is SpaceKind.CHAIN else line
+
+
+TEXT = Codec("text", (".txt",), loads, dumps)
+
+
+def _path(name: str, where: str) -> PathType:
+    if name in _PATHS:
+        return _PATHS[name]
+    long_names = {path.value: short for path, short in SHORT_NAMES.items()}
+    close = [long_names[name]] if name in long_names else difflib.get_close_matches(name.lower()[:64], _PATHS, n=1)
+    hint = f"did you mean '{close[0]}'?" if close else f"choose one of {', '.join(_PATHS)}"
+    raise InvalidGenotypeError(f"{where}: {shown(name)} is not the short name of a path; {hint}")
