@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from opanas_cli.errors import InvalidConfigError, InvalidGenotypeError
-from opanas_cli.genotype import Genotype, PathType, SearchSpace, SpaceKind
+from opanas_cli.genotype import Genotype, PathType, SearchSpace, SpaceKind, edge_index
 from opanas_cli.genotype.liveness import live_edges, output_nodes, validate
 from opanas_cli.necks.path_aggregation import PathAggregationNeck
 
@@ -134,6 +134,7 @@ def inherited_state_dict(super_net: OPASuperNet, genotype: Genotype) -> dict[str
         name: value for name, value in state.items() if not name.startswith("paths.") or name.startswith(prefixes)
     }
     if super_net.edge_importance is not None:
-        order = list(super_net.search_space.edges)
-        inherited["edge_importance"] = state["edge_importance"][[order.index(edge) for edge, _ in edges]]
+        inherited["edge_importance"] = state["edge_importance"][
+            [edge_index(*edge, genotype.space) for edge, _ in edges]
+        ]
     return inherited
