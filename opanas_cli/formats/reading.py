@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from opanas_cli.errors import InvalidGenotypeError
-from opanas_cli.formats.codec import Codec, GenotypeRecord
-from opanas_cli.formats.registry import codec_for_suffix, codec_named, codecs
+from opanas_cli.formats.codec import GenotypeRecord
+from opanas_cli.formats.registry import codec_for_path, codec_named
 from opanas_cli.genotype import Genotype
 from opanas_cli.genotype.liveness import validate
 from opanas_cli.shipped import shipped_dir
@@ -64,7 +64,7 @@ def read_record(path: Path, codec_name: str | None = None) -> GenotypeRecord:
         InvalidGenotypeError: the file cannot be read, is larger than 1 MiB or not UTF-8, or is no genotype.
     """
     text = _text(path)
-    codec = codec_named(codec_name) if codec_name else _codec(path)
+    codec = codec_named(codec_name) if codec_name else codec_for_path(path)
     if codec.loads is None:
         raise InvalidGenotypeError(f"{path}: the format '{codec.name}' can be written only; give another file")
     return _validated(codec.loads(text, str(path)), str(path))
@@ -76,17 +76,6 @@ def _validated(record: GenotypeRecord, where: str) -> GenotypeRecord:
     except InvalidGenotypeError as error:
         raise InvalidGenotypeError(f"{where}: {error}") from None
     return record
-
-
-def _codec(path: Path) -> Codec:
-    codec = codec_for_suffix(path.suffix)
-    if codec:
-        return codec
-    suffixes = ", ".join(suffix for codec in codecs().values() for suffix in codec.suffixes)
-    raise InvalidGenotypeError(
-        f"{path}: no genotype format has the suffix '{path.suffix}'; use one of {suffixes}, "
-        f"or say which of the formats {', '.join(codecs())} it is in"
-    )
 
 
 def _text(path: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -44,9 +45,20 @@ def codec_named(name: str) -> Codec:
     raise InvalidGenotypeError(f"there is no genotype format '{name}'; choose one of {', '.join(codecs())}")
 
 
-def codec_for_suffix(suffix: str) -> Codec | None:
-    """The format of files that end in `suffix`, such as ``.json``."""
-    return next((codec for codec in codecs().values() if suffix.lower() in codec.suffixes), None)
+def codec_for_path(path: Path) -> Codec:
+    """The format that the suffix of a file says.
+
+    Raises:
+        InvalidGenotypeError: no format has the suffix.
+    """
+    for codec in codecs().values():
+        if path.suffix.lower() in codec.suffixes:
+            return codec
+    suffixes = ", ".join(suffix for codec in codecs().values() for suffix in codec.suffixes)
+    raise InvalidGenotypeError(
+        f"{path}: no genotype format has the suffix '{path.suffix}'; use one of {suffixes}, "
+        f"or say which of the formats {', '.join(codecs())} it is"
+    )
 
 
 def load(points: Iterable[EntryPoint]) -> dict[str, Codec]:

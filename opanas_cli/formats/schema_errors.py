@@ -53,7 +53,8 @@ def _order(error: ValidationError) -> tuple[Any, ...]:
 
 def _message(error: ValidationError, where: str) -> str:
     path = tuple(error.absolute_path)
-    place, got, wanted = located(where, path), error.instance, cast(Any, error.validator_value)
+    place = located(where, path)
+    got, wanted = cast(Any, error.instance), cast(Any, error.validator_value)
     match error.validator:
         case "additionalProperties":
             known = cast(dict[str, Any], error.schema)["properties"]

@@ -7,7 +7,7 @@ from pathlib import Path
 from opanas_cli.atomic import write_atomically
 from opanas_cli.errors import InvalidGenotypeError
 from opanas_cli.formats.codec import GenotypeRecord
-from opanas_cli.formats.registry import codec_for_suffix, codec_named, codecs
+from opanas_cli.formats.registry import codec_for_path, codec_named
 from opanas_cli.genotype import Genotype
 
 
@@ -32,12 +32,5 @@ def write_record(record: GenotypeRecord | Genotype, path: Path, codec_name: str 
     """
     if isinstance(record, Genotype):
         record = GenotypeRecord(record)
-    if codec_name is None:
-        codec = codec_for_suffix(path.suffix)
-        if codec is None:
-            suffixes = ", ".join(suffix for codec in codecs().values() for suffix in codec.suffixes)
-            raise InvalidGenotypeError(
-                f"{path}: no genotype format has the suffix '{path.suffix}'; use one of {suffixes}"
-            )
-        codec_name = codec.name
-    write_atomically(path, dump_record(record, codec_name))
+    codec = codec_named(codec_name) if codec_name else codec_for_path(path)
+    write_atomically(path, dump_record(record, codec.name))

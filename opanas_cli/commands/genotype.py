@@ -1,0 +1,269 @@
+"""``opanas genotype``: list, validate, show, convert and compare genotypes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from opanas_cli.commands.options import common_options
+
+if TYPE_CHECKING:
+    from opanas_cli.formats import GenotypeRecord
+    from opanas_cli.genotype import Genotype
+
+VERSION = 1
+INVALID = 3
+
+
+@click.group()
+def genotype() -> None:
+    """List, validate, show, convert and compare genotypes.
+
+    \b
+    Example: opanas genotype show opa-fpn
+    """
+
+
+@genotype.command("list")
+@common_options
+def list_command(as_json: bool, quiet: bool, debug: bool) -> None:
+    """List the shipped genotypes.
+
+    \b
+    Reads:   nothing.
+    Writes:  a table on stdout.
+    Example: opanas genotype list
+    """
+    from opanas_cli.formats import read_record, shipped_genotypes
+
+    facts = [{"name": name, **_summary(read_record(file))} for name, file in shipped_genotypes().items()]
+    if as_json:
+        _print_document("list", genotypes=facts)
+        return
+    width = max(len(fact["name"]) for fact in facts)
+    for fact in facts:
+        note = "" if quiet else f"  {fact['description']}"
+        click.echo(f"{fact['name']:{width}}  {fact['space']:5}  N={fact['num_nodes']}{note}")
+
+
+@genotype.command()
+@click.argument("genotypes", metavar="GENOTYPE...", nargs=-1, required=True)
+@common_options
+def validate(genotypes: tuple[str, ...], as_json: bool, quiet: bool, debug: bool) -> int:
+    """Check genotypes; exit with 3 if one is invalid.
+
+    \b
+    Reads:   GENOTYPE, a genotype file in any format, or the bare name of a shipped one.
+    Writes:  a line for each, on stdout if it is valid and on stderr if not.
+    Example: opanas genotype validate opa-fpn runs/quickstart/best.json
+    """
+    errors = {name: _error(name) for name in dict.fromkeys(genotypes)}
+    if as_json:
+        results = [{"genotype": name, "valid": error is None, "error": error} for name, error in errors.items()]
+        _print_document("validation", results=results)
+    else:
+        for name, error in errors.items():
+            if error is not None:
+                click.echo(f"opanas: {error}", err=True)
+            elif not quiet:
+                click.echo(f"{click.format_filename(name)}: valid")
+    return INVALID if any(errors.values()) else 0
+
+
+@genotype.command()
+@click.argument("genotype_name", metavar="GENOTYPE")
+@common_options
+def show(genotype_name: str, as_json: bool, quiet: bool, debug: bool) -> None:
+    """Show the facts of a genotype.
+
+    \b
+    Reads:   GENOTYPE, a genotype file in any format, or the bare name of a shipped one.
+    Writes:  its space, edges and canonical hash on stdout.
+    Example: opanas genotype show opa-fpn
+    """
+    from opanas_cli.formats import resolve_record
+
+    record = resolve_record(genotype_name)
+    facts = _facts(record.genotype)
+    if as_json:
+        from opanas_cli.formats.json_format import document_of
+
+        _print_document("facts", **facts, genotype=document_of(record))
+        return
+    for line in _fact_lines(facts):
+        click.echo(line)
+    if record.metadata and not quiet:
+        click.echo("metadata")
+        click.echo("  " + json.dumps(record.metadata, indent=2).replace("\n", "\n  "))
+
+
+@genotype.command()
+@click.argument("genotype_name", metavar="GENOTYPE")
+@click.option("--from", "source", metavar="FORMAT", help="The format to read, instead of the one the suffix says.")
+@click.option("--to", "target", metavar="FORMAT", help="The format to write: json, released, text or a plug-in's.")
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Default: print to stdout."
+)
+@common_options
+def convert(
+    genotype_name: str,
+    source: str | None,
+    target: str | None,
+    output: Path | None,
+    as_json: bool,
+    quiet: bool,
+    debug: bool,
+) -> None:
+    """Write a genotype in another format.
+
+    \b
+    Reads:   GENOTYPE, a genotype file in any format, or the bare name of a shipped one.
+    Writes:  the genotype in the format of --to (or of FILE's suffix) to FILE or stdout.
+    Example: opanas genotype convert opa-fpn --to text
+    """
+    from opanas_cli.formats import dump_record, resolve_record, write_record
+    from opanas_cli.formats.registry import codec_for_path
+
+    _check_formats(source, target)
+    if target is None:
+        if output is None:
+            raise click.UsageError("say the format with --to FORMAT, or a file with -o FILE whose suffix says it")
+        target = codec_for_path(output).name
+    record = resolve_record(genotype_name, source)
+    if output is not None:
+        write_record(record, output, target)
+    if as_json:
+        file, text = (str(output), None) if output else (None, dump_record(record, target))
+        _print_document("conversion", to=target, file=file, text=text)
+    elif output is None:
+        click.echo(dump_record(record, target), nl=False)
+    elif not quiet:
+        click.echo(f"wrote {click.format_filename(output)}")
+
+
+@genotype.command()
+@click.argument("first", metavar="A")
+@click.argument("second", metavar="B")
+@common_options
+def compare(first: str, second: str, as_json: bool, quiet: bool, debug: bool) -> None:
+    """Tell whether two genotypes are equal, equivalent or different.
+
+    Equal: the same path on every edge. Equivalent: isomorphic once dead parts are pruned, so one architecture when
+    trained on its own.
+
+    \b
+    Reads:   A and B, genotype files in any format, or bare names of shipped ones.
+    Writes:  one word, and the canonical hashes, on stdout.
+    Example: opanas genotype compare opa-fpn runs/quickstart/best.json
+    """
+    from opanas_cli.formats import resolve_genotype
+    from opanas_cli.genotype.canonical import canonical_hash
+
+    a, b = resolve_genotype(first), resolve_genotype(second)
+    hashes = canonical_hash(a), canonical_hash(b)
+    relation = "equal" if a == b else "equivalent" if hashes[0] == hashes[1] else "different"
+    differing = _differing_edges(a, b)
+    if as_json:
+        _print_document("comparison", relation=relation, canonical_hashes=list(hashes), differing_edges=differing)
+        return
+    click.echo(relation)
+    if quiet:
+        return
+    for name, digits in zip((first, second), hashes, strict=True):
+        click.echo(f"  {digits}  {click.format_filename(name)}")
+    for difference in differing or ():
+        click.echo(
+            f"  edge {difference['source']}->{difference['target']}: {difference['a']} against {difference['b']}"
+        )
+
+
+def _print_document(kind: str, **content: Any) -> None:
+    document = {"format": f"opanas-genotype-{kind}", "version": VERSION, **content}
+    click.echo(json.dumps(document, indent=2))
+
+
+def _check_formats(*names: str | None) -> None:
+    from opanas_cli.formats.registry import codecs
+
+    for name in names:
+        if name is not None and name not in codecs():
+            raise click.UsageError(f"there is no genotype format '{name}'; choose one of {', '.join(codecs())}")
+
+
+def _error(name: str) -> str | None:
+    from opanas_cli.errors import InvalidGenotypeError
+    from opanas_cli.formats import resolve_record
+
+    try:
+        resolve_record(name)
+    except InvalidGenotypeError as error:
+        return str(error)
+    return None
+
+
+def _summary(record: GenotypeRecord) -> dict[str, Any]:
+    from opanas_cli.formats.text import line_of
+
+    return {
+        "space": record.genotype.space.value,
+        "num_nodes": record.genotype.num_nodes,
+        "text": line_of(record.genotype),
+        "description": record.metadata.get("provenance", {}).get("description", ""),
+    }
+
+
+def _facts(genotype: Genotype) -> dict[str, Any]:
+    from opanas_cli.formats.text import line_of
+    from opanas_cli.genotype import PathType
+    from opanas_cli.genotype.canonical import canonical_hash
+    from opanas_cli.genotype.liveness import live_edges, live_nodes, output_nodes
+
+    return {
+        "space": genotype.space.value,
+        "num_nodes": genotype.num_nodes,
+        "num_edges": len(genotype.edges),
+        "live_edges": [_edge_fact(*edge, path=path.value) for edge, path in live_edges(genotype)],
+        "live_nodes": list(live_nodes(genotype)),
+        "output_nodes": list(output_nodes(genotype)),
+        "space_size": {"base": len(PathType), "exponent": len(genotype.edges)},
+        "canonical_hash": canonical_hash(genotype),
+        "text": line_of(genotype),
+    }
+
+
+def _fact_lines(facts: dict[str, Any]) -> list[str]:
+    count, live, nodes = facts["num_edges"], facts["live_edges"], facts["output_nodes"]
+    rows = [f"  {edge['source']}->{edge['target']}  {edge['path']}" for edge in live]
+    return [
+        f"text            {facts['text']}",
+        f"space           {facts['space']}, N={facts['num_nodes']}: {_size(**facts['space_size'])} genotypes",
+        f"edges           {count}: {len(live)} live, {count - len(live)} dead",
+        f"live nodes      {_joined(facts['live_nodes'])} of {facts['num_nodes']}",
+        f"output          {f'node {nodes[0]}' if len(nodes) == 1 else f'the sum of nodes {_joined(nodes)}'}",
+        f"canonical hash  {facts['canonical_hash']}",
+        "live edges",
+        *rows,
+    ]
+
+
+def _size(base: int, exponent: int) -> str:
+    return f"{base}**{exponent} = {base**exponent:,}" if exponent <= 21 else f"{base}**{exponent}"
+
+
+def _joined(nodes: list[int]) -> str:
+    return " ".join(map(str, nodes))
+
+
+def _edge_fact(source: int, target: int, **facts: str) -> dict[str, Any]:
+    return {"source": source, "target": target, **facts}
+
+
+def _differing_edges(a: Genotype, b: Genotype) -> list[dict[str, Any]] | None:
+    """Edge by edge, or None when the spaces differ."""
+    if a.edges != b.edges or a.space is not b.space:
+        return None
+    rows = zip(a.edges, a.paths, b.paths, strict=True)
+    return [_edge_fact(*edge, a=one.value, b=other.value) for edge, one, other in rows if one is not other]
