@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 
 import pytest
@@ -99,6 +100,17 @@ def test_a_candidate_is_on_disk_before_the_next_is_evaluated(path, run, evaluato
     run(History.create(path, SETTINGS))
 
     assert lines == list(range(1, 25))
+
+
+def test_every_candidate_is_synced_to_the_disk_by_itself(path, run, monkeypatch):
+    synced = []
+    history = History.create(path, SETTINGS)
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_size))
+
+    run(history, batch_size=6)
+
+    lines = path.read_bytes().splitlines(keepends=True)
+    assert synced == [sum(map(len, lines[: count + 1])) for count in range(1, 25)]
 
 
 def test_an_evaluator_that_fails_loses_nothing_that_was_evaluated(path, run, evaluator, whole):

@@ -134,6 +134,12 @@ def test_other_seeds_give_other_searches(search):
     assert {c.genotype for c in first.evaluated}.isdisjoint(c.genotype for c in second.evaluated)
 
 
+def test_both_strategies_begin_with_the_same_random_generation(search):
+    first, second = (search(strategy(SearchSpace(), SMALL, 0)) for strategy in (Evolution, RandomSearch))
+
+    assert [c.genotype for c in first.evaluated[:12]] == [c.genotype for c in second.evaluated[:12]]
+
+
 def test_batches_are_full_but_never_over_a_generation(search, evaluator):
     search(Evolution(SearchSpace(), SMALL, 0), batch_size=5)
 
