@@ -52,7 +52,7 @@ class Diagram:
         ]
         sums = [Arrow(place[node], output, None, True) for node in output_nodes(genotype) if node in live]
         nodes = [Node("P", True), *(Node(f"x{node}", node in live) for node in shown), Node("O", bool(sums))]
-        return cls(genotype, " ".join(title.split()), tuple(nodes), tuple(arrows + sums))
+        return cls(genotype, _one_line(title), tuple(nodes), tuple(arrows + sums))
 
     @property
     def caption(self) -> str:
@@ -70,3 +70,9 @@ class Diagram:
     def inputs(self, node: int) -> tuple[Arrow, ...]:
         """The live arrows into the node at place `node`, in order of their sources."""
         return tuple(arrow for arrow in self.arrows if arrow.target == node and arrow.is_live)
+
+
+def _one_line(title: str) -> str:
+    """A title without line breaks, and without characters that no file format or terminal should meet."""
+    words = " ".join(title.split())
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in words)

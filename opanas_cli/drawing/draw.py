@@ -49,5 +49,6 @@ def drawing_suffix(path: Path) -> str:
     """
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        raise UsageError(f"{path}: a drawing ends in {', '.join(SUFFIXES)}, but got {suffix or 'no suffix'!r}")
+        got = f"'{suffix}'" if suffix else "no suffix"
+        raise UsageError(f"{path}: a drawing ends in {', '.join(SUFFIXES)}, but got {got}")
     return suffix

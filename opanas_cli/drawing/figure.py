@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from opanas_cli.drawing.arcs import ABOVE, BELOW, RADIUS, SPACING, arc, arrow_head, height, point_on
 from opanas_cli.drawing.diagram import Arrow, Diagram
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 MARGIN = 0.3
 TITLE_HEIGHT = 0.72
 MIN_WIDTH = 4.6
+MAX_PIXELS = 16000
+"""The longest side of a PNG."""
 LEGEND_ROW = 0.26
 LEGEND_SAMPLE = 0.32
 SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
@@ -39,7 +41,9 @@ def save_figure(diagrams: Sequence[Diagram], path: Path, suffix: str) -> None:
     The same diagrams give the same bytes with the same matplotlib: no dates, no random ids, no user settings.
     """
     with _house_style():
-        _figure(diagrams).savefig(path, format=suffix[1:], dpi=200, metadata=METADATA[suffix])
+        figure = _figure(diagrams)
+        dpi = min(200.0, MAX_PIXELS / max(figure.get_size_inches()))
+        figure.savefig(path, format=suffix[1:], dpi=dpi, metadata=METADATA[suffix])
 
 
 @contextmanager
@@ -89,7 +93,7 @@ def _figure(diagrams: Sequence[Diagram]) -> Figure:
     top = total_height
     for row in rows:
         for column, panel in enumerate(row):
-            _draw_title(axes, panel.diagram, (column + 0.5) * column_width, top)
+            _draw_title(axes, panel.diagram, (column + 0.5) * column_width, top, column_width)
             left = (column + 0.5) * column_width - (len(panel.diagram.nodes) - 1) * SPACING / 2
             _draw_diagram(axes, panel.diagram, left, top - TITLE_HEIGHT - max(panel.above for panel in row))
         top -= _row_height(row)
@@ -111,10 +115,16 @@ def _columns(panels: Sequence[Panel], column_width: float) -> int:
     return min(range(1, len(panels) + 1), key=distance)
 
 
-def _draw_title(axes: Axes, diagram: Diagram, middle: float, top: float) -> None:
-    style = {"ha": "center", "va": "center"}
-    axes.text(middle, top - 0.29, diagram.title, size=12, weight="bold", color=INK, parse_math=False, **style)
+def _draw_title(axes: Axes, diagram: Diagram, middle: float, top: float, width: float) -> None:
+    style: dict[str, Any] = {"ha": "center", "va": "center", "parse_math": False}
+    axes.text(middle, top - 0.29, _shortened(diagram.title, int(width * 7)), size=12, weight="bold", color=INK, **style)
     axes.text(middle, top - 0.5, diagram.caption, size=8, color=SUM, **style)
+
+
+def _shortened(title: str, length: int) -> str:
+    """A title of at most `length` characters, which keeps its two ends: those tell files apart."""
+    half = (length - 1) // 2
+    return title if len(title) <= length else f"{title[:half]}…{title[-half:]}"
 
 
 def _draw_diagram(axes: Axes, diagram: Diagram, left: float, baseline: float) -> None:

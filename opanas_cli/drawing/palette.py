@@ -12,7 +12,7 @@ COLOURS = {
     PathType.TOP_DOWN: "#0072B2",
     PathType.BOTTOM_UP: "#D55E00",
     PathType.SCALE_EQUALIZING: "#009E73",
-    PathType.FUSING_SPLITTING: "#C2549D",
+    PathType.FUSING_SPLITTING: "#D0609F",
     PathType.SKIP_CONNECT: "#4D4D4D",
     PathType.NONE: "#B8BEC4",
 }

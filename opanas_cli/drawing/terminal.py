@@ -4,9 +4,9 @@ A row belongs to the node that features leave, a column to the node that they en
 its row meets its column:
 
     P ── TD ── TD
-         │     │
+         ▼     │
          x1 ── SE
-         ┊     │
+         ┊     ▼
          ┊     x2
          ┊     ┊
          └─────┴──▶ O
@@ -36,7 +36,7 @@ def to_text(diagrams: Sequence[Diagram], ascii_only: bool = False) -> Text:
     ]
     text = Text("\n\n").join([*blocks, *_legend(diagrams)])
     if ascii_only:
-        text.plain = text.plain.translate(ASCII)
+        text.plain = text.plain.translate(ASCII).encode("ascii", "replace").decode()
     return text
 
 
@@ -90,7 +90,7 @@ def _run(room: int) -> str:
 
 def _mark(arrow: Arrow | None, is_crossed: bool, has_line_down: bool) -> Text:
     """What stands where the row of a source meets the column of a later node."""
-    if arrow is None:
+    if arrow is None or arrow.path is None:
         return Text(("┼" if has_line_down else "─") if is_crossed else "│" if has_line_down else "", style=LINE)
     if arrow.is_live:
         return Text(SHORT_FORMS[arrow.path], style=f"bold {COLOURS[arrow.path]}")
