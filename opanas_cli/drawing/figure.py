@@ -5,6 +5,7 @@ The axes are measured in inches from the lower left corner.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from math import ceil
@@ -48,9 +49,11 @@ def save_figure(diagrams: Sequence[Diagram], path: Path, suffix: str) -> None:
 
 @contextmanager
 def _house_style() -> Iterator[None]:
+    """Matplotlib's own defaults and ours, whatever the user's are; no word about letters that its font lacks."""
     import matplotlib
 
-    with matplotlib.rc_context():
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         matplotlib.rcdefaults()
         matplotlib.rcParams.update({"svg.hashsalt": "opanas", "svg.fonttype": "none", "pdf.fonttype": 42})
         yield

@@ -72,6 +72,13 @@ def test_a_genotype_without_output_can_be_drawn(svg: Path) -> None:
     assert "x₁" not in texts(svg)
 
 
+def test_letters_that_the_font_lacks_are_no_reason_to_complain(
+    chain: Genotype, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    save_figure([Diagram.of(chain, "日本")], tmp_path / "figure.png", ".png")
+    assert not recwarn.list
+
+
 def test_a_long_title_keeps_its_two_ends(chain: Genotype, svg: Path) -> None:
     save_figure([Diagram.of(chain, "a" * 100 + "z" * 100)], svg, ".svg")
     title = next(text for text in texts(svg) if "…" in text)
