@@ -158,17 +158,13 @@ def _path(item: ast.expr, where: str) -> PathType:
         raise InvalidGenotypeError(f"{where}: a string is needed, but got {shown(ast.unparse(item))}")
     if name in _PATHS:
         return _PATHS[name]
-    close = difflib.get_close_matches(name[:64], _PATHS, n=1) or difflib.get_close_matches(
-        name[:64].upper(), _PATHS, n=1
-    )
-    hint = f"did you mean '{close[0]}'?" if close else f"choose one of {', '.join(_PATHS)}"
+    close = _closest(name)
+    hint = f"did you mean '{close}'?" if close else f"choose one of {', '.join(_PATHS)}"
     raise InvalidGenotypeError(f"{where}: {shown(name)} is not a path of the released model; {hint}")
 
 
 def _closest(name: str) -> str | None:
     if name in PathType._value2member_map_:
         return RELEASED_NAMES[PathType(name)]
-    for spelling in (name[:64], name[:64].upper(), name[:64].lower()):
-        if close := difflib.get_close_matches(spelling, _PATHS, n=1):
-            return close[0]
-    return None
+    similar = (difflib.get_close_matches(spelling[:64], _PATHS, n=1, cutoff=0.5) for spelling in (name, name.upper()))
+    return next((close[0] for close in similar if close), None)

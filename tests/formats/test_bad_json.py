@@ -1,0 +1,255 @@
+"""Every way in which a genotype file can be wrong: one clear line, with the place in the file."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from opanas_cli.errors import InvalidGenotypeError
+from opanas_cli.formats import read_record, resolve_genotype
+from opanas_cli.formats.json_format import document_of, record_of
+from opanas_cli.formats.reading import resolve_record
+from opanas_cli.shipped import shipped_dir
+
+Document = dict[str, Any]
+PUBLISHED = document_of(resolve_record("opa-fpn"))
+TEXT = json.dumps(PUBLISHED, indent=1)
+
+
+def message_of(file: Path) -> str:
+    """The one line that a user sees, without the folder."""
+    with pytest.raises(InvalidGenotypeError) as caught:
+        resolve_genotype(file)
+    message = str(caught.value)
+    assert caught.value.exit_code == 3
+    assert "\n" not in message
+    assert len(message) < 300
+    return message.replace(f"{file.parent}/", "")
+
+
+def changed(change: Callable[[Document], object]) -> Document:
+    document = copy.deepcopy(PUBLISHED)
+    change(document)
+    return document
+
+
+def edge(place: int, **values: object) -> Callable[[Document], object]:
+    return lambda document: document["edges"][place].update(values)
+
+
+def put(**values: object) -> Callable[[Document], object]:
+    return lambda document: document.update(values)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (edge(7, path="top_dwn"), "edges[7].path: 'top_dwn' is not an information path; did you mean 'top_down'?"),
+        (edge(7, path=7), "edges[7].path: 7 is not an information path; choose one of top_down, bottom_up, "
+         "scale_equalizing, fusing_splitting, skip_connect, none"),
+        (edge(7, path=["top_down"]), "edges[7].path: ['top_down'] is not"),
+        (edge(7, source="0"), "edges[7].source: a whole number is needed, but got '0'"),
+        (edge(7, source=True), "edges[7].source: a whole number is needed, but got True"),
+        (edge(7, source=1.5), "edges[7].source: a whole number is needed, but got 1.5"),
+        (edge(7, source=-1), "edges[7].source: at least 0 is needed, but got -1"),
+        (edge(7, target=0), "edges[7].target: at least 1 is needed, but got 0"),
+        (edge(7, pth="none"), "edges[7].pth: unknown key; did you mean 'path'?"),
+        (lambda d: d["edges"][7].pop("path"), "edges[7]: the key 'path' is missing; add it"),
+        (lambda d: d["edges"].__setitem__(7, 3), "edges[7]: an object is needed, but got 3"),
+        (lambda d: d["edges"].pop(8), "edges: edge 2->4 is missing; a dense genotype of 5 nodes lists 15 edges"),
+        (lambda d: d["edges"].append(d["edges"][3]), "edges[15]: edge 0->3 is there already as edges[3]; keep one"),
+        (edge(8, source=1), "edges[8]: edge 1->4 is there already as edges[7]; keep one"),
+        (edge(8, source=4), "edges[8]: edge 4->4 is not in a dense space, where edges lead to a later node"),
+        (edge(8, target=6), "edges[8]: edge 2->6 leads beyond the last node, 5"),
+        (put(edges=[]), "edges: the list is empty; list every edge once"),
+        (put(edges={}), "edges: a list is needed, but got {}"),
+        (put(num_nodes=4), "num_nodes: 4 does not fit the 15 edges, which make 5 nodes"),
+        (put(num_nodes=6), "num_nodes: 6 does not fit the 15 edges, which make 5 nodes"),
+        (put(num_nodes=10**12), "num_nodes: 1000000000000 does not fit"),
+        (put(num_nodes=0), "num_nodes: at least 1 is needed, but got 0"),
+        (put(num_nodes=5.5), "num_nodes: a whole number is needed, but got 5.5"),
+        (put(num_nodes=None), "num_nodes: a whole number is needed, but got None"),
+        (put(space="dens"), "space: 'dens' is not a space; choose 'dense' or 'chain'"),
+        (put(space=["dense"]), "space: ['dense'] is not a space"),
+        (put(space="chain"), "edges[1]: edge 0->2 is not in a chain space, where edges lead to the next node"),
+        (put(format="genotype"), "format: \"opanas-genotype\" is needed, but got 'genotype'"),
+        (put(version=2), "version: 2 is from a newer opanas, this one reads version 1; upgrade opanas"),
+        (put(version=2, nodes=[]), "version: 2 is from a newer opanas"),
+        (put(version="1"), "version: 1 is needed, but got '1'"),
+        (put(metadata=[]), "metadata: an object is needed, but got []"),
+        (put(metadta={}), "metadta: unknown key; did you mean 'metadata'?"),
+        (put(**{"a b": 1}), '["a b"]: unknown key; choose one of format, version'),
+        (lambda d: d.pop("edges"), "the key 'edges' is missing; add it"),
+        (lambda d: d.update(egdes=d.pop("edges")), "egdes: unknown key; did you mean 'edges'?"),
+        (put(metadata={"fitness": {"AP": float("nan")}}), "metadata.fitness.AP: a finite number is needed"),
+        (put(metadata={"x": [0, float("inf")]}), "metadata.x[1]: a finite number is needed, but got inf"),
+        (put(num_nodes=float("nan")), "num_nodes: a finite number is needed, but got nan"),
+        (lambda d: [item.update(path="none") for item in d["edges"]], "the output is dead: every edge out of node 0"),
+        (edge(7, path="x" * 100_000), "edges[7].path: 'xxxx"),
+    ],
+)  # fmt: skip
+def test_a_wrong_document(change: Callable[[Document], object], message: str, tmp_path: Path) -> None:
+    document = changed(change)
+    file = tmp_path / "best.json"
+    file.write_text(json.dumps(document))
+    assert message_of(file).startswith(f"best.json: {message}")
+    with pytest.raises(InvalidGenotypeError, match=re.escape(f"genotype: {message}")):
+        resolve_genotype(document)
+
+
+def test_a_broken_chain(tmp_path: Path) -> None:
+    file = tmp_path / "best.json"
+    document = document_of(resolve_record("sepc"))
+    document["edges"][2]["path"] = "none"
+    file.write_text(json.dumps(document))
+    assert message_of(file) == (
+        "best.json: the output is dead: 'none' on edge 2->3 cuts the chain; put an information path there"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "the file is empty"),
+        (" \n", "the file is empty"),
+        ("{", "line 1, column 2: not JSON ("),
+        (TEXT.replace('"space"', "space"), "line 4, column 2: not JSON ("),
+        (TEXT.replace('"edges": [', '"edges": '), "line 12, column 3: not JSON ("),
+        (TEXT.replace('"source": 2,', '"source": 2', 1), "line 34, column 4: not JSON ("),
+        (TEXT[:-1], "line"),
+        (TEXT + "}", "line"),
+        ("[]", "an object is needed, but got []"),
+        ('"opa-fpn"', "an object is needed, but got 'opa-fpn'"),
+        ("null", "an object is needed, but got None"),
+        ('{"version": 1, "version": 1}', "version: the key is given twice; keep one"),
+        (TEXT.replace('"path"', '"source": 0, "path"', 1), "edges[0].source: the key is given twice; keep one"),
+        ('{"a": {"b": [{"c": 1, "c": 2}]}}', "a.b[0].c: the key is given twice; keep one"),
+        ('{"a": {"c": 1, "c": 2}, "a": 3}', "a: the key is given twice; keep one"),
+        ('{"num_nodes": 1e999}', "num_nodes: a finite number is needed, but got inf"),
+        ('{"num_nodes": ' + "9" * 10_000 + "}", ""),
+        ("[" * 100_000, "nested deeper than 64 levels"),
+        ('{"a":' * 100_000, "nested deeper than 64 levels"),
+        ("[" * 500 + "]" * 500, "nested deeper than 64 levels"),
+    ],
+    ids=lambda text: text[:30],
+)  # fmt: skip
+def test_a_text_that_is_no_genotype(text: str, message: str, tmp_path: Path) -> None:
+    file = tmp_path / "best.json"
+    file.write_text(text)
+    assert message_of(file).startswith(f"best.json: {message}")
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (TEXT.encode().replace(b"genotype", b"g\xe9notype", 1), "is not UTF-8; save it as UTF-8 text"),
+        (TEXT.encode("utf-16"), "written as UTF-16; save it as UTF-8"),
+        (bytes(range(256)) * 10, "byte 128 is not UTF-8"),
+        (b"\0" * 100, "line 1, column 1: not JSON"),
+        (b" " * (1 << 20) + b"{}", "larger than 1 MiB, so not a genotype"),
+    ],
+)
+def test_bytes_that_are_no_text(data: bytes, message: str, tmp_path: Path) -> None:
+    file = tmp_path / "best.json"
+    file.write_bytes(data)
+    assert message in message_of(file)
+
+
+def test_a_folder(tmp_path: Path) -> None:
+    assert "is a folder; give a genotype file in it" in message_of(tmp_path)
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "/proc/self/mem"])
+def test_an_endless_or_unreadable_file(path: str) -> None:
+    if not Path(path).exists():
+        pytest.skip(f"no {path} here")
+    with pytest.raises(InvalidGenotypeError, match=r"larger than 1 MiB|cannot be read"):
+        read_record(Path(path), "json")
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    (tmp_path / "best.json").write_text(TEXT)
+    assert message_of(tmp_path / "bets.json").endswith(
+        f"did you mean '{tmp_path}/best.json'?".replace(f"{tmp_path}/", "")
+    )
+    assert "give a file, or one of bottom-up, fpn" in message_of(tmp_path / "else" / "q.json")
+    with pytest.raises(InvalidGenotypeError, match=r"opa-fpm: no such file.*did you mean 'opa-fpn'"):
+        resolve_genotype("opa-fpm")
+    with pytest.raises(InvalidGenotypeError, match="cannot be read"):
+        resolve_genotype("a\0b.json")
+    with pytest.raises(InvalidGenotypeError, match="cannot be read"):
+        resolve_genotype("x" * 5000)
+
+
+def test_an_unknown_suffix(tmp_path: Path) -> None:
+    file = tmp_path / "best.yaml"
+    file.write_text(TEXT)
+    assert "no genotype format has the suffix '.yaml'; use one of .json, .py, .txt" in message_of(file)
+    assert read_record(file, "json") == resolve_record("opa-fpn")
+    with pytest.raises(InvalidGenotypeError, match="no genotype format 'jsn'; choose one of json, released, text"):
+        read_record(file, "jsn")
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (["top_down", "top_dwn", "none"], "genotype: 'top_dwn' is not an information path; did you mean 'top_down'"),
+        (["top_down"] * 2, "genotype: a dense genotype has"),
+        ([], "genotype: a dense genotype has"),
+        (["none"], "genotype: the output is dead"),
+        ({}, "genotype: the key 'format' is missing"),
+        ({1: 2}, "genotype: .*unknown key"),
+        (7, "a genotype is a name, a file, a dict or a list of paths, but got 7"),
+        (None, "a genotype is a name, a file, a dict or a list of paths, but got None"),
+    ],
+)
+def test_a_value_that_is_no_genotype(value: Any, message: str) -> None:
+    with pytest.raises(InvalidGenotypeError, match=message):
+        resolve_genotype(value)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 6) | st.sampled_from(["dense", "chain", "none", "top_down", "x", ""]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["source", "target", "path", "format", "edges", "z"]), inner, max_size=4)
+    ),
+    max_leaves=10,
+)
+
+
+@given(st.data())
+@settings(deadline=None, max_examples=300)
+def test_any_damage_is_one_line_and_what_is_read_meets_the_schema(data: st.DataObject) -> None:
+    document = copy.deepcopy(document_of(resolve_record("panet")))
+    place: Any = document
+    key: Any = data.draw(st.sampled_from(list(document)))
+    while isinstance(place[key], (dict, list)) and place[key] and data.draw(st.booleans()):
+        place = place[key]
+        key = data.draw(st.sampled_from(list(place) if isinstance(place, dict) else range(len(place))))
+    place[key] = data.draw(json_values)
+    schema = json.loads((shipped_dir("genotypes") / "genotype.schema.json").read_text())
+    conforms = jsonschema.Draft202012Validator(schema).is_valid(document)
+    try:
+        record = record_of(document, "x")
+    except InvalidGenotypeError as error:
+        assert "\n" not in str(error)
+        assert str(error).startswith("x: ")
+    else:
+        assert conforms
+        assert document_of(record)["edges"] == sorted(document["edges"], key=lambda edge: edge["target"])
+
+
+def test_the_schema_is_a_schema() -> None:
+    schema = json.loads((shipped_dir("genotypes") / "genotype.schema.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"

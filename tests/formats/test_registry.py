@@ -1,0 +1,127 @@
+"""Formats are found through entry points, and a bad plug-in never stops the others."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import warnings
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+from opanas_cli.errors import InvalidGenotypeError
+from opanas_cli.formats import Codec, GenotypeRecord, registry
+from opanas_cli.formats.reading import read_record
+from opanas_cli.formats.registry import BUILT_IN, GROUP, codecs, load
+from opanas_cli.formats.writing import dump_record, write_record
+from opanas_cli.genotype import Genotype
+
+TD = Genotype.of(["top_down"])
+
+GOOD = Codec("good", (".good",), lambda text, where: GenotypeRecord(TD), lambda record: "good")
+SAME_SUFFIX = Codec("same-suffix", (".other", ".json"), None, lambda record: "")
+SAME_NAME = Codec("json", (".jsn",))
+ANOTHER_NAME = Codec("another", ())
+LOUD_SUFFIX = Codec("loud", ("JSON",))
+NO_CODEC = 7
+WRITE_ONLY = Codec("write-only", (".wo",), None, lambda record: "written")
+READ_ONLY = Codec("read-only", (".ro",), lambda text, where: GenotypeRecord(TD))
+
+
+def point(name: str, attribute: str) -> EntryPoint:
+    return EntryPoint(name, f"{__name__}:{attribute}", GROUP)
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, __name__, sys.modules[__name__])
+
+
+def built_in() -> list[EntryPoint]:
+    return [EntryPoint(name, value, GROUP) for name, value in BUILT_IN.items()]
+
+
+def test_built_in_formats_come_first() -> None:
+    assert list(codecs())[:3] == ["json", "released", "text"]
+    assert [codecs()[name].suffixes for name in BUILT_IN] == [(".json",), (".py",), (".txt",)]
+
+
+def test_built_in_formats_are_declared_as_a_plug_in_would() -> None:
+    text = Path(__file__).parents[2].joinpath("pyproject.toml").read_text(encoding="utf-8")
+    section = text.split('[project.entry-points."opanas.genotype_formats"]')[1].split("\n[")[0]
+    assert dict(re.findall(r'^(\w+) = "(.+)"$', section, re.MULTILINE)) == BUILT_IN
+
+
+def test_a_plug_in_is_loaded() -> None:
+    assert load([*built_in(), point("good", "GOOD")])["good"] is GOOD
+
+
+@pytest.mark.parametrize(
+    ("name", "attribute", "reason"),
+    [
+        ("gone", "GONE", "AttributeError"),
+        ("json", "SAME_NAME", "the name 'json' is taken"),
+        ("same-suffix", "SAME_SUFFIX", "the suffix '.json' is taken by 'json'"),
+        ("claimed", "ANOTHER_NAME", "the codec calls itself 'another'"),
+        ("loud", "LOUD_SUFFIX", "suffixes are lower-case"),
+        ("seven", "NO_CODEC", "a Codec is needed, but got 7"),
+    ],
+)
+def test_a_bad_plug_in_is_named_and_skipped(name: str, attribute: str, reason: str) -> None:
+    with pytest.warns(RuntimeWarning, match=f"'{name}' .*{attribute}.* is skipped: .*{re.escape(reason)}"):
+        loaded = load([*built_in(), point(name, attribute), point("good", "GOOD")])
+    assert list(loaded) == [*BUILT_IN, "good"]
+
+
+def test_a_plug_in_whose_module_does_not_import() -> None:
+    with pytest.warns(RuntimeWarning, match="'lost' .* is skipped: ModuleNotFoundError"):
+        assert not load([EntryPoint("lost", "no_such_module_at_all:X", GROUP)])
+
+
+def test_without_package_metadata_the_built_in_formats_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [])
+    registry.codecs.cache_clear()
+    try:
+        assert list(codecs()) == list(BUILT_IN)
+    finally:
+        registry.codecs.cache_clear()
+
+
+def test_metadata_seen_twice_is_no_clash(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = [*built_in(), *built_in(), point("good", "GOOD"), point("good", "GOOD")]
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: points)
+    registry.codecs.cache_clear()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert list(codecs()) == [*BUILT_IN, "good"]
+    finally:
+        registry.codecs.cache_clear()
+
+
+def test_one_way_formats(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    points = [point("write-only", "WRITE_ONLY"), point("read-only", "READ_ONLY")]
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: points)
+    registry.codecs.cache_clear()
+    try:
+        file = tmp_path / "x.wo"
+        write_record(TD, file)
+        assert file.read_text() == "written"
+        with pytest.raises(InvalidGenotypeError, match="'write-only' can be written only"):
+            read_record(file)
+        assert read_record(file, "read-only").genotype == TD
+        with pytest.raises(InvalidGenotypeError, match="'read-only' can be read only"):
+            dump_record(GenotypeRecord(TD), "read-only")
+    finally:
+        registry.codecs.cache_clear()
+
+
+def test_importing_the_formats_is_light() -> None:
+    code = (
+        "import sys, opanas_cli.formats as f; f.shipped_genotypes();"
+        "print(sorted({'jsonschema', 'networkx', 'torch', 'numpy', 'mmdet', 'rich'} & set(sys.modules)))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
