@@ -8,12 +8,14 @@ from opanas_cli.detection.operators import install, quietly
 from opanas_cli.errors import MissingDependencyError
 
 try:
+    install()
     with quietly():
-        install()
         from mmdet.utils import register_all_modules
 
         register_all_modules(init_default_scope=False)
-except ModuleNotFoundError as error:
+except ImportError as error:
     raise MissingDependencyError(
-        f"detectors need mmdet, and its package '{error.name}' is not installed: pip install 'opanas[mmdet]'"
+        f"detectors need mmdet, and importing it failed: {error}; `pip install 'opanas[mmdet]'` installs all it needs"
     ) from error
+
+from opanas_cli.detection import registration  # noqa: F401  (registers what configs name)

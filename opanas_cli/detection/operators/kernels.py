@@ -9,14 +9,14 @@ from opanas_cli.errors import MissingDependencyError
 
 try:
     import torchvision  # noqa: F401  (registers the kernels)
-
-    kernels = torch.ops.torchvision
-    assert kernels.nms and kernels.roi_align and kernels.deform_conv2d
-except (ImportError, OSError, RuntimeError, AttributeError) as error:
+except (ImportError, OSError, RuntimeError) as error:
     raise MissingDependencyError(
         f"torchvision's operators do not load beside torch {torch.__version__} ({error}): install the two together, "
         "`pip install --force-reinstall torch torchvision`"
     ) from error
+
+kernels = torch.ops.torchvision
+"""Their namespace. Unlike the functions of `torchvision.ops`, it gives forward and backward passes apart."""
 
 
 def widen(*tensors: Tensor) -> list[Tensor]:

@@ -16,4 +16,5 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
     boxes, scores = widen(boxes, scores)
     if offset:
         boxes = boxes + boxes.new_tensor([0, 0, offset, offset])
-    return kernels.nms(boxes, scores, iou_threshold)
+    kept: Tensor = kernels.nms(boxes, scores, iou_threshold)
+    return kept

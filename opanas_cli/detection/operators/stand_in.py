@@ -20,6 +20,7 @@ from opanas_cli.detection.operators import (
     soft_nms,
 )
 from opanas_cli.detection.operators.missing import MissingOperatorError
+from opanas_cli.detection.operators.quiet import quietly
 
 NAME = "mmcv._ext"
 
@@ -45,7 +46,12 @@ OPERATORS: dict[str, Callable[..., Any]] = {
 
 
 def install() -> bool:
-    """Make `mmcv._ext` importable; return whether the stand-in is in use. A compiled one that loads is left alone."""
+    """Make `mmcv._ext` importable; return whether the stand-in is in use. A compiled one that loads is left alone.
+
+    Raises ImportError where there is no mmcv, or none that can be imported.
+    """
+    with quietly():
+        mmcv = importlib.import_module("mmcv")
     try:
         return isinstance(importlib.import_module(NAME), StandIn)
     except ModuleNotFoundError as error:
@@ -60,7 +66,7 @@ def install() -> bool:
         )
     module = StandIn()
     sys.modules[NAME] = module
-    sys.modules["mmcv"]._ext = module  # type: ignore[attr-defined]
+    vars(mmcv)["_ext"] = module
     return True
 
 
@@ -74,7 +80,7 @@ class StandIn(ModuleType):
 
     def __getattr__(self, name: str) -> Callable[..., NoReturn]:
         # mmcv asks at import whether each operator is there, so that they all have to seem to be
-        if name.startswith("__"):
+        if name.startswith("_"):
             raise AttributeError(f"module '{NAME}' has no attribute '{name}'")
 
         def missing(*_: object, **__: object) -> NoReturn:

@@ -1,3 +1,4 @@
+import importlib
 import subprocess
 import sys
 import warnings
@@ -57,6 +58,15 @@ def test_a_missing_module_is_replaced_once(compiled: Path) -> None:
 def test_a_package_that_the_compiled_operators_miss_is_named(compiled: Path) -> None:
     compiled.write_text("import no_such_package\n")
     with pytest.raises(ModuleNotFoundError, match="no_such_package"):
+        install()
+
+
+def test_an_mmcv_that_does_not_load_is_no_missing_operator(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(name: str) -> None:
+        raise ImportError("libGL.so.1: cannot open shared object file")
+
+    monkeypatch.setattr(importlib, "import_module", broken)
+    with pytest.raises(ImportError, match=r"libGL\.so\.1"):
         install()
 
 
