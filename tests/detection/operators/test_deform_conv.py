@@ -8,16 +8,24 @@ import torch
 from mmcv.ops import DeformConv2d, DeformConv2dPack, ModulatedDeformConv2d, ModulatedDeformConv2dPack
 from torch import Tensor
 
-CASES: Mapping[str, dict[str, int]] = {
+Case = Mapping[str, int | tuple[int, int]]
+
+CASES: Mapping[str, Case] = {
     "plain": {},
     "stride 2": {"stride": 2},
     "dilation 2": {"padding": 2, "dilation": 2},
     "no padding": {"padding": 0},
+    "oblong": {"stride": (2, 1), "padding": (1, 2), "dilation": (1, 2)},
     "groups": {"groups": 2},
     "deformable groups": {"deform_groups": 2},
     "all": {"groups": 2, "deform_groups": 4, "stride": 2, "padding": 2, "dilation": 2},
 }
 KERNEL = (3, 2)
+GEOMETRY = {"stride": 1, "padding": 1, "dilation": 1}
+
+
+def pair(value: int | tuple[int, int]) -> tuple[int, int]:
+    return value if isinstance(value, tuple) else (value, value)
 
 
 def naive_sample(plane: Tensor, y: Tensor, x: Tensor) -> Tensor:
@@ -38,15 +46,16 @@ def naive_deform_conv(
     mask: Tensor,
     weight: Tensor,
     bias: Tensor,
-    stride: int = 1,
-    padding: int = 1,
-    dilation: int = 1,
+    stride: int | tuple[int, int] = 1,
+    padding: int | tuple[int, int] = 1,
+    dilation: int | tuple[int, int] = 1,
     groups: int = 1,
     deform_groups: int = 1,
 ) -> Tensor:
     batch, channels = input.shape[:2]
     kernel_height, kernel_width = weight.shape[2:]
     height, width = offset.shape[2:]
+    (stride_y, stride_x), (pad_y, pad_x), (step_y, step_x) = pair(stride), pair(padding), pair(dilation)
     offset = offset.view(batch, deform_groups, kernel_height, kernel_width, 2, height, width)
     mask = mask.view(batch, deform_groups, kernel_height, kernel_width, height, width)
     images = []
@@ -60,8 +69,8 @@ def naive_deform_conv(
                         values = []
                         for d, plane in enumerate(input[b].chunk(deform_groups)):
                             dy, dx = offset[b, d, u, v, :, i, j]
-                            y = i * stride - padding + u * dilation + dy
-                            x = j * stride - padding + v * dilation + dx
+                            y = i * stride_y - pad_y + u * step_y + dy
+                            x = j * stride_x - pad_x + v * step_x + dx
                             values.append(naive_sample(plane, y, x) * mask[b, d, u, v, i, j])
                         taps.append(torch.cat(values))
                 columns = torch.stack(taps, dim=1).view(groups, channels // groups, kernel_height, kernel_width)
@@ -71,13 +80,13 @@ def naive_deform_conv(
     return torch.stack(images)
 
 
-def tensors(case: Mapping[str, int], seed: int = 0) -> list[Tensor]:
+def tensors(case: Case, seed: int = 0) -> list[Tensor]:
     """Input, offset, mask, weight and bias in float64 for a convolution of (2, 4, 5, 6) to 6 channels."""
     generator = torch.Generator().manual_seed(seed)
-    stride, padding, dilation = case.get("stride", 1), case.get("padding", 1), case.get("dilation", 1)
+    strides, paddings, dilations = (pair(case.get(key, default)) for key, default in GEOMETRY.items())
     sizes = [
         (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
-        for size, kernel in zip((5, 6), KERNEL, strict=True)
+        for size, kernel, stride, padding, dilation in zip((5, 6), KERNEL, strides, paddings, dilations, strict=True)
     ]
     taps = case.get("deform_groups", 1) * KERNEL[0] * KERNEL[1]
     shapes = [(2, 4, 5, 6), (2, 2 * taps, *sizes), (2, taps, *sizes), (6, 4 // case.get("groups", 1), *KERNEL), (6,)]
@@ -91,7 +100,7 @@ def leaves(values: list[Tensor], device: torch.device, dtype: torch.dtype) -> li
     return [value.to(device, dtype, copy=True).requires_grad_() for value in values]
 
 
-def convolution(kind: type, case: Mapping[str, int], **options: bool) -> DeformConv2d | ModulatedDeformConv2d:
+def convolution(kind: type, case: Case, **options: bool) -> DeformConv2d | ModulatedDeformConv2d:
     return kind(4, 6, KERNEL, **{"padding": 1, **case}, **options)
 
 
@@ -123,7 +132,7 @@ KINDS = [
 
 @pytest.mark.parametrize("kind, with_bias", KINDS)
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_forward_and_gradients(device: torch.device, case: Mapping[str, int], kind: type, with_bias: bool) -> None:
+def test_forward_and_gradients(device: torch.device, case: Case, kind: type, with_bias: bool) -> None:
     values = neutral(tensors(case), kind, with_bias)
     reference = leaves(values, torch.device("cpu"), torch.float64)
     expected = naive_deform_conv(*reference, **case)
