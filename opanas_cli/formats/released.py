@@ -26,12 +26,15 @@ RELEASED_NAMES = {
     PathType.NONE: "none",
 }
 
+MAX_CHARACTERS = 1 << 16
+"""Some three times the longest config of mmdet. Python 3.10 crashes on expressions nested a hundred thousand deep."""
+
 _PATHS = {name: path for path, name in RELEASED_NAMES.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A neck in a config: its two settings, and where they are."""
+    """A neck in a config: its two settings."""
 
     paths: ast.expr
     stack: ast.expr | None
@@ -47,7 +50,7 @@ def loads(text: str, where: str) -> GenotypeRecord:
     found = list(_necks(_parse(text, where)))
     if not found:
         raise InvalidGenotypeError(f"{where}: there is no 'paths=[...]' in it; is this the config of an OPA-FPN?")
-    genotypes = [(neck.paths.lineno, _genotype(neck, where)) for neck in found]
+    genotypes = [(neck.paths.lineno, _genotype(neck, text, where)) for neck in found]
     line, genotype = genotypes[0]
     for other_line, other in genotypes[1:]:
         if other != genotype:
@@ -80,6 +83,10 @@ RELEASED = Codec("released", (".py",), loads, dumps)
 def _parse(text: str, where: str) -> ast.Module:
     import ast
 
+    if len(text) > MAX_CHARACTERS:
+        raise InvalidGenotypeError(
+            f"{where}: longer than {MAX_CHARACTERS} characters; give the config of the neck alone"
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -130,13 +137,15 @@ def _followed(value: ast.expr, assigned: dict[str, ast.expr]) -> ast.expr:
     return assigned.get(value.id, value) if isinstance(value, ast.Name) else value
 
 
-def _genotype(neck: _Found, where: str) -> Genotype:
+def _genotype(neck: _Found, text: str, where: str) -> Genotype:
     import ast
 
     here = f"{where}: line {neck.paths.lineno}: paths"
     if not isinstance(neck.paths, (ast.List, ast.Tuple)):
-        raise InvalidGenotypeError(f"{here}: a list written out is needed, but got {shown(ast.unparse(neck.paths))}")
-    paths = [_path(item, f"{where}: line {item.lineno}: paths[{place}]") for place, item in enumerate(neck.paths.elts)]
+        raise InvalidGenotypeError(f"{here}: a list written out is needed, but got {_quoted(neck.paths, text)}")
+    paths = [
+        _path(item, text, f"{where}: line {item.lineno}: paths[{place}]") for place, item in enumerate(neck.paths.elts)
+    ]
     try:
         genotype = Genotype(tuple(paths))
     except InvalidGenotypeError as error:
@@ -144,18 +153,18 @@ def _genotype(neck: _Found, where: str) -> Genotype:
     stack = neck.stack.value if isinstance(neck.stack, ast.Constant) else None
     if neck.stack is not None and stack != genotype.num_nodes:
         raise InvalidGenotypeError(
-            f"{where}: line {neck.stack.lineno}: stack: {shown(ast.unparse(neck.stack))} does not fit the "
+            f"{where}: line {neck.stack.lineno}: stack: {_quoted(neck.stack, text)} does not fit the "
             f"{len(paths)} paths, which make {genotype.num_nodes} nodes"
         )
     return genotype
 
 
-def _path(item: ast.expr, where: str) -> PathType:
+def _path(item: ast.expr, text: str, where: str) -> PathType:
     import ast
 
     name = item.value if isinstance(item, ast.Constant) else None
     if not isinstance(name, str):
-        raise InvalidGenotypeError(f"{where}: a string is needed, but got {shown(ast.unparse(item))}")
+        raise InvalidGenotypeError(f"{where}: a string is needed, but got {_quoted(item, text)}")
     if name in _PATHS:
         return _PATHS[name]
     close = _closest(name)
@@ -168,3 +177,10 @@ def _closest(name: str) -> str | None:
         return RELEASED_NAMES[PathType(name)]
     similar = (difflib.get_close_matches(spelling[:64], _PATHS, n=1, cutoff=0.5) for spelling in (name, name.upper()))
     return next((close[0] for close in similar if close), None)
+
+
+def _quoted(value: ast.expr, text: str) -> str:
+    """What the config says, from its text: writing a tree out again would fail on a deep one."""
+    import ast
+
+    return shown(" ".join((ast.get_source_segment(text, value) or "").split()))
