@@ -93,7 +93,7 @@ def _sampling(
     """
     grids = torch.full((len(boxes), 2), sampling_ratio, device=boxes.device)
     if sampling_ratio <= 0:
-        corners = boxes[:, 1:] * spatial_scale - 0.5 * aligned
+        corners = boxes[:, 1:] * spatial_scale - 0.5 * aligned  # in the order in which the kernel rounds
         extents = corners[:, [3, 2]] - corners[:, [1, 0]]
         if not aligned:
             extents = extents.clamp(min=1)
