@@ -35,7 +35,7 @@ def deform_conv2d(
     Raises:
         ValueError: the offset does not fit the input and the kernel.
     """
-    grid = _sampling_grid(input, offset, tuple(weight.shape[2:]), stride, padding, dilation)
+    grid = _sampling_grid(input, offset, (weight.shape[2], weight.shape[3]), stride, padding, dilation)
     taps = F.grid_sample(input.to(grid.dtype), grid, padding_mode="zeros", align_corners=False)
     # (B, C, K·H', W') is (B, C·K, H', W') in memory, so one 1×1 convolution weights taps and channels together.
     pointwise = weight.reshape(len(weight), -1, 1, 1)

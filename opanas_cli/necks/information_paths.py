@@ -30,7 +30,7 @@ def build_path(
         ValueError: there is no such path.
     """
     name = str(path)
-    options = {"deformable": deformable, "norm_cfg": norm_cfg, "act_cfg": act_cfg}
+    options: dict[str, Any] = {"deformable": deformable, "norm_cfg": norm_cfg, "act_cfg": act_cfg}
     if name == "top_down":
         return TopDown(channels, num_levels, **options)
     if name == "bottom_up":

@@ -56,6 +56,8 @@ class PathAggregationNeck(nn.Module):
         edge_importance: bool = False,
     ) -> None:
         super().__init__()
+        if min(*in_channels, out_channels) < 1:
+            raise ValueError(f"channels must be at least 1, but got {list(in_channels)} and {out_channels}")
         _check_levels(len(in_channels), num_outs, start_level, extra_convs)
         _check_graph(edges, output_nodes)
         self.in_channels = tuple(in_channels)
@@ -65,7 +67,7 @@ class PathAggregationNeck(nn.Module):
         num_maps = len(in_channels) - start_level
         extra_level = extra_convs and num_outs > num_maps
         num_levels = num_maps + extra_level
-        after = {"norm_cfg": norm_cfg, "act_cfg": act_cfg}
+        after: dict[str, Any] = {"norm_cfg": norm_cfg, "act_cfg": act_cfg}
         self.input_pyramid = InputPyramid(in_channels[start_level:], out_channels, extra_level, **after)
         self.paths = nn.ModuleDict()
         for source, target, path in self.edges:

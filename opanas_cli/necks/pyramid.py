@@ -29,7 +29,7 @@ class InputPyramid(nn.Module):
         act_cfg: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        after = {"norm_cfg": norm_cfg, "act_cfg": act_cfg}
+        after: dict[str, Any] = {"norm_cfg": norm_cfg, "act_cfg": act_cfg}
         self.laterals = nn.ModuleList(build_conv(count, out_channels, kernel_size=1, **after) for count in in_channels)
         self.extra_conv = build_conv(out_channels, out_channels, stride=2, **after) if extra_level else None
         self.context = build_conv(out_channels, out_channels, kernel_size=1)

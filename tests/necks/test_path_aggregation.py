@@ -15,7 +15,8 @@ SIZES = [(9, 7), (5, 4), (3, 2)]
 
 
 def neck(edges=((0, 1, "top_down"),), output_nodes=(1,), **options):
-    return PathAggregationNeck(CHANNELS, 4, options.pop("num_outs", 3), edges, output_nodes, **options)
+    options = {"out_channels": 4, "num_outs": 3, **options}
+    return PathAggregationNeck(CHANNELS, edges=edges, output_nodes=output_nodes, **options)
 
 
 def test_a_skip_connection_alone_is_node_0():
@@ -70,6 +71,7 @@ def test_output_levels(start_level, extra_convs, num_outs, sizes):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"out_channels": 0}, r"at least 1, but got \[2, 3, 4\] and 0"),
         ({"num_outs": 2}, "num_outs must be at least 3.*but got 2"),
         ({"start_level": 3}, "start_level must be one of 0 to 2, but got 3"),
         ({"start_level": -1}, "but got -1"),
