@@ -46,6 +46,20 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         temporary.write_bytes(data)
 
 
+def require_writable(folder: Path) -> None:
+    """Make a folder, and try it out, before work is spent on what shall go there.
+
+    Raises:
+        OpanasError: it cannot be made or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+
+
 def cannot_write(path: Path, error: OSError) -> OpanasError:
     """The error for a path that cannot be written."""
     return OpanasError(f"{path}: cannot be written ({error.strerror or error}); choose a place that can")

@@ -10,23 +10,56 @@ import click
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+CFG_OPTIONS = "--cfg-options"
+
+
+class ConfigCommand(click.Command):
+    """A command whose ``--cfg-options`` takes any number of ``KEY=VALUE``, as mmdet's tools do."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, spread_cfg_options(args))
+
+
+def spread_cfg_options(args: list[str]) -> list[str]:
+    """``--cfg-options A=1 B=2`` as ``--cfg-options A=1 --cfg-options B=2``."""
+    spread: list[str] = []
+    inside = False
+    for arg in args:
+        if inside and "=" in arg and not arg.startswith("-"):
+            if spread[-1] != CFG_OPTIONS:
+                spread.append(CFG_OPTIONS)
+        else:
+            inside = arg == CFG_OPTIONS
+        spread.append(arg)
+    return spread
+
 
 def seed_option(command: F) -> F:
     """``--seed N``."""
-    return click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Random seed.")(
-        command
-    )
+    option = click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Random seed.")
+    return option(command)
 
 
-def work_dir_option(default: str) -> Callable[[F], F]:
-    """``--work-dir DIR``, with the command's own default."""
+def work_dir_option(command: F) -> F:
+    """``--work-dir DIR``; see `chosen_work_dir` for the default."""
     return click.option(
         "--work-dir",
         type=click.Path(file_okay=False, path_type=Path),
-        default=default,
-        show_default=True,
-        help="Where everything is written.",
-    )
+        help="Where everything is written.  [default: runs/CONFIG]",
+    )(command)
+
+
+def chosen_work_dir(work_dir: Path | None, config: str) -> Path:
+    """The folder asked for, or ``runs/`` and the config's name, made and found to be writable.
+
+    Raises:
+        OpanasError: it is not.
+    """
+    from opanas_cli.atomic import require_writable
+
+    chosen = work_dir or Path("runs") / Path(config).stem
+    require_writable(chosen)
+    return chosen
 
 
 def device_option(command: F) -> F:
@@ -42,12 +75,9 @@ def resume_option(command: F) -> F:
 
 
 def cfg_options(command: F) -> F:
-    """``--cfg-options KEY=VALUE…``, repeatable, each value in mmengine's syntax."""
+    """``--cfg-options KEY=VALUE…``; the command must be a `ConfigCommand`."""
     return click.option(
-        "--cfg-options",
-        multiple=True,
-        metavar="KEY=VALUE",
-        help="Override a setting of the config, as in mmdet's tools; may be repeated.",
+        CFG_OPTIONS, multiple=True, metavar="KEY=VALUE...", help="Override settings of the config, as in mmdet's tools."
     )(command)
 
 

@@ -10,6 +10,8 @@ from mmengine.config import Config, ConfigDict
 
 from opanas_cli.detection.config_parts import DATALOADERS, neck_of, super_net_neck
 from opanas_cli.errors import InvalidConfigError
+from opanas_cli.formats import GenotypeRecord
+from opanas_cli.formats.json_format import document_of
 from opanas_cli.genotype import Genotype, PathType, SearchSpace, SpaceKind
 
 SUPERNET_DEFAULTS = dict(
@@ -123,22 +125,20 @@ def retrain_stage(config: Config, neck: dict[str, Any] | None) -> Config:
 def sub_net_neck(config: Config, genotype: Genotype, **options: Any) -> dict[str, Any]:
     """The settings of the stand-alone neck of a genotype, all else as in the config's super-net."""
     neck = {key: value for key, value in neck_of(config).items() if key not in SUPER_NET_OPTIONS}
-    paths = [str(path) for path in genotype.paths]
-    spelled: Any = paths if genotype.space is SpaceKind.DENSE else {**genotype_dict(genotype)}
-    return {**neck, "type": "OPAFPN", "genotype": spelled, **options}
+    return {**neck, "type": "OPAFPN", "genotype": _spelled(genotype), **options}
 
 
-def genotype_dict(genotype: Genotype) -> dict[str, Any]:
-    """The genotype in the JSON form."""
-    from opanas_cli.formats.json_format import genotype_document
-
-    return genotype_document(genotype)
+def _spelled(genotype: Genotype) -> Any:
+    """As path names where that says it all, else as the JSON document."""
+    if genotype.space is SpaceKind.DENSE:
+        return [str(path) for path in genotype.paths]
+    return document_of(GenotypeRecord(genotype))
 
 
 def apply_schedule(config: Config, settings: dict[str, Any]) -> None:
     """Set image size, batch, optimizer and learning rate schedule from a stage's plain settings (sections 4.1.2, 4.1.3)."""
     epochs = int(settings["epochs"])
-    set_image_scale(config, settings.get("image_scale"))
+    set_image_scale(config, settings.get("image_scale"), settings.get("train_scales"))
     config.train_dataloader["batch_size"] = int(settings["batch_size"])
     config.train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=epochs, val_interval=epochs + 1)
     optimizer = dict(
@@ -163,20 +163,25 @@ def apply_schedule(config: Config, settings: dict[str, Any]) -> None:
         )
 
 
-def set_image_scale(config: Config, scale: Any) -> None:
-    """Set (width, height) of every `Resize`, or a range of scales [(w, h), (w, h)] for multi-scale training."""
+def set_image_scale(config: Config, scale: Any, train_scales: Any = None) -> None:
+    """Set the (width, height) of every resizing, its ratio kept.
+
+    Args:
+        train_scales: the smallest and the largest (width, height) that training images are resized to at random.
+    """
     if not scale:
         return
-    multi = isinstance(scale[0], (list, tuple))
     for name in DATALOADERS:
         for pipeline in _pipelines(config.get(name)):
             for transform in pipeline:
                 if transform["type"] not in ("Resize", "RandomResize"):
                     continue
-                if multi and name == "train_dataloader":
-                    transform.update(type="RandomResize", scale=[tuple(size) for size in scale])
+                transform.clear()
+                if train_scales and name == "train_dataloader":
+                    scales = [tuple(size) for size in train_scales]
+                    transform.update(type="RandomResize", scale=scales, keep_ratio=True)
                 else:
-                    transform.update(type="Resize", scale=tuple(scale[-1] if multi else scale))
+                    transform.update(type="Resize", scale=tuple(scale), keep_ratio=True)
 
 
 def _without_stages(config: Config) -> Config:

@@ -1,0 +1,97 @@
+"""What a running command says: the result on stdout, all else on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+SECONDS_BETWEEN_LINES = 10.0
+
+Report = Callable[[int, int, str], None]
+"""Called with what is done, what there is in all, and a note."""
+
+
+class Console:
+    """The terminal of one command.
+
+    Args:
+        quiet: say nothing but the result.
+        as_json: the result is one JSON document.
+    """
+
+    def __init__(self, quiet: bool, as_json: bool) -> None:
+        self.quiet = quiet
+        self.as_json = as_json
+
+    def say(self, line: str) -> None:
+        """A line about what happens."""
+        if not self.quiet:
+            click.echo(line, err=True)
+
+    def warn(self, line: str) -> None:
+        """Something that the user should know and that does not stop the command."""
+        click.echo(f"opanas: warning: {line}", err=True)
+
+    def result(self, lines: str, document: Mapping[str, Any], files: Mapping[str, Path]) -> None:
+        """The end of a command: its result, and the paths of all that it wrote."""
+        paths = {name: str(path) for name, path in files.items()}
+        if self.as_json:
+            click.echo(json.dumps({"version": 1, **document, "files": paths}, indent=2))
+            return
+        click.echo(lines)
+        width = max(map(len, paths), default=0)
+        for name, path in paths.items():
+            click.echo(f"  {name:<{width}}  {path}")
+
+    @contextmanager
+    def progress(self, title: str) -> Iterator[Report]:
+        """A progress bar on a terminal, else a line now and then."""
+        if self.quiet:
+            yield lambda done, total, note: None
+        elif sys.stderr.isatty():
+            with _bar(title) as report:
+                yield report
+        else:
+            yield _lines(title)
+
+    @contextmanager
+    def plain_warnings(self) -> Iterator[None]:
+        """While the block runs, Python's warnings are lines of ours."""
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_, **__: self.warn(str(message))
+            yield
+
+
+@contextmanager
+def _bar(title: str) -> Iterator[Report]:
+    from rich.console import Console as RichConsole
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeRemainingColumn()
+    with Progress(*columns, console=RichConsole(stderr=True)) as bars:
+        task = bars.add_task(title, total=None, note="")
+
+        def report(done: int, total: int, note: str) -> None:
+            bars.update(task, completed=done, total=total, note=f"{done}/{total} {note}")
+
+        yield report
+
+
+def _lines(title: str) -> Report:
+    last = time.monotonic()
+
+    def report(done: int, total: int, note: str) -> None:
+        nonlocal last
+        if done == total or time.monotonic() - last >= SECONDS_BETWEEN_LINES:
+            last = time.monotonic()
+            click.echo(f"{title}: {done}/{total} {note}", err=True)
+
+    return report

@@ -1,0 +1,155 @@
+"""``opanas evolve``: search a trained super-net."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from opanas_cli.commands.console import Console
+from opanas_cli.commands.options import (
+    ConfigCommand,
+    cfg_options,
+    chosen_work_dir,
+    common_options,
+    device_option,
+    resume_option,
+    seed_option,
+    work_dir_option,
+)
+
+
+@click.command(cls=ConfigCommand, short_help="Search a trained super-net for the best genotype.")
+@click.argument("config")
+@click.argument("supernet", type=click.Path(path_type=Path))
+@work_dir_option
+@click.option(
+    "--strategy",
+    type=click.Choice(["evolution", "random"]),
+    default="evolution",
+    show_default=True,
+    help="How candidates are proposed.",
+)
+@click.option("--population", type=click.IntRange(1), help="Candidates of a generation.  [default: the config's, 50]")
+@click.option("--generations", type=click.IntRange(0), help="Generations after the random one.  [default: 12]")
+@click.option("--top-k", type=click.IntRange(1), help="Parents: the k fittest of all so far.  [default: 10]")
+@click.option("--mutation-prob", type=click.FloatRange(0, 1), help="Probability that an edge mutates.  [default: 0.1]")
+@click.option("--max-macs", metavar="QUANTITY", help="Most MACs of the detector, as 197G.")
+@click.option("--max-params", metavar="QUANTITY", help="Most parameters of the detector, as 36M.")
+@click.option("--max-images", type=click.IntRange(1), help="Evaluate on at most so many images.")
+@click.option(
+    "--search-split",
+    type=click.FloatRange(0, 1, max_open=True),
+    metavar="FRACTION",
+    help="Evaluate on this part of the training images; 0 means the validation set.  [default: all held out]",
+)
+@seed_option
+@device_option
+@resume_option
+@cfg_options
+@common_options
+def evolve(
+    config: str,
+    supernet: Path,
+    work_dir: Path | None,
+    strategy: str,
+    population: int | None,
+    generations: int | None,
+    top_k: int | None,
+    mutation_prob: float | None,
+    max_macs: str | None,
+    max_params: str | None,
+    max_images: int | None,
+    search_split: float | None,
+    seed: int,
+    device: str,
+    resume: bool,
+    cfg_options: tuple[str, ...],
+    as_json: bool,
+    debug: bool,
+    quiet: bool,
+) -> None:
+    """Search the SUPERNET trained from CONFIG for the genotype of the highest average precision.
+
+    Reads CONFIG and SUPERNET, the supernet.pth of train-supernet. Candidates are evaluated on training images that
+    were held out from the super-net's training. Writes history.jsonl (one candidate a line; --resume goes on from
+    it), best.json and population.json into the work dir.
+
+    \b
+    Example:
+      opanas evolve coco runs/coco/supernet.pth --max-macs 200G
+    """
+    console = Console(quiet, as_json)
+    from opanas_cli.search import Constraints, Progress, parse_quantity
+
+    constraints = Constraints(
+        None if max_macs is None else parse_quantity(max_macs),
+        None if max_params is None else parse_quantity(max_params),
+    )
+    folder = chosen_work_dir(work_dir, config)
+    from opanas_cli.detection.config_files import load_config
+    from opanas_cli.detection.data_checks import check_data
+    from opanas_cli.detection.devices import select_device
+    from opanas_cli.detection.searching import SearchFiles, search_super_net
+
+    target = select_device(device)
+    settings = load_config(config, cfg_options)
+    check_data(settings, ["val" if search_split == 0 else "train"], console.warn)
+    overrides: dict[str, Any] = {
+        "population": population,
+        "generations": generations,
+        "top_k": top_k,
+        "mutation_prob": mutation_prob,
+        "max_images": max_images,
+    }
+    if search_split == 0:
+        console.warn("the search is done on the validation set: its AP is no measure of the winner any more")
+    done = 0
+    with console.plain_warnings(), console.progress("search") as report:
+
+        def count(progress: Progress) -> None:
+            nonlocal done
+            done += 1
+            candidate = progress.candidate
+            best = progress.best.fitness
+            report(done, progress.total, f"generation {candidate.proposal.generation}, best {best:.4f}")
+
+        result = search_super_net(
+            settings,
+            supernet,
+            folder,
+            seed,
+            target,
+            strategy=strategy,
+            overrides=overrides,
+            constraints=constraints,
+            search_split=search_split,
+            resume=resume,
+            progress=count,
+        )
+    _show(console, result, SearchFiles.of(folder))
+
+
+def _show(console: Console, result: Any, files: Any) -> None:
+    from opanas_cli.formats import dump_record
+
+    best = result.best
+    text = dump_record(best.genotype, "text").strip()
+    ended = "; the space has no more candidates" if result.exhausted else ""
+    console.result(
+        f"evaluated {len(result.evaluated)} candidates{ended}; best fitness {best.fitness:.4f}: {text}\n"
+        f"the detector has {best.cost.macs / 1e9:.3f} G MACs and {best.cost.params / 1e6:.3f} M parameters",
+        {
+            "evaluated": len(result.evaluated),
+            "exhausted": result.exhausted,
+            "best": {
+                "genotype": text,
+                "fitness": best.fitness,
+                "metrics": best.metrics,
+                "macs": best.cost.macs,
+                "params": best.cost.params,
+            },
+        },
+        {"best": files.best, "population": files.population, "history": files.history},
+    )

@@ -1,0 +1,123 @@
+"""``opanas retrain``: train one detector in full."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from opanas_cli.commands.console import Console
+from opanas_cli.commands.options import (
+    ConfigCommand,
+    cfg_options,
+    chosen_work_dir,
+    common_options,
+    device_option,
+    resume_option,
+    seed_option,
+    work_dir_option,
+)
+from opanas_cli.errors import UsageError
+
+
+@click.command(cls=ConfigCommand, short_help="Train a detector with a genotype from scratch and report its AP.")
+@click.argument("config")
+@click.option("--genotype", metavar="GENOTYPE", help="The neck to train: a file, or the name of a shipped genotype.")
+@click.option(
+    "--neck",
+    type=click.Choice(["opa", "fpn"]),
+    default="opa",
+    show_default=True,
+    help="fpn trains the baseline instead: mmdet's FPN, of the width that costs as many MACs as the genotype.",
+)
+@click.option(
+    "--inherit",
+    type=click.Path(path_type=Path),
+    metavar="SUPERNET",
+    help="Start from the weights of this super-net, edge importances included.",
+)
+@work_dir_option
+@seed_option
+@device_option
+@resume_option
+@cfg_options
+@common_options
+def retrain(
+    config: str,
+    genotype: str | None,
+    neck: str,
+    inherit: Path | None,
+    work_dir: Path | None,
+    seed: int,
+    device: str,
+    resume: bool,
+    cfg_options: tuple[str, ...],
+    as_json: bool,
+    debug: bool,
+    quiet: bool,
+) -> None:
+    """Train a detector in full by the `retrain` settings of CONFIG, and measure its AP on the test split.
+
+    Reads CONFIG and GENOTYPE; or CONFIG alone, where opanas export wrote it. Writes detector.pth and the log into the
+    work dir.
+
+    \b
+    Example:
+      opanas retrain coco --genotype runs/coco/best.json --work-dir runs/coco-winner
+    """
+    console = Console(quiet, as_json)
+    _check_usage(genotype, neck, inherit)
+    folder = chosen_work_dir(work_dir, config)
+    from opanas_cli.formats import resolve_genotype
+
+    chosen = None if genotype is None else resolve_genotype(genotype)
+    from opanas_cli.detection.config_files import load_config
+    from opanas_cli.detection.data_checks import check_data
+    from opanas_cli.detection.devices import select_device
+    from opanas_cli.detection.retraining import (
+        baseline_config,
+        inherited_weights,
+        sub_net_config,
+        train_detector,
+        whole_config,
+    )
+
+    target = select_device(device)
+    settings = load_config(config, cfg_options)
+    if chosen is None:
+        stage = whole_config(settings)
+    elif neck == "fpn":
+        stage = baseline_config(settings, chosen)
+    else:
+        stage = sub_net_config(settings, chosen, edge_importance=inherit is not None)
+    check_data(settings, ["train", "test"], console.warn)
+    weights = inherited_weights(settings, chosen, inherit) if inherit is not None else None
+    with console.progress("detector") as report:
+        trained = train_detector(
+            stage,
+            folder,
+            seed,
+            target,
+            resume,
+            lambda step: report(step.step, step.steps, f"epoch {step.epoch}/{step.epochs}, loss {step.loss:.3f}"),
+            weights,
+        )
+    _show(console, trained, folder)
+
+
+def _check_usage(genotype: str | None, neck: str, inherit: Path | None) -> None:
+    if genotype is None and (inherit is not None or neck == "fpn"):
+        option = "--inherit" if inherit is not None else "--neck fpn"
+        raise UsageError(f"{option}: needs a genotype; add --genotype")
+    if inherit is not None and neck == "fpn":
+        raise UsageError("--inherit: the FPN baseline has no weights in a super-net; leave one of the two out")
+
+
+def _show(console: Console, trained: Any, folder: Path) -> None:
+    shown = ", ".join(f"{name} {value:.4f}" for name, value in trained.metrics.items())
+    console.result(
+        f"{shown}\n{trained.cost.macs / 1e9:.3f} G MACs, {trained.cost.params / 1e6:.3f} M parameters",
+        {"metrics": trained.metrics, "macs": trained.cost.macs, "params": trained.cost.params},
+        {"detector": trained.path, "log": folder / "retrain"},
+    )

@@ -1,0 +1,87 @@
+"""``opanas train-supernet``: train the super-net of a config."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from opanas_cli.commands.console import Console
+from opanas_cli.commands.options import (
+    ConfigCommand,
+    cfg_options,
+    chosen_work_dir,
+    common_options,
+    device_option,
+    resume_option,
+    seed_option,
+    work_dir_option,
+)
+
+
+@click.command(cls=ConfigCommand, short_help="Train the super-net of a config by fair sampling.")
+@click.argument("config")
+@work_dir_option
+@click.option(
+    "--search-split",
+    type=click.FloatRange(0, 1, max_open=True),
+    metavar="FRACTION",
+    help="Hold this part of the training images out for the search.  [default: the config's]",
+)
+@seed_option
+@device_option
+@resume_option
+@cfg_options
+@common_options
+def train_supernet(
+    config: str,
+    work_dir: Path | None,
+    search_split: float | None,
+    seed: int,
+    device: str,
+    resume: bool,
+    cfg_options: tuple[str, ...],
+    as_json: bool,
+    debug: bool,
+    quiet: bool,
+) -> None:
+    """Train the super-net of CONFIG once, by strict fair sampling of its information paths.
+
+    Reads CONFIG, an mmengine config or the name of a shipped one (coco, voc, custom, shapes), and its data set.
+    Writes supernet.pth (weights, edge importances, provenance) and the log into the work dir.
+
+    \b
+    Example:
+      opanas train-supernet custom --cfg-options data_root=/data/cells classes=RBC,WBC,Platelets
+    """
+    console = Console(quiet, as_json)
+    folder = chosen_work_dir(work_dir, config)
+    from opanas_cli.detection.config_files import load_config
+    from opanas_cli.detection.data_checks import check_data
+    from opanas_cli.detection.devices import select_device
+    from opanas_cli.detection.supernet_training import train_super_net
+
+    target = select_device(device)
+    split = () if search_split is None else (f"supernet.search_split={search_split}",)
+    settings = load_config(config, (*cfg_options, *split))
+    check_data(settings, ["train"], console.warn)
+    with console.progress("super-net") as report:
+        trained = train_super_net(
+            settings,
+            folder,
+            seed,
+            target,
+            resume,
+            lambda step: report(step.step, step.steps, f"epoch {step.epoch}/{step.epochs}, loss {step.loss:.3f}"),
+        )
+    console.result(
+        f"trained {trained.steps} steps; loss {trained.loss_at_start:.3f} at the start, {trained.loss_at_end:.3f} at "
+        "the end (means of 10 steps)",
+        {
+            "steps": trained.steps,
+            "loss_at_start": trained.loss_at_start,
+            "loss_at_end": trained.loss_at_end,
+            "edge_importance": trained.edge_importance,
+        },
+        {"super-net": trained.path, "log": folder / "train-supernet"},
+    )

@@ -1,0 +1,128 @@
+"""Training one detector in full, and its final average precision (section 4.1.3)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from torch import nn
+
+from opanas_cli import __version__
+from opanas_cli.detection.checkpoints import load_weights, write_checkpoint
+from opanas_cli.detection.config_parts import neck_of, super_net_neck
+from opanas_cli.detection.config_stages import retrain_stage, sub_net_neck
+from opanas_cli.detection.evaluation import build_detector
+from opanas_cli.detection.profiling import CostModel, detector_cost
+from opanas_cli.detection.runs import Progress, ProgressHook, build_runner, silenced
+from opanas_cli.detection.supernet_training import read_super_net
+from opanas_cli.detection.widths import fpn_of_macs
+from opanas_cli.errors import InvalidConfigError
+from opanas_cli.genotype import Genotype
+from opanas_cli.necks.super_net import inherited_state_dict
+from opanas_cli.search.cost import Cost
+
+
+@dataclass(frozen=True)
+class TrainedDetector:
+    """A trained detector: its file, what it costs, and its metrics on the test split."""
+
+    path: Path
+    cost: Cost
+    metrics: dict[str, float]
+
+
+def train_detector(
+    config: Config,
+    work_dir: Path,
+    seed: int,
+    device: torch.device,
+    resume: bool = False,
+    progress: Progress | None = None,
+    weights: dict[str, torch.Tensor] | None = None,
+) -> TrainedDetector:
+    """Train the detector of an mmengine config, test it, and write ``detector.pth``.
+
+    Args:
+        config: a config of a whole run, as `sub_net_config` makes it or as `opanas export` writes it.
+        weights: to start from, by name; all others keep their initialisation.
+
+    Raises:
+        InvalidConfigError: it has no test split.
+        OpanasError: the loss is not finite.
+    """
+    if not config.get("test_dataloader") or not config.get("test_evaluator"):
+        raise InvalidConfigError(f"{config.filename}: has no test_dataloader and test_evaluator to measure AP with")
+    cost = detector_cost(config)
+    runner = build_runner(config, work_dir / "retrain", seed, device, resume, ProgressHook(progress))
+    with silenced():
+        if weights is not None and not resume:
+            # Before training, or the hooks of mmdet's own initialisation would overwrite them.
+            runner._init_model_weights()
+            runner.model.load_state_dict(weights, strict=False)
+            runner._init_model_weights = lambda: None
+        runner.train()
+        metrics = {name.split("/")[-1]: float(value) for name, value in runner.test().items()}
+    classes = list(runner.test_dataloader.dataset.metainfo.get("classes", ()))
+    path = work_dir / "detector.pth"
+    meta: dict[str, Any] = {
+        "opanas_version": __version__,
+        "config": config.pretty_text,
+        "seed": seed,
+        "dataset_meta": {"classes": classes},
+        "metrics": {name: value for name, value in metrics.items() if math.isfinite(value)},
+    }
+    state = {name: value.cpu() for name, value in runner.model.state_dict().items()}
+    write_checkpoint({"state_dict": state, "meta": meta}, path)
+    return TrainedDetector(path, cost, metrics)
+
+
+def sub_net_config(config: Config, genotype: Genotype, edge_importance: bool = False) -> Config:
+    """The config that trains one genotype with the detector, data and `retrain` settings of a super-net's config.
+
+    Raises:
+        InvalidConfigError: the config's neck is no super-net.
+    """
+    super_net_neck(config)
+    return retrain_stage(config, sub_net_neck(config, genotype, edge_importance=edge_importance))
+
+
+def inherited_weights(config: Config, genotype: Genotype, super_net: Path) -> dict[str, torch.Tensor]:
+    """The weights of the stand-alone detector of a genotype, taken from a trained super-net.
+
+    Raises:
+        InvalidCheckpointError: the file is no super-net, or not one of this config.
+        InvalidGenotypeError: the genotype is not of the super-net's space.
+    """
+    content = read_super_net(super_net)
+    with silenced():
+        detector: nn.Module = build_detector(config)
+    load_weights(detector, content.get("state_dict"), super_net)
+    neck = inherited_state_dict(detector.neck, genotype)
+    rest = {name: value for name, value in detector.state_dict().items() if not name.startswith("neck.")}
+    return {**rest, **{f"neck.{name}": value for name, value in neck.items()}}
+
+
+def baseline_config(config: Config, genotype: Genotype) -> Config:
+    """The config that trains mmdet's FPN at the MACs of a genotype's detector, all else as `sub_net_config`.
+
+    Raises:
+        InvalidConfigError: the config's neck is no super-net.
+        InfeasibleError: no width comes within 5 %.
+    """
+    super_net_neck(config)
+    return retrain_stage(fpn_of_macs(config, CostModel(config)(genotype).macs), None)
+
+
+def whole_config(config: Config) -> Config:
+    """A config that names its own neck, as `opanas export` writes it.
+
+    Raises:
+        InvalidConfigError: its neck is a super-net, of which one genotype must be chosen.
+    """
+    if neck_of(config).type == "OPASuperNet":
+        raise InvalidConfigError(f"{config.filename}: its neck is a super-net; choose a genotype with --genotype")
+    return retrain_stage(config, None)

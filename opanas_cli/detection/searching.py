@@ -1,0 +1,123 @@
+"""Searching a trained super-net: the strategy, the evaluator and the files brought together (section 3.2.2)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+
+from opanas_cli import __version__
+from opanas_cli.atomic import write_atomically
+from opanas_cli.detection.checkpoints import fingerprint
+from opanas_cli.detection.config_stages import search_space, stage_settings
+from opanas_cli.detection.evaluation import SuperNetEvaluator
+from opanas_cli.detection.profiling import CostModel
+from opanas_cli.detection.supernet_training import read_super_net
+from opanas_cli.errors import UsageError
+from opanas_cli.formats import write_record
+from opanas_cli.search import (
+    STRATEGIES,
+    Constraints,
+    History,
+    Progress,
+    SearchResult,
+    SearchSettings,
+    StrategySettings,
+    run_search,
+)
+from opanas_cli.search.findings import population_document, record_of
+
+CANDIDATES_AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class SearchFiles:
+    """What a search writes into its work dir."""
+
+    best: Path
+    history: Path
+    population: Path
+
+    @classmethod
+    def of(cls, work_dir: Path) -> SearchFiles:
+        """The files in a work dir."""
+        return cls(work_dir / "best.json", work_dir / "history.jsonl", work_dir / "population.json")
+
+
+def search_super_net(
+    config: Config,
+    super_net: Path,
+    work_dir: Path,
+    seed: int,
+    device: torch.device,
+    *,
+    strategy: str = "evolution",
+    overrides: Mapping[str, Any],
+    constraints: Constraints,
+    search_split: float | None = None,
+    resume: bool = False,
+    progress: Callable[[Progress], None] = lambda _: None,
+) -> SearchResult:
+    """Search, and write ``history.jsonl`` as it goes, ``best.json`` and ``population.json`` at the end.
+
+    Args:
+        overrides: settings of the `search` section that were given from outside; None leaves the config's.
+        search_split: evaluate on this part of the training images, at most what was held out from the super-net's
+            training; 0 evaluates on the validation set. By default all that was held out.
+
+    Raises:
+        UsageError: the split holds images that the super-net was trained on, or a setting is out of range.
+        InvalidCheckpointError: the super-net is none, or does not fit the config.
+        InfeasibleError: no genotype meets the constraints.
+    """
+    content = read_super_net(super_net)
+    settings = stage_settings(config, "search")
+    settings.update({key: value for key, value in overrides.items() if value is not None})
+    split = _checked_split(search_split, float(content["meta"].get("search_split", 0.0)))
+    budget = StrategySettings(
+        int(settings.population), int(settings.generations), int(settings.top_k), float(settings.mutation_prob)
+    )
+    space = search_space(config)
+    evaluator = SuperNetEvaluator(
+        config, content.get("state_dict"), super_net, split, settings.max_images, device, int(settings.batch_size)
+    )
+    evaluation = {
+        "super_net": fingerprint(super_net),
+        "search_split": split,
+        "num_images": evaluator.num_images,
+        "image_scale": list(stage_settings(config, "supernet").image_scale or ()),
+    }
+    search = SearchSettings(space, strategy, budget, seed, constraints, str(settings.metric), evaluation)
+    files = SearchFiles.of(work_dir)
+    history = (History.resume if resume else History.create)(files.history, search)
+    result = run_search(
+        STRATEGIES[strategy](space, budget, seed),
+        evaluator,
+        CostModel(config),
+        constraints,
+        history,
+        metric=search.metric,
+        batch_size=CANDIDATES_AT_ONCE,
+        on_progress=progress,
+    )
+    provenance = {"opanas_version": __version__, "super_net": str(super_net), "search": search.document()}
+    write_record(record_of(result.best, provenance), files.best)
+    document = population_document(result.population, search.metric, provenance)
+    write_atomically(files.population, json.dumps(document, indent=2) + "\n")
+    return result
+
+
+def _checked_split(asked: float | None, held_out: float) -> float:
+    if asked is None:
+        return held_out
+    if asked > held_out:
+        raise UsageError(
+            f"--search-split: {asked} of the training images were asked for, but the super-net's training held out "
+            f"{held_out}; ask for at most that, or train with --search-split {asked}"
+        )
+    return asked
