@@ -132,10 +132,10 @@ def evolve(
 
 
 def _show(console: Console, result: Any, files: Any) -> None:
-    from opanas_cli.formats import dump_record
+    from opanas_cli.formats.text import line_of
 
     best = result.best
-    text = dump_record(best.genotype, "text").strip()
+    text = line_of(best.genotype)
     ended = "; the space has no more candidates" if result.exhausted else ""
     console.result(
         f"evaluated {len(result.evaluated)} candidates{ended}; best fitness {best.fitness:.4f}: {text}\n"

@@ -36,7 +36,9 @@ def spread_cfg_options(args: list[str]) -> list[str]:
 
 def seed_option(command: F) -> F:
     """``--seed N``."""
-    option = click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Random seed.")
+    option = click.option(
+        "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Random seed."
+    )
     return option(command)
 
 

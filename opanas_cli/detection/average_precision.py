@@ -153,5 +153,6 @@ def _truth_of_file(ann_file: str, classes: Sequence[str]) -> tuple[COCO, list[in
 def _coco(images: list[Any], annotations: list[Any], categories: list[Any]) -> COCO:
     coco = COCO()
     coco.dataset = {"info": {}, "images": images, "annotations": annotations, "categories": categories}
-    coco.createIndex()
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco.createIndex()
     return coco

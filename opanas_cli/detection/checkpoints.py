@@ -28,8 +28,10 @@ def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
         content = torch.load(path, map_location=map_location, weights_only=True)
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        what = "holds more than tensors and plain data, and is not loaded for safety" if _is_refusal(error) else (
-            f"is truncated or no checkpoint ({reason})"
+        what = (
+            "holds more than tensors and plain data, and is not loaded for safety"
+            if _is_refusal(error)
+            else (f"is truncated or no checkpoint ({reason})")
         )
         raise InvalidCheckpointError(f"{path}: {what}; use a file written by opanas, or state_dict()s only") from error
     if not isinstance(content, dict):
@@ -58,7 +60,9 @@ def load_weights(model: nn.Module, state: Any, source: Path) -> None:
         first = (
             f"'{other[0]}' has shape {tuple(state[other[0]].shape)} instead of {tuple(own[other[0]].shape)}"
             if other
-            else f"'{missing[0]}' is missing" if missing else f"'{extra[0]}' is not in the config's network"
+            else f"'{missing[0]}' is missing"
+            if missing
+            else f"'{extra[0]}' is not in the config's network"
         )
         raise InvalidCheckpointError(
             f"{source}: is of another architecture than the config: {first} "

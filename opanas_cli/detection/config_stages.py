@@ -89,7 +89,7 @@ def super_net_stage(config: Config, seed: int) -> Config:
 
 
 def search_dataset(config: Config, search_split: float, max_images: int | None) -> ConfigDict:
-    """The data set that candidates are evaluated on: held-out training images, or the validation set at a split of 0."""
+    """What candidates are evaluated on: held-out training images, or the validation set at a split of 0."""
     settings = stage_settings(config, "supernet")
     source = copy.deepcopy(config)
     set_image_scale(source, settings.image_scale)
@@ -99,9 +99,7 @@ def search_dataset(config: Config, search_split: float, max_images: int | None) 
     else:
         dataset, split = source.train_dataloader.dataset, search_split
         _make_test(dataset, test_pipeline)
-    return ConfigDict(
-        type="ImageSubset", dataset=dataset, part="search", search_split=split, max_images=max_images
-    )
+    return ConfigDict(type="ImageSubset", dataset=dataset, part="search", search_split=split, max_images=max_images)
 
 
 def retrain_stage(config: Config, neck: dict[str, Any] | None) -> Config:
@@ -136,7 +134,7 @@ def _spelled(genotype: Genotype) -> Any:
 
 
 def apply_schedule(config: Config, settings: dict[str, Any]) -> None:
-    """Set image size, batch, optimizer and learning rate schedule from a stage's plain settings (sections 4.1.2, 4.1.3)."""
+    """Set image size, batch, optimizer and learning rates from the plain settings of a stage (section 4.1)."""
     epochs = int(settings["epochs"])
     set_image_scale(config, settings.get("image_scale"), settings.get("train_scales"))
     config.train_dataloader["batch_size"] = int(settings["batch_size"])
@@ -186,7 +184,7 @@ def set_image_scale(config: Config, scale: Any, train_scales: Any = None) -> Non
 
 def _without_stages(config: Config) -> Config:
     stage = copy.deepcopy(config)
-    for name in (*STAGES, "cost_input"):
+    for name in STAGES:
         stage.pop(name, None)
     return stage
 

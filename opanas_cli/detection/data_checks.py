@@ -49,7 +49,9 @@ def check_data(config: Config, splits: Sequence[str], warn: Callable[[str], None
             if source in seen:
                 continue
             seen.add(source)
-            facts = _voc_facts(dataset) if "VOC" in dataset["type"] or "XML" in dataset["type"] else _coco_facts(dataset)
+            facts = (
+                _voc_facts(dataset) if "VOC" in dataset["type"] or "XML" in dataset["type"] else _coco_facts(dataset)
+            )
             _check_facts(facts, _classes(dataset), warn)
             _check_head(config, len(_classes(dataset)), source)
             check_images(facts.images, source)

@@ -11,7 +11,7 @@ from opanas_cli.errors import UsageError
 
 
 def select_device(name: str) -> torch.device:
-    """The device called ``auto``, ``cpu``, ``cuda`` or ``cuda:i``; mmengine, which takes the first GPU it sees, follows.
+    """The device called ``auto``, ``cpu``, ``cuda`` or ``cuda:i``, made the one that mmengine takes.
 
     Raises:
         UsageError: there is no such device here.

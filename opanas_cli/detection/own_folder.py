@@ -49,7 +49,9 @@ def resolve_own_folders(config: Config) -> None:
 
 def _existing_root(data_root: Any, config_name: str) -> Path:
     if not data_root:
-        raise InvalidConfigError(f"{config_name}: data_root is not set; add --cfg-options data_root=/path/to/your/folder")
+        raise InvalidConfigError(
+            f"{config_name}: data_root is not set; add --cfg-options data_root=/path/to/your/folder"
+        )
     root = Path(str(data_root))
     if not root.is_dir():
         raise InvalidDataError(f"{root}: no such folder; set data_root to the folder of your data set")
@@ -71,9 +73,7 @@ def _coco_dataset(root: Path, dataset: Any) -> dict[str, Any]:
             ann_file = pattern.format(split=split)
             if (root / ann_file).is_file():
                 prefix = _image_folder(root, ann_file, split)
-                return dict(
-                    type="CocoDataset", data_root=str(root), ann_file=ann_file, data_prefix=dict(img=prefix)
-                )
+                return dict(type="CocoDataset", data_root=str(root), ann_file=ann_file, data_prefix=dict(img=prefix))
     raise InvalidDataError(
         f"{root}: is neither a VOC folder (Annotations/, ImageSets/Main/) nor a COCO folder with annotations of "
         f"'{dataset['split']}' (annotations/{dataset['split']}.json)"

@@ -97,5 +97,3 @@ def _forward(detector: nn.Module, image: Tensor, num_proposals: int) -> None:
     for head in heads if isinstance(heads, nn.ModuleList) else [heads]:
         size = head.roi_feat_size if isinstance(head.roi_feat_size, tuple) else (head.roi_feat_size,) * 2
         head(torch.empty(num_proposals, head.in_channels, *size, device="meta"))
-
-

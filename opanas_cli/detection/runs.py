@@ -47,7 +47,9 @@ class ProgressHook(Hook):
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         loss = float(outputs["loss"])
         if not math.isfinite(loss):
-            raise OpanasError(f"the loss is {loss} at step {runner.iter + 1}; lower the learning rate or clip gradients")
+            raise OpanasError(
+                f"the loss is {loss} at step {runner.iter + 1}; lower the learning rate or clip gradients"
+            )
         self.losses.append(loss)
         if self.progress is not None:
             self.progress(TrainingStep(runner.epoch + 1, runner.max_epochs, runner.iter + 1, runner.max_iters, loss))
