@@ -20,7 +20,7 @@ from mmengine.runner import Runner
 
 from opanas_cli.detection.checkpoints import refuse_unsafe_checkpoints
 from opanas_cli.detection.operators import quietly
-from opanas_cli.errors import OpanasError
+from opanas_cli.errors import InvalidCheckpointError, OpanasError
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,15 @@ class ProgressHook(Hook):
             self.progress(TrainingStep(runner.epoch + 1, runner.max_epochs, runner.iter + 1, runner.max_iters, loss))
 
 
+class PlainCheckpointHook(Hook):
+    """Keeps log buffers and NumPy numbers out of mmengine's checkpoints, so that resuming never has to unpickle."""
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        facts = checkpoint["message_hub"]["runtime_info"]
+        plain = {key: value for key, value in facts.items() if type(value).__module__ == "builtins"}
+        checkpoint["message_hub"] = {"log_scalars": {}, "runtime_info": plain, "resumed_keys": {}}
+
+
 @contextmanager
 def silenced() -> Iterator[None]:
     """Keep what mmengine and pycocotools print and warn from the terminal; errors still surface."""
@@ -74,7 +83,10 @@ def build_runner(
     config = copy.deepcopy(config)
     config.work_dir = str(work_dir)
     config.randomness = dict(seed=seed, deterministic=False)
-    config.resume = resume
+    latest = _latest_checkpoint(work_dir) if resume else None
+    config.resume = latest is not None
+    if latest is not None:
+        config.load_from = str(latest)
     config.default_scope = "mmdet"
     # Two runs of one process may start in the same second, and mmengine keys its loggers by this name.
     config.experiment_name = f"{work_dir.name}-{uuid4().hex[:12]}"
@@ -83,4 +95,20 @@ def build_runner(
     with silenced():
         runner = Runner.from_cfg(config)
     runner.register_hook(hook, priority="LOW")
+    runner.register_hook(PlainCheckpointHook())
     return runner
+
+
+def _latest_checkpoint(work_dir: Path) -> Path | None:
+    """The checkpoint to resume from: of the path that mmengine wrote down, the name counts; the folder may have moved.
+
+    Raises:
+        InvalidCheckpointError: it is gone.
+    """
+    record = work_dir / "last_checkpoint"
+    if not record.is_file():
+        return None
+    latest = work_dir / Path(record.read_text(errors="replace").strip()).name
+    if not latest.is_file():
+        raise InvalidCheckpointError(f"{record}: names {latest.name}, which is gone; start again without --resume")
+    return latest
