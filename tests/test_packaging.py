@@ -1,0 +1,222 @@
+"""What a user installs: the wheel on its own, what it declares to need, and the commands that the README shows."""
+
+import ast
+import importlib.metadata
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+import opanas_cli
+from opanas_cli.commands import LazyGroup, cli
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = Path(opanas_cli.__file__).parent
+README = ROOT / "README.md"
+
+BASE = {"click", "jsonschema", "matplotlib", "networkx", "numpy", "rich", "torch", "torchvision"}
+EXTRA_MMDET = {"mmcv", "mmdet", "mmengine", "pycocotools", "PIL"}
+DISTRIBUTIONS = {
+    "mmcv": "onedl-mmcv",
+    "mmdet": "onedl-mmdetection",
+    "mmengine": "onedl-mmengine",
+    "PIL": "pillow",
+}
+"""Modules whose distribution has another name."""
+
+Environment = dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder into which the wheel, built from the source distribution, is installed without its dependencies."""
+    pytest.importorskip("hatchling", reason="the extra `test` brings the build backend")
+    folder = tmp_path_factory.mktemp("packaging")
+    succeed([sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", str(folder)], ROOT)
+    (archive,) = folder.glob("opanas-*.tar.gz")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-build-isolation"]
+    succeed([*pip, "--target", str(folder / "site"), str(archive)], folder)
+    return folder / "site"
+
+
+@pytest.fixture(scope="module")
+def outside(installed: Path) -> tuple[Path, Environment]:
+    """A folder outside of the checkout, and an environment in which only the installed wheel can be imported.
+
+    Without `site` no .pth file is read, so an editable installation of the checkout is out of reach.
+    """
+    folders = [str(installed), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
+    return installed.parent, {**os.environ, "PYTHONPATH": os.pathsep.join(folders), "PYTHONNOUSERSITE": "1"}
+
+
+def succeed(command: list[str], folder: Path, environment: Environment | None = None) -> str:
+    process = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, encoding="utf-8", check=False
+    )
+    assert process.returncode == 0, f"{shlex.join(command)}\n{process.stdout}\n{process.stderr}"
+    return process.stdout
+
+
+def python(outside: tuple[Path, Environment], *arguments: str) -> str:
+    return succeed([sys.executable, "-S", *arguments], *outside)
+
+
+def test_the_installed_program_answers(installed: Path, outside: tuple[Path, Environment]) -> None:
+    version = f"opanas, version {opanas_cli.__version__}\n"
+    assert python(outside, "-m", "opanas_cli", "--version") == version
+    assert python(outside, str(installed / "bin" / "opanas"), "--version") == version
+    listed = python(outside, "-m", "opanas_cli", "genotype", "list", "--quiet")
+    assert [line.split()[0] for line in listed.splitlines()] == sorted(
+        path.stem for path in (ROOT / "genotypes").glob("*.json") if "schema" not in path.name
+    )
+    assert "a10113e4ffe1934c" in python(outside, "-m", "opanas_cli", "genotype", "show", "opa-fpn")
+
+
+def test_the_wheel_brings_configs_and_genotypes(installed: Path, outside: tuple[Path, Environment]) -> None:
+    program = (
+        "import json, opanas_cli\n"
+        "from opanas_cli.shipped import shipped_dir\n"
+        "print(json.dumps([opanas_cli.__file__, *(str(shipped_dir(name)) for name in ('configs', 'genotypes'))]))"
+    )
+    package, configs, genotypes = map(Path, json.loads(python(outside, "-c", program)))
+    assert package.is_relative_to(installed)
+    for shipped, source in ((configs, ROOT / "configs"), (genotypes, ROOT / "genotypes")):
+        assert shipped.parent == package.parent
+        expected = {path.relative_to(source): path.read_bytes() for path in files_of(source)}
+        assert {path.relative_to(shipped): path.read_bytes() for path in files_of(shipped)} == expected
+    assert Path("genotype.schema.json") in {path.relative_to(genotypes) for path in files_of(genotypes)}
+
+
+def test_the_metadata_is_complete(installed: Path) -> None:
+    (distribution,) = importlib.metadata.distributions(name="opanas", path=[str(installed)])
+    points = {(point.group, point.name) for point in distribution.entry_points}
+    formats = {("opanas.genotype_formats", name) for name in ("json", "released", "text")}
+    assert points == {("console_scripts", "opanas"), *formats}
+    assert all(callable(point.load()) for point in distribution.entry_points.select(group="console_scripts"))
+    assert distribution.version == opanas_cli.__version__
+    assert distribution.metadata["License-Expression"] == "Apache-2.0"
+    assert "Apache License" in (distribution.read_text("licenses/LICENSE") or "")
+    assert (installed / "opanas_cli" / "py.typed").is_file()
+
+
+@pytest.mark.slow
+def test_an_installed_config_is_read_outside_of_the_checkout(
+    installed: Path, outside: tuple[Path, Environment]
+) -> None:
+    pytest.importorskip("mmdet")
+    program = (
+        "from opanas_cli.detection.config_files import find_config, load_config\n"
+        "print(find_config('shapes'), load_config('shapes').model.neck.type)"
+    )
+    assert python(outside, "-c", program).split() == [
+        str(installed / "opanas_cli" / "configs" / "shapes.py"),
+        "OPASuperNet",
+    ]
+
+
+def test_what_is_imported_is_declared(installed: Path) -> None:
+    imported: dict[bool, set[str]] = {False: set(), True: set()}
+    for path in files_of(PACKAGE):
+        if path.suffix == ".py":
+            imported["detection" in path.parts] |= third_party_imports(path)
+    assert imported[False] == BASE - {"torchvision"}
+    assert imported[True] <= BASE | EXTRA_MMDET
+    (distribution,) = importlib.metadata.distributions(name="opanas", path=[str(installed)])
+    declared = [line.split(";") for line in distribution.requires or []]
+    base = {project_name(need) for need, *marker in declared if not marker}
+    mmdet = {project_name(need) for need, *marker in declared if marker and "mmdet" in marker[0]}
+    assert base == BASE
+    assert {DISTRIBUTIONS.get(name, name) for name in EXTRA_MMDET} == mmdet
+
+
+def readme_commands() -> list[str]:
+    """The calls of `opanas` in the README's code blocks, and in the lines that install it."""
+    blocks = re.findall(
+        r"^```(?:bash|console)\n(.*?)^```", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    )
+    lines = [line.removeprefix("$ ") for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    parts = [part.strip() for line in lines for part in line.partition(" #")[0].split("&&")]
+    calls = [re.sub(r"^(torchrun .*-m opanas_cli|\S*bin/opanas) ", "opanas ", part) for part in parts]
+    return list(dict.fromkeys(call for call in calls if call.startswith("opanas ")))
+
+
+@pytest.mark.parametrize("line", readme_commands())
+def test_the_readme_shows_commands_that_exist(line: str) -> None:
+    arguments = shlex.split(line)[1:]
+    command: click.Command = cli
+    context = click.Context(cli, info_name="opanas")
+    while isinstance(command, click.Group) and arguments and not arguments[0].startswith("-"):
+        name = arguments.pop(0)
+        found = command.get_command(context, name)
+        assert found is not None, f"there is no command '{name}'"
+        command = found
+    try:
+        # Parses the options, their values and the number of arguments, and runs nothing.
+        command.make_context(line, arguments, parent=context)
+    except click.exceptions.Exit as error:
+        assert error.exit_code == 0
+
+
+def test_the_readme_shows_every_command() -> None:
+    shown = {line.split()[1] for line in readme_commands()}
+    assert isinstance(cli, LazyGroup)
+    assert set(cli.list_commands(click.Context(cli))) <= shown
+
+
+def test_the_readme_has_the_line_that_ci_runs() -> None:
+    # .ci/run reads it out of the README by this pattern, and takes it apart at the last &&.
+    lines = [
+        line for line in README.read_text(encoding="utf-8").splitlines() if re.match("python3 -m venv .+/pytest$", line)
+    ]
+    assert len(lines) == 1
+    steps = lines[0].split(" && ")
+    assert [shlex.split(step)[0] for step in steps] == ["python3", ".venv/bin/pip", ".venv/bin/pytest"]
+
+
+def test_the_readme_knows_the_house() -> None:
+    text = README.read_text(encoding="utf-8")
+    rooms = [f"{path.name}/" for path in PACKAGE.iterdir() if (path / "__init__.py").is_file()]
+    programs = [path.name for path in (ROOT / "benchmarks").glob("*.py")]
+    shipped = [path.stem for path in (ROOT / "configs").glob("*.py")]
+    assert [name for name in [*rooms, *programs, *shipped] if name not in text] == []
+
+
+def test_the_readme_names_every_setting_of_the_stages() -> None:
+    text = README.read_text(encoding="utf-8")
+    tree = ast.parse((ROOT / "configs" / "_base_" / "runtime.py").read_text(encoding="utf-8"))
+    stages = {
+        node.targets[0].id: [keyword.arg for keyword in node.value.keywords]
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and isinstance(node.value, ast.Call)
+    }
+    settings = {name for stage in ("supernet", "search", "retrain") for name in stages[stage]}
+    assert len(settings) > 10
+    assert {name for name in settings if f"`{name}`" not in text} == set()
+
+
+def files_of(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+
+
+def third_party_imports(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.split(".")[0])
+    return names - set(sys.stdlib_module_names) - {"opanas_cli"}
+
+
+def project_name(requirement: str) -> str:
+    match = re.match(r"[\w.-]+", requirement)
+    assert match is not None
+    return match.group()
