@@ -85,8 +85,9 @@ class SuperNetDetector(BaseModel):
             for name, value in values.items():
                 logs[name] = logs[name] + value.detach() / len(genotypes)
         torch.autograd.backward(pyramid, [leaf.grad for leaf in leaves])
-        importance = self.l1_weight * neck.edge_l1()
-        optim_wrapper.backward(importance)
+        importance = torch.as_tensor(self.l1_weight * neck.edge_l1())
+        if importance.requires_grad:  # A neck without edge importances has none to train.
+            optim_wrapper.backward(importance)
         logs["loss"] = logs["loss"] + importance.detach()
         logs["edge_l1"] = importance.detach()
         return dict(logs)

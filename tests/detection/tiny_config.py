@@ -1,0 +1,52 @@
+"""Configs of detectors small enough to train in a test: 64×64 pixels, a narrow ResNet-18, a neck of width 8."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mmengine.config import Config, ConfigDict
+
+from opanas_cli.detection.config_files import load_config
+from opanas_cli.detection.export import export_config
+from opanas_cli.genotype import Genotype
+
+TINY_OPTIONS = (
+    "model.backbone.base_channels=8",
+    "model.backbone.stem_channels=8",
+    "model.neck.in_channels=[8,16,32,64]",
+    "model.neck.out_channels=8",
+    "model.neck.num_nodes=2",
+    "model.rpn_head.in_channels=8",
+    "model.rpn_head.feat_channels=8",
+    "model.roi_head.bbox_roi_extractor.out_channels=8",
+    "model.roi_head.bbox_head.in_channels=8",
+    "model.roi_head.bbox_head.fc_out_channels=16",
+    "supernet.image_scale=(64,64)",
+    "supernet.batch_size=2",
+    "supernet.search_split=0.4",
+    "supernet.warmup_iters=0",
+    "search.population=4",
+    "search.generations=1",
+    "search.top_k=2",
+    "retrain.image_scale=(64,64)",
+    "retrain.batch_size=4",
+    "retrain.epochs=1",
+    "retrain.milestones=[]",
+    "retrain.warmup_iters=0",
+    "cost_input=(64,64)",
+)
+"""What makes the shipped config `shapes` tiny, as `--cfg-options` takes it."""
+
+
+def tiny_config(root: Path, detector: str = "faster-rcnn", *options: str) -> Config:
+    """A super-net's config on the data set in `root`, with any of the three detectors around the neck."""
+    overrides = (*TINY_OPTIONS, f"data_root={root}", *options)
+    config = load_config("shapes", overrides)
+    if detector == "faster-rcnn":
+        return config
+    neck = config.model.neck
+    model = export_config(Genotype.of(["skip_connect"]), "shapes", detector=detector, overrides=overrides).model
+    levels = {name: model.neck[name] for name in ("start_level", "extra_convs", "num_outs")}
+    model.neck = ConfigDict({**neck, **levels})
+    config.model = model
+    return config
