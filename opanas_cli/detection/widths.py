@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from bisect import bisect_left
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
@@ -53,21 +54,22 @@ def with_fpn(config: Config, channels: int) -> Config:
 def fpn_of_macs(config: Config, macs: int) -> Config:
     """The config with the FPN whose detector's MACs are closest to `macs`.
 
+    A convolution's MACs are the product of two widths at most, so those of the detector are a polynomial of degree two
+    in the width, and three counts tell them for every width.
+
     Raises:
         InfeasibleError: even that one misses by more than 5 %.
     """
-    low, high = 1, MAX_WIDTH
-    while low < high:
-        middle = (low + high) // 2
-        if detector_cost(with_fpn(config, middle)).macs < macs:
-            low = middle + 1
-        else:
-            high = middle
-    candidates = [with_fpn(config, width) for width in (low - 1, low) if width >= 1]
-    costs = [detector_cost(candidate).macs for candidate in candidates]
-    best = min(range(len(candidates)), key=lambda index: abs(costs[index] - macs))
-    if abs(costs[best] - macs) > TOLERANCE * macs:
+    first, second, third = (detector_cost(with_fpn(config, width)).macs for width in (1, 2, 3))
+
+    def macs_of(width: int) -> int:
+        steps = width - 1
+        return first + steps * (second - first) + steps * (steps - 1) // 2 * (third - 2 * second + first)
+
+    above = bisect_left(range(1, MAX_WIDTH), macs, key=macs_of) + 1
+    best = min(range(max(1, above - 1), above + 1), key=lambda width: abs(macs_of(width) - macs))
+    if abs(macs_of(best) - macs) > TOLERANCE * macs:
         raise InfeasibleError(
-            f"no FPN gives the detector {macs:,} MACs; the closest has {costs[best]:,}; compare with a wider neck"
+            f"no FPN gives the detector {macs:,} MACs; the closest has {macs_of(best):,}; compare with a wider neck"
         )
-    return candidates[best]
+    return with_fpn(config, best)
