@@ -14,8 +14,12 @@ try:
 
         register_all_modules(init_default_scope=False)
 except ImportError as error:
-    raise MissingDependencyError(
-        f"detectors need mmdet, and importing it failed: {error}; `pip install 'opanas[mmdet]'` installs all it needs"
-    ) from error
+    way_out = "`pip install 'opanas[mmdet]'` installs all it needs"
+    if "libGL" in str(error):
+        way_out = (
+            "OpenCV's headless build needs no graphics library: `pip uninstall -y opencv-python && "
+            "pip install --force-reinstall --no-deps 'opencv-python-headless<4.13'`"
+        )
+    raise MissingDependencyError(f"detectors need mmdet, and importing it failed: {error}; {way_out}") from error
 
 from opanas_cli.detection import registration  # noqa: F401  (registers what configs name)
