@@ -47,14 +47,16 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 def require_writable(folder: Path) -> None:
-    """Make a folder, and try it out, before work is spent on what shall go there.
+    """Find out whether a folder can be written to, or made, before work is spent on what shall go there.
+
+    It is not made yet, so that a command that then refuses its input leaves nothing behind.
 
     Raises:
-        OpanasError: it cannot be made or written to.
+        OpanasError: it cannot.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
+        existing = next(parent for parent in (folder, *folder.absolute().parents) if os.path.lexists(parent))
+        with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
         raise cannot_write(folder, error) from error
