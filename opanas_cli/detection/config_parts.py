@@ -79,6 +79,6 @@ def set_classes(config: Config, classes: Sequence[str]) -> None:
         head["num_classes"] = len(classes)
 
 
-def as_classes(classes: str | Sequence[str]) -> tuple[str, ...]:
-    """Class names from a setting: one name alone is a tuple of one."""
-    return (classes,) if isinstance(classes, str) else tuple(str(name) for name in classes)
+def as_classes(classes: Any) -> tuple[str, ...]:
+    """Class names from a setting: one name alone is a tuple of one, and a number is a name."""
+    return tuple(str(name) for name in classes) if isinstance(classes, (list, tuple)) else (str(classes),)

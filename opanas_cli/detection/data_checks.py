@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +12,17 @@ from mmengine.config import Config
 from PIL import Image
 
 from opanas_cli.detection.config_parts import class_heads, each_dataset
-from opanas_cli.detection.own_folder import read_coco, voc_objects
+from opanas_cli.detection.data_facts import DataFacts, facts_of
 from opanas_cli.errors import InvalidConfigError, InvalidDataError
 
 TAIL_BYTES = 65536
 END_MARKERS = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
+JPEG_SCAN = b"\xff\xda"
+EXIF_ORIENTATION = 0x0112
+QUARTER_TURNS = (5, 6, 7, 8)
+"""The orientations whose width is the height of the stored pixels."""
 
-
-@dataclass
-class DataFacts:
-    """What a check found in one annotation file."""
-
-    source: Path
-    images: list[Path] = field(default_factory=list)
-    objects: Counter[str] = field(default_factory=Counter)
-    empty_boxes: int = 0
+Size = tuple[float, float]
 
 
 def check_data(config: Config, splits: Sequence[str], warn: Callable[[str], None]) -> None:
@@ -38,114 +33,106 @@ def check_data(config: Config, splits: Sequence[str], warn: Callable[[str], None
         warn: is told of what is left out, boxes without area among it.
 
     Raises:
-        InvalidDataError: an annotation file or an image is missing or broken, a split has no object, or objects are
-            of a class that the config does not name.
-        InvalidConfigError: the heads' `num_classes` does not match the data.
+        InvalidDataError: an annotation file or an image is missing or broken, a split has no object, or its classes
+            are not those of the config.
+        InvalidConfigError: a split is missing, or the heads' `num_classes` does not match the data.
     """
     seen: set[Path] = set()
     for split in splits:
-        for dataset in each_dataset(config.get(f"{split}_dataloader")):
-            source = Path(dataset.get("data_root") or "", dataset["ann_file"])
-            if source in seen:
+        datasets = each_dataset(config.get(f"{split}_dataloader"))
+        if not datasets:
+            raise InvalidConfigError(f"{config.filename}: has no {split}_dataloader with a dataset; add one")
+        named: Counter[str] = Counter()
+        for dataset in datasets:
+            facts, classes = facts_of(dataset, config.filename), _classes(dataset)
+            named.update(facts.objects if facts.categories is None else classes)
+            if facts.source in seen:
                 continue
-            seen.add(source)
-            facts = (
-                _voc_facts(dataset) if "VOC" in dataset["type"] or "XML" in dataset["type"] else _coco_facts(dataset)
-            )
-            _check_facts(facts, _classes(dataset), warn)
-            _check_head(config, len(_classes(dataset)), source)
-            check_images(facts.images, source)
+            seen.add(facts.source)
+            _check_facts(facts, classes, warn)
+            _check_head(config, len(classes), facts.source)
+            check_images(facts.images, facts.source, warn)
+        if split == "train":
+            _check_each_class(named, classes, facts.source)
 
 
-def check_images(paths: Sequence[Path], source: Path) -> None:
+def check_images(images: Mapping[Path, Size | None], source: Path, warn: Callable[[str], None]) -> None:
     """Check that images exist, are images, and end where an image of their format ends.
+
+    Args:
+        images: each with the (width, height) that its annotation tells, if it does.
+        warn: is told if images are of another size.
 
     Raises:
         InvalidDataError: the first that does not, with its path.
     """
+    others: list[str] = []
     with ThreadPoolExecutor() as pool:
-        for path, problem in zip(paths, pool.map(_image_problem, paths), strict=True):
-            if problem:
+        for (path, told), found in zip(images.items(), pool.map(_size_or_problem, images), strict=True):
+            if isinstance(found, str):
                 raise InvalidDataError(
-                    f"{path}: {problem}; restore it, or take it out of {source}, which lists {len(paths)} images"
+                    f"{path}: {found}; restore it, or take it out of {source}, which lists {len(images)} images"
                 )
+            if told is not None and told != found:
+                others.append(f"{path} is {found[0]}×{found[1]} and not {told[0]}×{told[1]}")
+    if others:
+        warn(f"{source}: {len(others)} images are not of the size that it tells ({others[0]}); do the boxes fit them?")
 
 
-def _image_problem(path: Path) -> str | None:
+def _size_or_problem(path: Path) -> Size | str:
+    """The (width, height) of an image, turned as its EXIF data say and as mmcv loads it; or what is wrong with it."""
     try:
         with path.open("rb") as file, Image.open(file) as image:
-            marker = END_MARKERS.get(image.format or "")
-            file.seek(max(0, path.stat().st_size - TAIL_BYTES))
-            return "is truncated" if marker and marker not in file.read() else None
+            # Of other formats reading the EXIF data means to decode the image, and they hardly ever have any.
+            turned = image.format == "JPEG" and image.getexif().get(EXIF_ORIENTATION) in QUARTER_TURNS
+            size = image.size[::-1] if turned else image.size
+            if not _ends_well(file, image.format or ""):
+                file.seek(0)
+                try:
+                    image.load()
+                except (OSError, SyntaxError, EOFError):
+                    return "is truncated"
+            return size
     except FileNotFoundError:
-        return "no such image"
-    except (OSError, SyntaxError) as error:
+        return _missing(path)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         return f"is not a readable image ({type(error).__name__})"
+
+
+def _ends_well(file: Any, form: str) -> bool:
+    """Whether the last bytes of a file hold the end of its image: far cheaper than to decode it."""
+    marker = END_MARKERS.get(form)
+    if marker is None:
+        return True
+    file.seek(0, 2)
+    file.seek(max(0, file.tell() - TAIL_BYTES))
+    tail = file.read()
+    # A thumbnail inside the file has an end of its own, before the scan of the image begins.
+    return marker in tail and (form != "JPEG" or tail.rfind(marker) > tail.rfind(JPEG_SCAN))
+
+
+def _missing(path: Path) -> str:
+    others = sorted(other.name for other in path.parent.glob(f"{path.stem}.*")) if path.parent.is_dir() else []
+    return f"no such image (but {others[0]} is there; mmdet reads VOC images as .jpg)" if others else "no such image"
 
 
 def _classes(dataset: Any) -> tuple[str, ...]:
     from mmdet.registry import DATASETS
 
     given = (dataset.get("metainfo") or {}).get("classes")
-    return tuple(given or DATASETS.get(dataset["type"]).METAINFO.get("classes", ()))
-
-
-def _coco_facts(dataset: Any) -> DataFacts:
-    source = Path(dataset.get("data_root") or "", dataset["ann_file"])
-    document = read_coco(source)
-    for key in ("images", "annotations", "categories"):
-        if not isinstance(document.get(key), list):
-            raise InvalidDataError(f"{source}: has no list '{key}'; a COCO file has images, annotations and categories")
-    folder = Path(dataset.get("data_root") or "", dataset["data_prefix"]["img"])
-    try:
-        names = {category["id"]: category["name"] for category in document["categories"]}
-        facts = DataFacts(source, [folder / image["file_name"] for image in document["images"]])
-        image_ids = {image["id"] for image in document["images"]}
-        for index, annotation in enumerate(document["annotations"]):
-            if annotation["category_id"] not in names or annotation["image_id"] not in image_ids:
-                key = "category_id" if annotation["category_id"] not in names else "image_id"
-                raise InvalidDataError(f"{source}: annotations[{index}].{key}: {annotation[key]} is not in the file")
-            _, _, width, height = annotation["bbox"]
-            facts.empty_boxes += width <= 0 or height <= 0
-            facts.objects[names[annotation["category_id"]]] += 1
-    except (KeyError, TypeError, ValueError) as error:
-        raise InvalidDataError(f"{source}: an entry lacks or misspells {error}; see COCO's data format") from error
-    missing = [name for name in _classes(dataset) if name not in names.values()]
-    if missing:
-        raise InvalidDataError(
-            f"{source}: has no category '{missing[0]}', which the config's classes name; its categories are "
-            f"{', '.join(names.values())}"
-        )
-    return facts
-
-
-def _voc_facts(dataset: Any) -> DataFacts:
-    folder = Path(dataset.get("data_root") or "", dataset["data_prefix"].get("sub_data_root", ""))
-    source = Path(dataset.get("data_root") or "", dataset["ann_file"])
-    if not source.is_file():
-        raise InvalidDataError(f"{source}: no such file; it lists the images of the split")
-    facts = DataFacts(source)
-    for path, tree in voc_objects(folder, source):
-        facts.images.append(folder / "JPEGImages" / f"{path.stem}.jpg")
-        for index, thing in enumerate(tree.findall("object")):
-            try:
-                box = [float(thing.find("bndbox").find(side).text) for side in ("xmin", "ymin", "xmax", "ymax")]  # type: ignore[union-attr, arg-type]
-                name = str(thing.find("name").text)  # type: ignore[union-attr]
-            except (AttributeError, TypeError, ValueError) as error:
-                raise InvalidDataError(f"{path}: object[{index}]: has no name or no box of four numbers") from error
-            facts.empty_boxes += box[2] <= box[0] or box[3] <= box[1]
-            facts.objects[name] += 1
-    return facts
+    kind = DATASETS.get(dataset["type"])
+    if kind is None:
+        raise InvalidConfigError(f"'{dataset['type']}' is no data set that mmdet knows; CocoDataset and XMLDataset are")
+    return tuple(given or kind.METAINFO.get("classes", ()))
 
 
 def _check_facts(facts: DataFacts, classes: tuple[str, ...], warn: Callable[[str], None]) -> None:
-    if not facts.images:
-        raise InvalidDataError(f"{facts.source}: lists no image")
     if not facts.objects:
         raise InvalidDataError(f"{facts.source}: has no annotations; a detector needs objects to learn and to find")
+    if facts.categories is not None:
+        _check_categories(facts.source, facts.categories, classes)
     unknown = [name for name in facts.objects if name not in classes]
-    known = sum(facts.objects[name] for name in classes)
-    if not known:
+    if len(unknown) == len(facts.objects):
         raise InvalidDataError(
             f"{facts.source}: no object is of the config's classes ({', '.join(classes)}); it has "
             f"{', '.join(facts.objects)}"
@@ -154,7 +141,32 @@ def _check_facts(facts: DataFacts, classes: tuple[str, ...], warn: Callable[[str
         left_out = sum(facts.objects[name] for name in unknown)
         warn(f"{facts.source}: {left_out} objects of classes that the config leaves out ({', '.join(unknown)})")
     if facts.empty_boxes:
-        warn(f"{facts.source}: {facts.empty_boxes} boxes without area are left out")
+        warn(f"{facts.source}: {facts.empty_boxes} boxes without area in their image are left out")
+
+
+def _check_categories(source: Path, categories: tuple[str, ...], classes: tuple[str, ...]) -> None:
+    missing = [name for name in classes if name not in categories]
+    if missing:
+        raise InvalidDataError(
+            f"{source}: has no category '{missing[0]}', which the config's classes name; its categories are "
+            f"{', '.join(categories)}"
+        )
+    # mmdet labels categories in the order of the file: in another order the detector would name its finds wrongly.
+    ordered = tuple(name for name in categories if name in classes)
+    if ordered != classes:
+        raise InvalidDataError(
+            f"{source}: its categories come in another order than the config's classes; write classes="
+            f"{','.join(ordered)}"
+        )
+
+
+def _check_each_class(named: Mapping[str, int], classes: tuple[str, ...], source: Path) -> None:
+    missing = [name for name in classes if name not in named]
+    if missing:
+        raise InvalidDataError(
+            f"{source}: no object to train on is called '{missing[0]}', which the config's classes name; there are "
+            f"{', '.join(sorted(named))}"
+        )
 
 
 def _check_head(config: Config, count: int, source: Path) -> None:

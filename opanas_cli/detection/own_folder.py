@@ -81,11 +81,14 @@ def _coco_dataset(root: Path, dataset: Any) -> dict[str, Any]:
 
 
 def _image_folder(root: Path, ann_file: str, split: str) -> str:
-    images = read_coco(root / ann_file).get("images") or [{}]
-    name = str(images[0].get("file_name", ""))
+    images = read_coco(root / ann_file).get("images")
+    first = images[0] if isinstance(images, list) and images else None
+    if not isinstance(first, dict) or not first.get("file_name"):
+        raise InvalidDataError(f"{root / ann_file}: must list 'images', each with a file_name")
+    name = str(first["file_name"])
     candidates = [pattern.format(split=split) for pattern in COCO_IMAGES]
     for folder in candidates:
-        if name and (root / folder / name).is_file():
+        if (root / folder / name).is_file():
             return folder
     places = ", ".join(str(root / folder) for folder in candidates)
     raise InvalidDataError(f"{root / ann_file}: its first image '{name}' is in none of {places}")
@@ -100,7 +103,9 @@ def read_coco(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_bytes())
     except OSError as error:
-        raise InvalidDataError(f"{path}: cannot be read ({error.strerror})") from error
+        raise InvalidDataError(
+            f"{path}: cannot be read ({error.strerror}); is data_root the folder of your data set?"
+        ) from error
     except (ValueError, RecursionError) as error:
         raise InvalidDataError(f"{path}: is not valid JSON: {error}") from error
     if not isinstance(document, dict):
@@ -108,39 +113,58 @@ def read_coco(path: Path) -> dict[str, Any]:
     return document
 
 
-def voc_objects(root: Path, ann_file: str) -> Iterator[tuple[Path, ElementTree.Element]]:
+def voc_objects(root: Path, split: Path) -> Iterator[tuple[Path, ElementTree.Element]]:
     """Each image's annotation file with its root element, in the order of a VOC split.
 
+    Args:
+        split: the file that lists the images.
+
     Raises:
-        InvalidDataError: an annotation file is missing or is no XML.
+        InvalidDataError: a file is missing, an annotation is no XML, or a line of the split is no name.
     """
-    for name in (root / ann_file).read_text().split():
+    for name in _names(split):
         path = root / "Annotations" / f"{name}.xml"
         try:
             yield path, ElementTree.parse(path).getroot()
         except OSError as error:
-            raise InvalidDataError(f"{path}: cannot be read ({error.strerror}); {ann_file} lists it") from error
-        except ElementTree.ParseError as error:
+            raise InvalidDataError(f"{path}: cannot be read ({error.strerror}); {split} lists it") from error
+        except (ElementTree.ParseError, ValueError, LookupError) as error:
             raise InvalidDataError(f"{path}: is not valid XML: {error}") from error
+
+
+def _names(split: Path) -> list[str]:
+    try:
+        names = split.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise InvalidDataError(
+            f"{split}: cannot be read ({error.strerror}); it lists the images of the split, is data_root right?"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise InvalidDataError(f"{split}: is not UTF-8 text; it lists the images of the split, one a line") from error
+    for number, name in enumerate(names, 1):
+        # mmdet takes each line as it is.
+        if not name or name != name.strip():
+            raise InvalidDataError(f"{split}: line {number}: must be the name of an image alone, but got {name!r:.40}")
+    return names
 
 
 def _ordered_classes(asked: Any, train: dict[str, Any], is_voc: bool) -> tuple[str, ...]:
     root = Path(train["data_root"])
     wanted = None if asked is None else as_classes(asked)
+    source = root / train["ann_file"]
     if is_voc:
         if wanted is not None:
             return wanted
-        names = {
-            str(name.text) for _, tree in voc_objects(root, train["ann_file"]) for name in tree.findall("object/name")
-        }
+        names = {str(name.text) for _, tree in voc_objects(root, source) for name in tree.findall("object/name")}
         if not names:
-            raise InvalidDataError(f"{root / train['ann_file']}: its annotations name no object")
+            raise InvalidDataError(f"{source}: its annotations name no object")
         return tuple(sorted(names))
-    named = [category["name"] for category in read_coco(root / train["ann_file"]).get("categories", [])]
+    categories = read_coco(source).get("categories")
+    if not isinstance(categories, list) or not all(isinstance(entry, dict) and "name" in entry for entry in categories):
+        raise InvalidDataError(f"{source}: must have a list 'categories', each with an id and a name")
+    named = [str(category["name"]) for category in categories]
     missing = [name for name in wanted or () if name not in named]
     if missing:
-        raise InvalidDataError(
-            f"{root / train['ann_file']}: has no category '{missing[0]}'; its categories are {', '.join(named)}"
-        )
+        raise InvalidDataError(f"{source}: has no category '{missing[0]}'; its categories are {', '.join(named)}")
     # mmdet labels categories in the order of the file, whatever the order asked for.
     return tuple(name for name in named if wanted is None or name in wanted)

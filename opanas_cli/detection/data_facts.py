@@ -1,0 +1,157 @@
+"""What the annotation files of a data set say, read as mmdet will read them, each entry checked."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from opanas_cli.detection.own_folder import read_coco, voc_objects
+from opanas_cli.errors import InvalidConfigError, InvalidDataError
+
+SIDES = ("xmin", "ymin", "xmax", "ymax")
+
+
+@dataclass
+class DataFacts:
+    """One annotation file: its images, each with (width, height) where it says so, and its objects by class.
+
+    Objects of an area are in `objects`; boxes without one are only counted, in `empty_boxes`. `categories` are the
+    classes that the file declares, in its order; None where it declares none.
+    """
+
+    source: Path
+    images: dict[Path, tuple[float, float] | None] = field(default_factory=dict)
+    objects: Counter[str] = field(default_factory=Counter)
+    empty_boxes: int = 0
+    categories: tuple[str, ...] | None = None
+
+
+def facts_of(dataset: Any, config_name: str) -> DataFacts:
+    """Read the annotations of a data set config.
+
+    Raises:
+        InvalidConfigError: the data set does not say where they are.
+        InvalidDataError: they are missing, or an entry is broken; the message says which.
+    """
+    if not dataset.get("ann_file") or not isinstance(dataset.get("type"), str):
+        raise InvalidConfigError(f"{config_name}: a data set has no type or no ann_file; set both")
+    is_voc = "VOC" in dataset["type"] or "XML" in dataset["type"]
+    facts = _voc_facts(dataset) if is_voc else _coco_facts(dataset)
+    if not facts.images:
+        raise InvalidDataError(f"{facts.source}: lists no image")
+    return facts
+
+
+def _coco_facts(dataset: Any) -> DataFacts:
+    root = Path(dataset.get("data_root") or "")
+    source, folder = root / dataset["ann_file"], root / ((dataset.get("data_prefix") or {}).get("img") or "")
+    document = read_coco(source)
+    for key in ("images", "annotations", "categories"):
+        if not isinstance(document.get(key), list):
+            raise InvalidDataError(f"{source}: has no list '{key}'; a COCO file has images, annotations and categories")
+    names = {key: entry["name"] for key, entry in _by_id(document["categories"], "categories", source).items()}
+    images = _by_id(document["images"], "images", source)
+    facts = DataFacts(source, categories=tuple(_no_repeats([str(name) for name in names.values()], source)))
+    for index, image in enumerate(images.values()):
+        width, height = _numbers([image["width"], image["height"]], f"{source}: images[{index}]: width and height")
+        facts.images[folder / str(image["file_name"])] = (width, height)
+    annotations = _by_id(document["annotations"], "annotations", source) if images else {}
+    for index, annotation in enumerate(annotations.values()):
+        where = f"{source}: annotations[{index}]"
+        for key, known in (("category_id", names), ("image_id", images)):
+            if annotation[key] not in known:
+                raise InvalidDataError(f"{where}.{key}: {annotation[key]!r} is not in the file; correct or remove it")
+        box = annotation["bbox"]
+        if not isinstance(box, list) or len(box) != 4:
+            raise InvalidDataError(f"{where}.bbox: must be [x, y, width, height], but got {box!r}")
+        left, top, width, height, area = _numbers([*box, annotation["area"]], f"{where}: bbox and area")
+        image = images[annotation["image_id"]]
+        outside = left >= image["width"] or top >= image["height"] or left + width <= 0 or top + height <= 0
+        if width < 1 or height < 1 or area <= 0 or outside:
+            facts.empty_boxes += 1
+        else:
+            facts.objects[names[annotation["category_id"]]] += 1
+    return facts
+
+
+_COCO_KEYS = {
+    "categories": ("id", "name"),
+    "images": ("id", "file_name", "width", "height"),
+    "annotations": ("id", "image_id", "category_id", "bbox", "area"),
+}
+"""What mmdet reads of every entry."""
+
+
+def _by_id(entries: Sequence[Any], kind: str, source: Path) -> dict[Any, Any]:
+    found: dict[Any, Any] = {}
+    for index, entry in enumerate(entries):
+        where = f"{source}: {kind}[{index}]"
+        if not isinstance(entry, dict):
+            raise InvalidDataError(f"{where}: must be a JSON object, but got {entry!r:.40}")
+        for key in _COCO_KEYS[kind]:
+            if key not in entry:
+                raise InvalidDataError(f"{where}: has no '{key}'; every entry needs {', '.join(_COCO_KEYS[kind])}")
+            if key.endswith("id") and (not isinstance(entry[key], (int, str)) or isinstance(entry[key], bool)):
+                raise InvalidDataError(f"{where}.{key}: must be a number, but got {entry[key]!r:.40}")
+        if entry["id"] in found:
+            raise InvalidDataError(f"{where}.id: {entry['id']!r} is given twice; ids must be unique")
+        found[entry["id"]] = entry
+    return found
+
+
+def _no_repeats(names: Sequence[str], source: Path) -> Sequence[str]:
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        raise InvalidDataError(f"{source}: two categories are called '{repeated[0]}'; rename or merge them")
+    return names
+
+
+def _numbers(values: Sequence[Any], what: str) -> list[float]:
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            raise InvalidDataError(f"{what} must be finite numbers, but got {value!r:.40}")
+    return list(values)
+
+
+def _voc_facts(dataset: Any) -> DataFacts:
+    root = Path(dataset.get("data_root") or "")
+    folder = root / (dataset.get("data_prefix") or {}).get("sub_data_root", "")
+    facts = DataFacts(root / dataset["ann_file"])
+    for path, tree in voc_objects(folder, facts.source):
+        facts.images[folder / "JPEGImages" / f"{path.name.removesuffix('.xml')}.jpg"] = _voc_size(tree, path)
+        for index, thing in enumerate(tree.findall("object")):
+            name, empty = _voc_object(thing, f"{path}: object[{index}]")
+            if empty:
+                facts.empty_boxes += 1
+            else:
+                facts.objects[name] += 1
+    return facts
+
+
+def _voc_size(tree: ElementTree.Element, path: Path) -> tuple[float, float] | None:
+    if tree.find("size") is None:
+        return None
+    width, height = tree.findtext("size/width", ""), tree.findtext("size/height", "")
+    try:
+        return int(width), int(height)
+    except ValueError as error:
+        raise InvalidDataError(f"{path}: size: width and height must be whole numbers; correct or remove it") from error
+
+
+def _voc_object(thing: ElementTree.Element, where: str) -> tuple[str, bool]:
+    """The class of an object, and whether its box has no area."""
+    name = thing.findtext("name", "")
+    if not name.strip():
+        raise InvalidDataError(f"{where}: has no name")
+    try:
+        left, top, right, bottom = (int(float(thing.findtext(f"bndbox/{side}", ""))) for side in SIDES)
+    except (ValueError, OverflowError) as error:
+        raise InvalidDataError(f"{where}: bndbox needs the numbers {', '.join(SIDES)}") from error
+    if not thing.findtext("difficult", "0").strip().isdecimal():
+        raise InvalidDataError(f"{where}: difficult must be 0 or 1, but got {thing.findtext('difficult')!r}")
+    return name, right <= left or bottom <= top
