@@ -44,6 +44,8 @@ class DetectionAP(BaseMetric):
         """The six statistics over all images."""
         classes = self.dataset_meta["classes"]
         if self.ann_file is None:
+            # Data sets that were put together may number their images alike.
+            results = [{**result, "image_id": index} for index, result in enumerate(results)]
             truth, category_ids = _truth_of_results(results, len(classes)), list(range(len(classes)))
         else:
             truth, category_ids = _truth_of_file(self.ann_file, classes)
@@ -141,6 +143,8 @@ def _truth_of_results(results: Sequence[Mapping[str, Any]], num_classes: int) ->
 def _truth_of_file(ann_file: str, classes: Sequence[str]) -> tuple[COCO, list[int]]:
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO(ann_file)
+    for annotation in truth.dataset["annotations"]:
+        annotation.setdefault("iscrowd", 0)
     by_name = {category["name"]: category["id"] for category in truth.dataset["categories"]}
     missing = [name for name in classes if name not in by_name]
     if missing:
