@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,14 @@ def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
     if not path.is_file():
         raise InvalidCheckpointError(f"{path}: no such checkpoint")
     try:
-        content = torch.load(path, map_location=map_location, weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            content = torch.load(path, map_location=map_location, weights_only=True)
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         what = (
             "holds more than tensors and plain data, and is not loaded for safety"
             if _is_refusal(error)
-            else (f"is truncated or no checkpoint ({reason})")
+            else f"is truncated or no checkpoint ({type(error).__name__})"
         )
         raise InvalidCheckpointError(f"{path}: {what}; use a file written by opanas, or state_dict()s only") from error
     if not isinstance(content, dict):
@@ -47,6 +49,16 @@ def write_checkpoint(content: dict[str, Any], path: Path) -> None:
 
 def load_weights(model: nn.Module, state: Any, source: Path) -> None:
     """Load weights that must fit exactly.
+
+    Raises:
+        InvalidCheckpointError: they do not.
+    """
+    require_fit(model, state, source)
+    model.load_state_dict(state)
+
+
+def require_fit(model: nn.Module, state: Any, source: Path) -> None:
+    """Check that weights have the names and the shapes of a network's.
 
     Raises:
         InvalidCheckpointError: they are of another architecture; the message names the first difference.
@@ -68,7 +80,6 @@ def load_weights(model: nn.Module, state: Any, source: Path) -> None:
             f"{source}: is of another architecture than the config: {first} "
             f"({len(missing)} missing, {len(extra)} unexpected, {len(other)} of other shape)"
         )
-    model.load_state_dict(state)
 
 
 def fingerprint(path: Path) -> str:

@@ -11,6 +11,7 @@ from mmengine.config import Config, DictAction
 
 from opanas_cli.detection.config_parts import DATALOADERS, as_classes, each_dataset, each_evaluator, set_classes
 from opanas_cli.detection.own_folder import resolve_own_folders
+from opanas_cli.detection.setting_checks import check_settings
 from opanas_cli.errors import InvalidConfigError, OpanasError, UsageError
 from opanas_cli.shipped import shipped_dir
 
@@ -27,8 +28,11 @@ def find_config(name: str) -> Path:
         InvalidConfigError: there is none; the message suggests the closest name.
     """
     path = Path(name)
-    if path.is_file():
-        return path
+    try:
+        if path.is_file():
+            return path
+    except OSError as error:
+        raise InvalidConfigError(f"{name:.60}: cannot be read ({error.strerror})") from error
     shipped = shipped_configs()
     if name in shipped:
         return shipped[name]
@@ -42,7 +46,7 @@ def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
     """Read a config, apply ``KEY=VALUE`` overrides, and spread `data_root` and `classes` over its data sets.
 
     Raises:
-        InvalidConfigError: the file is missing, is no mmengine config, or has no model.
+        InvalidConfigError: the file is missing, is no mmengine config, has no model, or a wrong setting.
         UsageError: an override is malformed.
         InvalidDataError: the user's own data folder has no known layout.
     """
@@ -52,7 +56,8 @@ def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
     except OpanasError:
         raise
     except Exception as error:
-        raise InvalidConfigError(f"{name}: cannot be read as an mmengine config: {_one_line(error)}") from error
+        reason = f"{type(error).__name__}: {_one_line(error)}"
+        raise InvalidConfigError(f"{name}: cannot be read as an mmengine config: {reason}") from error
     parsed = parse_overrides(overrides)
     try:
         config.merge_from_dict(parsed)
@@ -62,6 +67,7 @@ def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
         raise InvalidConfigError(f"{name}: has no `model`; start from one of {', '.join(shipped_configs())}")
     _spread_data_settings(config, parsed)
     resolve_own_folders(config)
+    check_settings(config)
     return config
 
 

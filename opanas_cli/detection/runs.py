@@ -18,9 +18,9 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from opanas_cli.detection.checkpoints import refuse_unsafe_checkpoints
+from opanas_cli.detection.checkpoints import read_checkpoint, refuse_unsafe_checkpoints, require_fit
 from opanas_cli.detection.operators import quietly
-from opanas_cli.errors import InvalidCheckpointError, OpanasError
+from opanas_cli.errors import InvalidCheckpointError, InvalidConfigError, InvalidInputError, OpanasError
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,26 @@ def silenced() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def building(config: Config) -> Iterator[None]:
+    """While the block builds what a config describes, what goes wrong is the config's fault.
+
+    Raises:
+        InvalidConfigError: instead of whatever mmengine and mmdet raise.
+    """
+    try:
+        yield
+    except InvalidInputError as error:
+        raise type(error)(f"{config.filename}: {error}") from error
+    except OpanasError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error.args[0] if error.args else error).split())
+        raise InvalidConfigError(
+            f"{config.filename}: cannot be built: {reason} ({type(error).__name__}; --debug shows where)"
+        ) from error
+
+
 def build_runner(
     config: Config, work_dir: Path, seed: int, device: torch.device, resume: bool, hook: ProgressHook
 ) -> Runner:
@@ -78,12 +98,14 @@ def build_runner(
 
     Raises:
         InvalidConfigError, InvalidDataError: what the config names cannot be built.
+        InvalidCheckpointError: the checkpoint to resume from is broken or of another network.
     """
     refuse_unsafe_checkpoints()
     config = copy.deepcopy(config)
     config.work_dir = str(work_dir)
     config.randomness = dict(seed=seed, deterministic=False)
     latest = _latest_checkpoint(work_dir) if resume else None
+    resumed = None if latest is None else _read_resumable(latest)
     config.resume = latest is not None
     if latest is not None:
         config.load_from = str(latest)
@@ -92,11 +114,24 @@ def build_runner(
     config.experiment_name = f"{work_dir.name}-{uuid4().hex[:12]}"
     if config.get("train_dataloader", {}).get("num_workers") == 0:
         config.train_dataloader.pop("persistent_workers", None)
-    with silenced():
+    with silenced(), building(config):
         runner = Runner.from_cfg(config)
+        # Reads the data set now, and not in the middle of what mmengine does next.
+        runner.train_loop  # noqa: B018
+    if latest is not None and resumed is not None:
+        # mmengine would load what fits and begin the rest anew.
+        require_fit(runner.model, resumed["state_dict"], latest)
     runner.register_hook(hook, priority="LOW")
     runner.register_hook(PlainCheckpointHook())
     return runner
+
+
+def _read_resumable(path: Path) -> dict[str, Any]:
+    content = read_checkpoint(path)
+    missing = [key for key in ("meta", "state_dict", "optimizer", "message_hub") if key not in content]
+    if missing:
+        raise InvalidCheckpointError(f"{path}: has no '{missing[0]}' to resume from; start again without --resume")
+    return content
 
 
 def _latest_checkpoint(work_dir: Path) -> Path | None:

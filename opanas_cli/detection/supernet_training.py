@@ -93,4 +93,7 @@ def read_super_net(path: Path) -> dict[str, Any]:
         raise InvalidCheckpointError(
             f"{path}: is of version {content.get('version')!r}, and this opanas reads version 1; update opanas"
         )
+    split = content["meta"].get("search_split")
+    if not isinstance(split, float) or not 0 <= split < 1:
+        raise InvalidCheckpointError(f"{path}: meta.search_split must be a fraction below 1, but got {split!r:.40}")
     return content

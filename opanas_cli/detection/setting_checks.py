@@ -1,0 +1,83 @@
+"""Whether the settings of the stages are numbers of the right kind, told before anything runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from mmengine.config import Config
+
+from opanas_cli.detection.average_precision import STATISTICS
+from opanas_cli.errors import InvalidConfigError
+
+Check = tuple[Callable[[Any], bool], str]
+
+
+def _number(value: Any, low: float, high: float = math.inf) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value < high
+
+
+def _whole(value: Any, low: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= low
+
+
+def _pair(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and len(value) == 2 and all(_whole(side, 1) for side in value)
+
+
+def _optional(check: Check) -> Check:
+    return lambda value: value is None or check[0](value), f"{check[1]}, or None"
+
+
+_POSITIVE: Check = (lambda value: _number(value, 1e-12), "a number above 0")
+_NOT_NEGATIVE: Check = (lambda value: _number(value, 0), "a number of at least 0")
+_COUNT: Check = (lambda value: _whole(value, 1), "a whole number of at least 1")
+_COUNT_OR_ZERO: Check = (lambda value: _whole(value, 0), "a whole number of at least 0")
+_SIZE: Check = (_pair, "two whole numbers of pixels, (width, height)")
+
+CHECKS: dict[str, Check] = {
+    "image_scale": _optional(_SIZE),
+    "search_split": (lambda value: _number(value, 0, 1), "a fraction of at least 0 and below 1"),
+    "data_fraction": (lambda value: _number(value, 1e-12, 1 + 1e-12), "a fraction above 0 and of at most 1"),
+    "batch_size": _COUNT,
+    "epochs": _COUNT,
+    "lr": _POSITIVE,
+    "milestones": (
+        lambda value: value is None or (isinstance(value, (list, tuple)) and all(_whole(step, 0) for step in value)),
+        "a list of epochs",
+    ),
+    "warmup_iters": _COUNT_OR_ZERO,
+    "momentum": _NOT_NEGATIVE,
+    "weight_decay": _NOT_NEGATIVE,
+    "l1_weight": _NOT_NEGATIVE,
+    "grad_clip": _optional(_POSITIVE),
+    "population": _COUNT,
+    "generations": _COUNT_OR_ZERO,
+    "top_k": _COUNT,
+    "metric": (lambda value: value in STATISTICS, f"one of {', '.join(STATISTICS)}"),
+    "mutation_prob": (lambda value: _number(value, 0, 1 + 1e-12), "a probability"),
+    "max_images": _optional(_COUNT),
+}
+"""What each setting must be, and how to say it."""
+
+
+def check_settings(config: Config) -> None:
+    """Check the sections `supernet`, `search` and `retrain`, and `cost_input`, where they are there.
+
+    Raises:
+        InvalidConfigError: a value is not what it must be.
+    """
+    for stage in ("supernet", "search", "retrain"):
+        section = config.get(stage)
+        if section is None:
+            continue
+        if not isinstance(section, dict):
+            raise InvalidConfigError(f"{config.filename}: {stage} must be a dict of settings, but got {section!r:.60}")
+        for name, value in section.items():
+            holds, wanted = CHECKS.get(name, (lambda _: True, ""))
+            if not holds(value):
+                raise InvalidConfigError(f"{config.filename}: {stage}.{name} must be {wanted}, but got {value!r:.60}")
+    size = config.get("cost_input")
+    if size is not None and not _pair(size):
+        raise InvalidConfigError(f"{config.filename}: cost_input must be (height, width), but got {size!r:.60}")
