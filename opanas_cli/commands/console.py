@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 import warnings
@@ -44,7 +45,7 @@ class Console:
         """The end of a command: its result, and the paths of all that it wrote."""
         paths = {name: str(path) for name, path in files.items()}
         if self.as_json:
-            click.echo(json.dumps({"version": 1, **document, "files": paths}, indent=2))
+            click.echo(json.dumps({"version": 1, **_plain(document), "files": paths}, indent=2))
             return
         click.echo(lines)
         width = max(map(len, paths), default=0)
@@ -68,6 +69,15 @@ class Console:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_, **__: self.warn(str(message))
             yield
+
+
+def _plain(value: Any) -> Any:
+    """The value with null for numbers that are not finite, which JSON does not know."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from opanas_cli.commands.options import (
     seed_option,
     work_dir_option,
 )
+from opanas_cli.errors import UsageError
 
 
 @click.command(cls=ConfigCommand, short_help="Search a trained super-net for the best genotype.")
@@ -81,12 +82,9 @@ def evolve(
       opanas evolve coco runs/coco/supernet.pth --max-macs 200G
     """
     console = Console(quiet, as_json)
-    from opanas_cli.search import Constraints, Progress, parse_quantity
+    from opanas_cli.search import Constraints, Progress
 
-    constraints = Constraints(
-        None if max_macs is None else parse_quantity(max_macs),
-        None if max_params is None else parse_quantity(max_params),
-    )
+    constraints = Constraints(_limit("--max-macs", max_macs), _limit("--max-params", max_params))
     folder = chosen_work_dir(work_dir, config)
     from opanas_cli.detection.config_files import load_config
     from opanas_cli.detection.data_checks import check_data
@@ -129,6 +127,15 @@ def evolve(
             progress=count,
         )
     _show(console, result, SearchFiles.of(folder))
+
+
+def _limit(option: str, text: str | None) -> int | None:
+    from opanas_cli.search import parse_quantity
+
+    try:
+        return None if text is None else parse_quantity(text)
+    except UsageError as error:
+        raise UsageError(f"{option}: {error}") from error
 
 
 def _show(console: Console, result: Any, files: Any) -> None:

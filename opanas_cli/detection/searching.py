@@ -78,7 +78,7 @@ def search_super_net(
     content = read_super_net(super_net)
     settings = stage_settings(config, "search")
     settings.update({key: value for key, value in overrides.items() if value is not None})
-    split = _checked_split(search_split, float(content["meta"].get("search_split", 0.0)))
+    split = _checked_split(search_split, content["meta"]["search_split"])
     budget = StrategySettings(
         int(settings.population), int(settings.generations), int(settings.top_k), float(settings.mutation_prob)
     )
@@ -95,16 +95,20 @@ def search_super_net(
     search = SearchSettings(space, strategy, budget, seed, constraints, str(settings.metric), evaluation)
     files = SearchFiles.of(work_dir)
     history = (History.resume if resume else History.create)(files.history, search)
-    result = run_search(
-        STRATEGIES[strategy](space, budget, seed),
-        evaluator,
-        CostModel(config),
-        constraints,
-        history,
-        metric=search.metric,
-        batch_size=CANDIDATES_AT_ONCE,
-        on_progress=progress,
-    )
+    try:
+        result = run_search(
+            STRATEGIES[strategy](space, budget, seed),
+            evaluator,
+            CostModel(config),
+            constraints,
+            history,
+            metric=search.metric,
+            batch_size=CANDIDATES_AT_ONCE,
+            on_progress=progress,
+        )
+    finally:
+        if not history.recorded:  # Nothing to resume, and in the way of the next try.
+            files.history.unlink(missing_ok=True)
     provenance = {"opanas_version": __version__, "super_net": str(super_net), "search": search.document()}
     write_record(record_of(result.best, provenance), files.best)
     document = population_document(result.population, search.metric, provenance)
@@ -113,6 +117,11 @@ def search_super_net(
 
 
 def _checked_split(asked: float | None, held_out: float) -> float:
+    if asked is None and not held_out:
+        raise UsageError(
+            "--search-split: the super-net's training held no images out; add --search-split 0 to search on the "
+            "validation set"
+        )
     if asked is None:
         return held_out
     if asked > held_out:
