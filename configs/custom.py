@@ -8,35 +8,6 @@ val,test}/ (or train2017/, images/train/, images/). Without a test split the val
 default to all that the training annotations name.
 """
 
-_base_ = ["_base_/faster_rcnn.py", "_base_/pipelines.py", "_base_/runtime.py"]
-
-data_root = None
-classes = None
+_base_ = ["_base_/faster_rcnn.py", "_base_/own_folder.py", "_base_/runtime.py"]
 
 supernet = dict(search_split=0.2)
-
-train_dataloader = dict(
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type="DefaultSampler", shuffle=True),
-    batch_sampler=dict(type="AspectRatioBatchSampler"),
-    dataset=dict(type="OwnFolder", split="train", pipeline={{_base_.train_pipeline}}),
-)
-val_dataloader = dict(
-    batch_size=1,
-    num_workers=2,
-    persistent_workers=True,
-    drop_last=False,
-    sampler=dict(type="DefaultSampler", shuffle=False),
-    dataset=dict(type="OwnFolder", split="val", pipeline={{_base_.test_pipeline}}),
-)
-test_dataloader = dict(
-    batch_size=1,
-    num_workers=2,
-    persistent_workers=True,
-    drop_last=False,
-    sampler=dict(type="DefaultSampler", shuffle=False),
-    dataset=dict(type="OwnFolder", split="test", pipeline={{_base_.test_pipeline}}),
-)
-val_evaluator = dict(type="DetectionAP")
-test_evaluator = dict(type="DetectionAP")

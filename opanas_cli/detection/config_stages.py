@@ -8,7 +8,7 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-from opanas_cli.detection.config_parts import DATALOADERS, neck_of, super_net_neck
+from opanas_cli.detection.config_parts import DATALOADERS, each_dataset, neck_of, super_net_neck
 from opanas_cli.errors import InvalidConfigError
 from opanas_cli.formats import GenotypeRecord
 from opanas_cli.formats.json_format import document_of
@@ -20,6 +20,7 @@ SUPERNET_DEFAULTS = dict(
     data_fraction=1.0,
     batch_size=16,
     epochs=12,
+    optimizer="SGD",
     lr=0.02,
     milestones=(8, 11),
     warmup_iters=500,
@@ -89,8 +90,14 @@ def super_net_stage(config: Config, seed: int) -> Config:
 
 
 def search_dataset(config: Config, search_split: float, max_images: int | None) -> ConfigDict:
-    """What candidates are evaluated on: held-out training images, or the validation set at a split of 0."""
+    """What candidates are evaluated on: held-out training images, or the validation set at a split of 0.
+
+    Raises:
+        InvalidConfigError: there is no validation set, whose pipeline both need.
+    """
     settings = stage_settings(config, "supernet")
+    if not each_dataset(config.get("val_dataloader")):
+        raise InvalidConfigError(f"{config.filename}: has no val_dataloader with a dataset; add one")
     source = copy.deepcopy(config)
     set_image_scale(source, settings.image_scale)
     test_pipeline = _pipeline(source.val_dataloader.dataset)
@@ -139,12 +146,10 @@ def apply_schedule(config: Config, settings: dict[str, Any]) -> None:
     set_image_scale(config, settings.get("image_scale"), settings.get("train_scales"))
     config.train_dataloader["batch_size"] = int(settings["batch_size"])
     config.train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=epochs, val_interval=epochs + 1)
-    optimizer = dict(
-        type="SGD",
-        lr=settings["lr"],
-        momentum=settings.get("momentum", 0.9),
-        weight_decay=settings.get("weight_decay", 1e-4),
-    )
+    kind = settings.get("optimizer", "SGD")
+    optimizer = dict(type=kind, lr=settings["lr"], weight_decay=settings.get("weight_decay", 1e-4))
+    if kind == "SGD":
+        optimizer["momentum"] = settings.get("momentum", 0.9)
     grad_clip = settings.get("grad_clip")
     config.optim_wrapper = dict(
         type="OptimWrapper",

@@ -73,7 +73,7 @@ def draw_image(rng: np.random.Generator) -> tuple[NDArray[np.uint8], list[tuple[
         if box is None:
             continue
         label = int(rng.integers(len(CLASSES)))
-        colour = tuple(int(value) for value in rng.integers(0, 256, 3))
+        colour = tuple(int(value) for value in rng.choice((0, 255), 3))
         scaled = [side * OVERSAMPLING for side in box]
         _DRAW[CLASSES[label]](pen, scaled, colour)
         objects.append((label, box))
@@ -83,12 +83,12 @@ def draw_image(rng: np.random.Generator) -> tuple[NDArray[np.uint8], list[tuple[
 
 
 def _texture(rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Noise of four octaves around a random colour."""
-    texture = np.zeros((IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.float32) + rng.uniform(60, 196, 3)
+    """Noise of four octaves around a random grey."""
+    texture = np.zeros((IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.float32) + rng.uniform(90, 166)
     for cells in (4, 8, 16, 32):
         noise = rng.integers(0, 256, (cells, cells, 3), dtype=np.uint8)
         scaled = Image.fromarray(noise).resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BICUBIC)
-        texture += (np.asarray(scaled, dtype=np.float32) - 128) * (0.6 / math.sqrt(cells))
+        texture += (np.asarray(scaled, dtype=np.float32) - 128) * (0.4 / math.sqrt(cells))
     return texture.clip(0, 255).astype(np.uint8)
 
 
