@@ -19,7 +19,7 @@ schedule = dict(
 )
 supernet = dict(search_split=0.15, epochs=1, milestones=(), **schedule)
 search = dict(population=12, generations=2, top_k=4)
-retrain = dict(epochs=3, milestones=(2,), **schedule)
+retrain = dict(epochs=4, milestones=(3,), **schedule)
 del schedule
 cost_input = (128, 128)
 

@@ -8,7 +8,7 @@ model = dict(
     # Boxes of 8 pixels on the finest level: images are small.
     rpn_head=dict(in_channels=32, feat_channels=32, anchor_generator=dict(scales=[2])),
     roi_head=dict(
-        bbox_roi_extractor=dict(out_channels=32, finest_scale=14),
+        bbox_roi_extractor=dict(out_channels=32),
         bbox_head=dict(in_channels=32, fc_out_channels=128),
     ),
     train_cfg=dict(rpn_proposal=dict(nms_pre=500, max_per_img=128), rcnn=dict(sampler=dict(num=64))),
