@@ -111,19 +111,25 @@ def export_config(
 
 
 def standalone_config(config: Config, module: str) -> Config:
-    """An exported config that names the neck in `module`, and otherwise mmdet's parts only."""
+    """An exported config that names the neck in `module`, and otherwise mmdet's parts only; see `standalone_text`."""
     changed = copy.deepcopy(config)
     changed.custom_imports = dict(imports=[module], allow_failed_imports=False)
     neck = {key: value for key, value in changed.model.neck.items() if key != "genotype"}
     changed.model.neck = ConfigDict({**neck, "type": CLASS_NAME})
     for split in ("val", "test"):
-        changed[f"{split}_evaluator"] = [_mmdet_evaluator(evaluator) for evaluator in each_evaluator(changed, split)]
+        evaluators = each_evaluator(changed, split)
+        others = [evaluator for evaluator in evaluators if evaluator["type"] != "DetectionAP"]
+        changed[f"{split}_evaluator"] = others or [_mmdet_evaluator(evaluator) for evaluator in evaluators]
     return changed
 
 
+def standalone_text(config: Config) -> str:
+    """The text of a stand-alone config, which finds its neck in its own folder wherever it is run from."""
+    return f'import sys\n\nsys.path.insert(0, "{{{{ fileDirname }}}}")  # The neck is there.\n\n{config.pretty_text}'
+
+
 def _mmdet_evaluator(evaluator: Any) -> Any:
-    if evaluator["type"] != "DetectionAP":
-        return evaluator
+    """mmdet's metric in place of ours, which stands alone."""
     if evaluator.get("ann_file"):
         path = str(Path(evaluator.get("data_root") or "", evaluator["ann_file"]))
         return dict(type="CocoMetric", ann_file=path, metric="bbox")

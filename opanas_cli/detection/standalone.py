@@ -8,7 +8,7 @@ import inspect
 from collections import defaultdict
 
 from opanas_cli.genotype import Genotype
-from opanas_cli.genotype.liveness import live_edges, output_nodes
+from opanas_cli.genotype.liveness import live_edges, output_nodes, validate
 
 CLASS_NAME = "StandaloneOPAFPN"
 ROOT = "opanas_cli.necks"
@@ -53,6 +53,7 @@ def standalone_source(genotype: Genotype) -> str:
     Raises:
         InvalidGenotypeError: nothing reaches the output.
     """
+    validate(genotype)
     modules = _in_order(CORE)
     bodies = [_body(module) for module in modules]
     edges = "".join(f"    ({edge.source}, {edge.target}, {str(path)!r}),\n" for edge, path in live_edges(genotype))
