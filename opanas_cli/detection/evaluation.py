@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from opanas_cli.detection.average_precision import DetectionAP
 from opanas_cli.detection.checkpoints import load_weights
 from opanas_cli.detection.config_stages import search_dataset, stage_settings, super_net_neck
-from opanas_cli.detection.runs import silenced
+from opanas_cli.detection.runs import building, silenced
 from opanas_cli.detection.shared_features import features_from
 from opanas_cli.genotype import Genotype
 
@@ -50,6 +50,7 @@ class SuperNetEvaluator:
         batch_size: int | None = None,
     ) -> None:
         super_net_neck(config)
+        dataset = search_dataset(config, search_split, max_images)
         self.device = device
         with silenced():
             DefaultScope.get_instance("opanas", scope_name="mmdet")
@@ -61,7 +62,7 @@ class SuperNetEvaluator:
                     batch_size=batch_size or stage_settings(config, "search").batch_size,
                     num_workers=config.val_dataloader.get("num_workers", 0),
                     sampler=dict(type="DefaultSampler", shuffle=False),
-                    dataset=search_dataset(config, search_split, max_images),
+                    dataset=dataset,
                 )
             )
 
@@ -104,7 +105,12 @@ class SuperNetEvaluator:
 
 
 def build_detector(config: Config) -> nn.Module:
-    """The detector of a config, its weights not initialised."""
+    """The detector of a config, its weights not initialised.
+
+    Raises:
+        InvalidConfigError: it cannot be built.
+    """
     DefaultScope.get_instance("opanas", scope_name="mmdet")
-    model: nn.Module = MODELS.build(copy.deepcopy(config.model))
+    with building(config):
+        model: nn.Module = MODELS.build(copy.deepcopy(config.model))
     return model
