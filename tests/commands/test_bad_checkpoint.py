@@ -1,0 +1,217 @@
+"""Checkpoints that are no super-net, or not one of this config, and searches that cannot be."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from opanas_cli.commands import run
+
+Refused = Callable[..., str]
+SMALL = ("--population", "2", "--generations", "0", "--top-k", "2")
+
+
+class Malicious:
+    """Makes the file ``mark`` when it is unpickled."""
+
+    def __reduce__(self) -> Any:
+        return os.system, ("touch mark",)
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def options(tiny_options: tuple[str, ...]) -> tuple[str, ...]:
+    return ("--device", "cpu", "--cfg-options", *tiny_options)
+
+
+def _bad(name: str, super_net: Path) -> Path:
+    """A file that is no super-net of the tiny config."""
+    path = Path(f"{name}.pth")
+    good = torch.load(super_net, weights_only=True)
+    contents: dict[str, Any] = {
+        "other": {**good, "state_dict": {"weight": torch.zeros(3)}},
+        "no-format": {"state_dict": good["state_dict"]},
+        "version": {**good, "version": 2},
+        "no-state": {**good, "state_dict": None},
+        "no-split": {**good, "meta": {}},
+        "list": [1, 2],
+        "evil": {**good, "meta": Malicious()},
+    }
+    if name in contents:
+        torch.save(contents[name], path)
+    elif name == "raw-evil":
+        path.write_bytes(pickle.dumps(Malicious()))
+    elif name == "truncated":
+        path.write_bytes(super_net.read_bytes()[: super_net.stat().st_size // 2])
+    elif name == "empty":
+        path.touch()
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("missing", "no such checkpoint"),
+        ("empty", "is truncated or no checkpoint"),
+        ("truncated", "is truncated or no checkpoint"),
+        ("list", "holds a list, not a checkpoint's dict"),
+        ("evil", "not loaded for safety"),
+        ("raw-evil", "not loaded for safety"),
+        ("no-format", "is not a super-net; make one with opanas train-supernet"),
+        ("version", "is of version 2, and this opanas reads version 1"),
+        ("no-split", "meta.search_split must be a fraction"),
+        ("no-state", "has no state_dict of tensors"),
+        ("other", "is of another architecture than the config: 'backbone."),
+    ],
+)
+@pytest.mark.parametrize("command", ["evolve", "retrain"])
+def test_super_nets_that_are_none(
+    command: str, name: str, said: str, refused: Refused, options: tuple[str, ...], tiny_supernet: Path
+) -> None:
+    path = _bad(name, tiny_supernet)
+    if command == "evolve":
+        line = refused(3, "evolve", "shapes", path, "--work-dir", "run", *SMALL, *options)
+    else:
+        Path("g.txt").write_text("td|td,bu")
+        line = refused(3, "retrain", "shapes", "--genotype", "g.txt", "--inherit", path, "--work-dir", "run", *options)
+    assert line.startswith(f"{path}: ")
+    assert said in line
+    assert not Path("run").exists()
+    assert not Path("mark").exists()
+
+
+def test_a_super_net_of_more_nodes(refused: Refused, options: tuple[str, ...], tiny_supernet: Path) -> None:
+    line = refused(
+        3, "evolve", "shapes", tiny_supernet, "--work-dir", "run", *SMALL, *options, "model.neck.num_nodes=3"
+    )
+    assert "'neck.edge_importance' has shape (3,) instead of (6,)" in line
+
+
+def test_inheriting_for_a_genotype_of_more_nodes(
+    refused: Refused, options: tuple[str, ...], tiny_supernet: Path
+) -> None:
+    line = refused(
+        3, "retrain", "shapes", "--genotype", "opa-fpn", "--inherit", tiny_supernet, "--work-dir", "run", *options
+    )
+    assert "dense genotypes of 2 nodes" in line
+    assert "of 5 nodes" in line
+
+
+@pytest.mark.parametrize("command", ["train-supernet", "retrain"])
+@pytest.mark.parametrize(("name", "said"), [("evil", "not loaded for safety"), ("missing", "no such checkpoint")])
+def test_load_from(
+    command: str, name: str, said: str, refused: Refused, options: tuple[str, ...], tiny_supernet: Path
+) -> None:
+    genotype = [] if command == "train-supernet" else ["--genotype", "top-down"]
+    path = _bad(name, tiny_supernet)
+    assert said in refused(3, command, "shapes", *genotype, "--work-dir", "run", *options, f"load_from={path}")
+    assert not Path("mark").exists()
+    assert not list(Path("run").glob("*.pth"))
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("evil", "not loaded for safety"),
+        ("truncated", "is truncated or no checkpoint"),
+        ("no-format", "has no 'meta' to resume from; start again without --resume"),
+        ("missing", "names epoch_1.pth, which is gone; start again without --resume"),
+    ],
+)
+def test_resuming_from_what_is_no_checkpoint(
+    name: str, said: str, refused: Refused, options: tuple[str, ...], tiny_supernet: Path
+) -> None:
+    folder = Path("run", "train-supernet")
+    folder.mkdir(parents=True)
+    (folder / "last_checkpoint").write_text("/elsewhere/epoch_1.pth")
+    path = _bad(name, tiny_supernet)
+    if path.exists():
+        shutil.copy(path, folder / "epoch_1.pth")
+    assert said in refused(3, "train-supernet", "shapes", "--work-dir", "run", "--resume", *options)
+    assert not Path("mark").exists()
+    assert not Path("run", "supernet.pth").exists()
+
+
+def test_resuming_another_network_and_a_folder_that_moved(
+    refused: Refused, options: tuple[str, ...], tiny_supernet: Path
+) -> None:
+    shutil.copytree(tiny_supernet.parent, "moved")
+    arguments = ("train-supernet", "shapes", "--work-dir", "moved", "--resume", "-q")
+    line = refused(3, *arguments, *options, "model.neck.num_nodes=3")
+    assert "epoch_1.pth: is of another architecture than the config" in line
+    assert run([*arguments, *options, "supernet.epochs=2"]) == 0
+    assert Path("moved", "train-supernet", "epoch_2.pth").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--max-macs", "nonsense", "--max-macs: a quantity is a positive number"),
+        ("--max-params", "-3M", "--max-params: a quantity is a positive number"),
+        ("--search-split", "0.9", "the super-net's training held out 0.4; ask for at most that"),
+    ],
+)
+def test_options_that_make_no_sense(
+    option: str, value: str, said: str, refused: Refused, options: tuple[str, ...], tiny_supernet: Path
+) -> None:
+    line = refused(2, "evolve", "shapes", tiny_supernet, "--work-dir", "run", *SMALL, option, value, *options)
+    assert line.startswith(option)
+    assert said in line
+    assert not Path("run").exists()
+
+
+@pytest.mark.parametrize("option", ["--max-macs", "--max-params"])
+def test_limits_that_nothing_meets(
+    option: str, refused: Refused, options: tuple[str, ...], tiny_supernet: Path
+) -> None:
+    arguments = ("evolve", "shapes", tiny_supernet, "--work-dir", "run", *SMALL)
+    line = refused(5, *arguments, option, "1K", *options)
+    assert "the smallest seen were " in line
+    assert not list(Path("run").iterdir())
+    # The folder is free for the next try.
+    assert run([*map(str, arguments), "-q", option, "1T", *options]) == 0
+
+
+def test_a_split_without_images(refused: Refused, options: tuple[str, ...], tiny_supernet: Path) -> None:
+    line = refused(
+        3, "evolve", "shapes", tiny_supernet, "--work-dir", "run", *SMALL, "--search-split", "0.00001", *options
+    )
+    assert "the search part of 12 training images is empty" in line
+
+
+@pytest.mark.parametrize("part", ["train_dataloader", "val_dataloader"])
+def test_a_config_without_a_split(part: str, refused: Refused, options: tuple[str, ...], tiny_supernet: Path) -> None:
+    line = refused(3, "evolve", "shapes", tiny_supernet, "--work-dir", "run", *SMALL, *options, f"{part}=None")
+    assert f"has no {part} with a dataset" in line
+
+
+def test_a_super_net_whose_training_held_nothing_out(
+    refused: Refused, options: tuple[str, ...], tiny_supernet: Path
+) -> None:
+    content = torch.load(tiny_supernet, weights_only=True)
+    content["meta"]["search_split"] = 0.0
+    torch.save(content, "s.pth")
+    line = refused(2, "evolve", "shapes", "s.pth", "--work-dir", "run", *SMALL, *options)
+    assert "held no images out; add --search-split 0" in line
+
+
+def test_a_search_that_is_there_already(refused: Refused, options: tuple[str, ...], tiny_supernet: Path) -> None:
+    arguments = ("evolve", "shapes", str(tiny_supernet), "--work-dir", "run", *SMALL)
+    assert run([*arguments, "-q", *options]) == 0
+    before = Path("run", "history.jsonl").read_bytes()
+    assert "a search is here already; add --resume" in refused(2, *arguments, *options)
+    assert "seed was 0 and is now 3" in refused(2, *arguments, "--resume", "--seed", "3", *options)
+    assert Path("run", "history.jsonl").read_bytes() == before
+    assert run([*arguments, "-q", "--resume", *options]) == 0
+    assert Path("run", "history.jsonl").read_bytes() == before

@@ -1,0 +1,193 @@
+"""Configs and options that cannot be worked with: one line, the right exit code, nothing written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from opanas_cli.commands import run
+
+Refused = Callable[..., str]
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def left() -> list[str]:
+    return sorted(path.name for path in Path("run").iterdir()) if Path("run").exists() else []
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("nothing.py", None, "nothing.py: no such config file; shipped configs are coco, "),
+        ("shape", None, "did you mean 'shapes'?"),
+        ("n" * 300, None, "cannot be read (File name too long)"),
+        ("half.py", b"model = dict(\n", "half.py: cannot be read as an mmengine config: SyntaxError: "),
+        ("bytes.py", b"\x00\xff\xfe", "bytes.py: cannot be read as an mmengine config: "),
+        ("raises.py", b"raise ValueError('one\\ntwo')\n", "mmengine config: ValueError: one two"),
+        ("words.txt", b"hello", "words.txt: cannot be read as an mmengine config: "),
+        ("empty.py", b"", "empty.py: has no `model`; start from one of coco, "),
+        ("no_base.py", b"_base_ = 'gone.py'\n", "no_base.py: cannot be read as an mmengine config: "),
+        ("number.py", b"model = 3\n", "number.py: has no `model`"),
+    ],
+)
+@pytest.mark.parametrize("command", ["train-supernet", "retrain"])
+def test_no_config(command: str, name: str, content: bytes | None, said: str, refused: Refused) -> None:
+    if content is not None:
+        Path(name).write_bytes(content)
+    assert said in refused(3, command, name, "--work-dir", "run", "--device", "cpu")
+    assert not Path("run").exists()
+
+
+def test_a_folder_is_no_config(refused: Refused) -> None:
+    assert "is a folder, not a config file" in refused(3, "train-supernet", ".", "--work-dir", "run")
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("model.neck=None", "model.neck is missing; a search needs neck=dict(type='OPASuperNet', "),
+        ("model.neck.type=FPN", "model.neck.type must be 'OPASuperNet', but got 'FPN'"),
+        ("model.neck.typo=3", "cannot be built: OPASuperNet.__init__() got an unexpected keyword argument 'typo'"),
+        ("model.neck.num_nodes=0", "at least 1 intermediate node, but got 0"),
+        ("model.neck.space=sparse", "space must be one of dense, chain, but got 'sparse'"),
+        ("model.neck.paths=[topdown]", "'topdown' is not an information path"),
+        ("model.backbone.type=ResNettt", "cannot be built: ResNettt is not in the mmdet::model registry"),
+        ("model.roi_head.bbox_head.num_classes=7", "the head has num_classes=7, but "),
+        ("classes=cat,dog", "has no category 'cat', which the config's classes name; its categories are disk, "),
+        ("classes=square,disk", "in another order than the config's classes; write classes=disk,square"),
+        ("classes=5", "has no category '5'"),
+        ("train_dataloader=None", "has no train_dataloader with a dataset"),
+        ("train_dataloader.dataset.type=CocoDatset", "'CocoDatset' is no data set that mmdet knows"),
+        ("train_dataloader.dataset.ann_file=", "a data set has no type or no ann_file"),
+        ("supernet.epoch=1", "supernet.epoch is not a setting; there are image_scale, "),
+        ("supernet.epochs=many", "supernet.epochs must be a whole number of at least 1, but got 'many'"),
+        ("supernet.epochs=0", "supernet.epochs must be a whole number of at least 1, but got 0"),
+        ("supernet.batch_size=-1", "supernet.batch_size must be a whole number"),
+        ("supernet.lr=0", "supernet.lr must be a number above 0"),
+        ("supernet.search_split=1.5", "supernet.search_split must be a fraction of at least 0 and below 1"),
+        ("supernet.data_fraction=0", "supernet.data_fraction must be a fraction above 0"),
+        ("supernet.search_split=0.999999", "the train part of 12 training images is empty"),
+        ("supernet.image_scale=5", "supernet.image_scale must be two whole numbers of pixels"),
+        ("search.metric=mAP", "search.metric must be one of AP, AP50"),
+        ("retrain.epochs=1.5", "retrain.epochs must be a whole number"),
+        ("supernet=3", "supernet must be a dict of settings"),
+        ("cost_input=9", "cost_input must be (height, width)"),
+    ],
+)
+def test_a_setting_that_cannot_be(option: str, said: str, refused: Refused, tiny_options: tuple[str, ...]) -> None:
+    # The log of a run that broke off while its network was built may stay, but no result.
+    line = refused(
+        3, "train-supernet", "shapes", "--work-dir", "run", "--device", "cpu", "--cfg-options", *tiny_options, option
+    )
+    assert said in line
+    assert left() in ([], ["train-supernet"])
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("words", "expected KEY=VALUE, but got 'words'"),
+        ("=3", "expected KEY=VALUE, but got '=3'"),
+        ("model.neck=[1,(2", "the value of 'model.neck' does not parse"),
+        ("model.neck.type.deeper=1", "--cfg-options: "),
+        ("train_dataloader.dataset.pipeline.99.x=1", "Index 99 exceeds the length"),
+    ],
+)
+def test_malformed_cfg_options(option: str, said: str, refused: Refused) -> None:
+    line = refused(2, "train-supernet", "shapes", "--work-dir", "run", "--device", "cpu", "--cfg-options", option)
+    assert line.startswith("--cfg-options: ")
+    assert said in line
+    assert not Path("run").exists()
+
+
+@pytest.mark.parametrize(
+    ("data_root", "said"),
+    [
+        ("", "data_root is not set; add --cfg-options data_root="),
+        ("/no/such/folder", "/no/such/folder: no such folder"),
+        ("empty", "empty: is neither a VOC folder (Annotations/, ImageSets/Main/) nor a COCO folder"),
+    ],
+)
+def test_own_folder(data_root: str, said: str, refused: Refused) -> None:
+    Path("empty").mkdir()
+    option = f"data_root={data_root}"
+    line = refused(3, "train-supernet", "custom", "--work-dir", "run", "--device", "cpu", "--cfg-options", option)
+    assert said in line
+    assert not Path("run").exists()
+
+
+def test_own_folder_without_data_root(refused: Refused) -> None:
+    assert "data_root is not set" in refused(3, "train-supernet", "custom", "--work-dir", "run", "--device", "cpu")
+
+
+@pytest.mark.parametrize("device", ["nonsense", "cuda:x", "cuda:99", "CPU", ""])
+@pytest.mark.parametrize("command", ["train-supernet", "retrain", "quickstart"])
+def test_devices_that_are_not_here(command: str, device: str, refused: Refused) -> None:
+    arguments = [] if command == "quickstart" else ["shapes"]
+    quiet = ["-q"] if command == "quickstart" else []
+    line = refused(2, command, *arguments, "--work-dir", "run", "--device", device, *quiet)
+    assert line.startswith("--device: ")
+    assert f"'{device}'" in line
+    assert not Path("run").exists()
+
+
+def test_cuda_where_there_is_none(refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    line = refused(2, "train-supernet", "shapes", "--work-dir", "run", "--device", "cuda")
+    assert line == "--device: 'cuda' is not here (0 CUDA devices found); use --device cpu or auto"
+
+
+@pytest.mark.parametrize("command", ["train-supernet", "retrain", "quickstart"])
+def test_a_work_dir_below_a_file(command: str, refused: Refused) -> None:
+    Path("file").touch()
+    arguments = [] if command == "quickstart" else ["shapes"]
+    line = refused(1, command, *arguments, "--work-dir", "file/run", "--device", "cpu")
+    assert line.startswith("file/run: cannot be written (Not a directory)")
+
+
+def test_a_work_dir_that_is_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("file").write_text("mine")
+    assert run(["train-supernet", "shapes", "--work-dir", "file"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "Error: Invalid value for '--work-dir': Directory 'file' is a file."
+    )
+    assert Path("file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("arguments", [["--genotype", "bad.json"], ["--genotype", "opa-fpnn"]])
+def test_genotypes_that_are_none(arguments: list[str], refused: Refused) -> None:
+    Path("bad.json").write_text('{"format": ')
+    line = refused(3, "retrain", "shapes", "--work-dir", "run", *arguments)
+    assert line.startswith(arguments[1])
+    assert not Path("run").exists()
+
+
+def test_a_genotype_whose_output_is_dead(refused: Refused) -> None:
+    Path("dead.txt").write_text("none|none,td")
+    assert "dead.txt" in refused(3, "retrain", "shapes", "--work-dir", "run", "--genotype", "dead.txt")
+
+
+def test_retrain_without_a_genotype(refused: Refused, tiny_options: tuple[str, ...]) -> None:
+    line = refused(3, "retrain", "shapes", "--work-dir", "run", "--device", "cpu", "--cfg-options", *tiny_options)
+    assert "its neck is a super-net; choose a genotype with --genotype" in line
+
+
+@pytest.mark.parametrize("part", ["test_dataloader", "test_evaluator"])
+def test_retrain_without_a_test_split(part: str, refused: Refused, tiny_options: tuple[str, ...]) -> None:
+    options = ["--device", "cpu", "--cfg-options", *tiny_options, f"{part}=None"]
+    assert part in refused(3, "retrain", "shapes", "--genotype", "top-down", "--work-dir", "run", *options)
+    assert not Path("run").exists()
+
+
+@pytest.mark.parametrize("option", ["--inherit", "--neck"])
+def test_retrain_options_that_need_a_genotype(option: str, refused: Refused) -> None:
+    value = "x.pth" if option == "--inherit" else "fpn"
+    assert refused(2, "retrain", "shapes", option, value).endswith("needs a genotype; add --genotype")

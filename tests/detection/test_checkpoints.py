@@ -1,0 +1,112 @@
+"""Checkpoints: only data is read, and a refusal names the file."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from opanas_cli.detection.checkpoints import (
+    fingerprint,
+    load_weights,
+    read_checkpoint,
+    refuse_unsafe_checkpoints,
+    write_checkpoint,
+)
+from opanas_cli.errors import InvalidCheckpointError
+
+
+class Malicious:
+    """Runs a command when it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> Any:
+        return os.system, (f"touch '{self.mark}'",)
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    content = {"state_dict": {"w": torch.arange(3.0)}, "meta": {"seed": 3}}
+    write_checkpoint(content, tmp_path / "deep" / "c.pth")
+    read = read_checkpoint(tmp_path / "deep" / "c.pth")
+    assert read["meta"] == {"seed": 3}
+    assert torch.equal(read["state_dict"]["w"], torch.arange(3.0))
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["c.pth"]
+
+
+@pytest.mark.parametrize("content", [b"", b"hello world", b"PK\x03\x04 no zip", b"\x80\x02."])
+def test_what_is_no_checkpoint(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "c.pth"
+    path.write_bytes(content)
+    with pytest.raises(InvalidCheckpointError, match=r"c\.pth: "):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize("part", [0.1, 0.5, 0.99])
+def test_a_truncated_checkpoint(tmp_path: Path, part: float) -> None:
+    path = tmp_path / "c.pth"
+    torch.save({"state_dict": {"w": torch.zeros(1000)}}, path)
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * part)])
+    with pytest.raises(InvalidCheckpointError, match="is truncated or no checkpoint"):
+        read_checkpoint(path)
+
+
+def test_a_folder_and_a_missing_file(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "nothing.pth"):
+        with pytest.raises(InvalidCheckpointError, match="no such checkpoint"):
+            read_checkpoint(path)
+
+
+def test_a_list_is_no_checkpoint(tmp_path: Path) -> None:
+    torch.save([1, 2], tmp_path / "c.pth")
+    with pytest.raises(InvalidCheckpointError, match="holds a list"):
+        read_checkpoint(tmp_path / "c.pth")
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("through_mmengine", [True, False])
+def test_a_malicious_pickle_does_not_run(tmp_path: Path, zipped: bool, through_mmengine: bool) -> None:
+    from mmengine.runner.checkpoint import CheckpointLoader
+
+    path, mark = tmp_path / "c.pth", tmp_path / "mark"
+    if zipped:
+        torch.save({"state_dict": {}, "meta": Malicious(mark)}, path)
+    else:
+        path.write_bytes(pickle.dumps(Malicious(mark)))
+    refuse_unsafe_checkpoints()
+    with pytest.raises(InvalidCheckpointError, match="not loaded for safety"):
+        CheckpointLoader.load_checkpoint(str(path)) if through_mmengine else read_checkpoint(path)
+    assert not mark.exists()
+
+
+def test_the_malicious_pickle_is_one(tmp_path: Path) -> None:
+    pickle.loads(pickle.dumps(Malicious(tmp_path / "mark")))
+    assert (tmp_path / "mark").exists()
+
+
+def test_weights_that_do_not_fit_name_the_first_difference(tmp_path: Path) -> None:
+    model = nn.Linear(2, 3)
+    good = {name: torch.ones_like(value) for name, value in model.state_dict().items()}
+    load_weights(model, good, tmp_path)
+    assert bool((model.weight == 1).all())
+    for state, said in (
+        ({**good, "weight": torch.zeros(3, 4)}, r"'weight' has shape \(3, 4\) instead of \(3, 2\)"),
+        ({"weight": good["weight"]}, "'bias' is missing"),
+        ({**good, "more": torch.zeros(1)}, "'more' is not in the config's network"),
+        (None, "has no state_dict of tensors"),
+        ({"weight": 3}, "has no state_dict of tensors"),
+    ):
+        with pytest.raises(InvalidCheckpointError, match=said):
+            load_weights(model, state, tmp_path)
+    assert bool((model.weight == 1).all())
+
+
+def test_fingerprint(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"abc")
+    assert fingerprint(tmp_path / "f") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
