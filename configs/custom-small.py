@@ -13,6 +13,6 @@ schedule = dict(
 )
 supernet = dict(search_split=0.2, epochs=12, milestones=(8, 11), **schedule)
 search = dict(population=24, generations=4, top_k=8)
-retrain = dict(epochs=24, milestones=(16, 22), **schedule)
+retrain = dict(epochs=16, milestones=(11, 14), **schedule)
 del schedule
 cost_input = (320, 320)
