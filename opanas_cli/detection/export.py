@@ -104,6 +104,7 @@ def export_config(
         config.retrain = {**_one_scale(config), **SCHEDULES[schedule]}
     exported = retrain_stage(config, sub_net_neck(config, genotype))
     exported.custom_imports = dict(imports=["opanas_cli.detection"], allow_failed_imports=False)
+    exported.train_cfg.val_interval = 1
     # The learning rate is that of one process; with more of them a step has more images, and mmengine scales it.
     exported.auto_scale_lr = dict(enable=True, base_batch_size=int(exported.train_dataloader.batch_size))
     exported.pop("data_root", None)

@@ -120,9 +120,15 @@ def baseline_config(config: Config, genotype: Genotype) -> Config:
 def whole_config(config: Config) -> Config:
     """A config that names its own neck, as `opanas export` writes it.
 
+    Validation between epochs, which such configs have for mmdet's own tools, is left out: the test split decides.
+
     Raises:
         InvalidConfigError: its neck is a super-net, of which one genotype must be chosen.
     """
     if neck_of(config).type == "OPASuperNet":
         raise InvalidConfigError(f"{config.filename}: its neck is a super-net; choose a genotype with --genotype")
-    return retrain_stage(config, None)
+    stage = retrain_stage(config, None)
+    epochs = stage.train_cfg.get("max_epochs")
+    if epochs:
+        stage.train_cfg.val_interval = epochs + 1
+    return stage
