@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -43,7 +42,7 @@ def test_until_the_end_the_old_file_is_whole(tmp_path: Path) -> None:
 def test_the_file_has_the_mode_of_any_new_file(tmp_path: Path) -> None:
     (tmp_path / "plain").touch()
     write_atomically(tmp_path / "ours", "")
-    assert os.stat(tmp_path / "ours").st_mode == os.stat(tmp_path / "plain").st_mode
+    assert (tmp_path / "ours").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 @pytest.mark.parametrize("name", ["file/x.txt", "file/deep/x.txt", "folder", "n" * 300])

@@ -1,0 +1,272 @@
+"""Data sets that are broken, and odd ones that must work, through the command line."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from opanas_cli.commands import run
+
+Refused = Callable[..., str]
+
+
+@pytest.fixture
+def data(shapes_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the shapes that may be broken."""
+    monkeypatch.chdir(tmp_path)
+    return Path(shutil.copytree(shapes_root, tmp_path / "data"))
+
+
+@pytest.fixture
+def arguments(tiny_options: tuple[str, ...], data: Path) -> tuple[str, ...]:
+    options = ("--work-dir", "run", "--device", "cpu", "--cfg-options", *tiny_options, f"data_root={data}")
+    return ("train-supernet", "shapes", *options)
+
+
+def edit(data: Path, change: Callable[[dict[str, Any]], Any], split: str = "train") -> Path:
+    path = data / "annotations" / f"{split}.json"
+    document = json.loads(path.read_text())
+    change(document)
+    path.write_text(json.dumps(document))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "no such image"),
+        (b"", "is not a readable image"),
+        (b"hello", "is not a readable image"),
+        (0.5, "is truncated"),
+        (0.99, "is truncated"),
+    ],
+)
+def test_broken_images(content: bytes | float | None, said: str, data: Path, arguments: Any, refused: Refused) -> None:
+    path = data / "train" / "000003.png"
+    whole = path.read_bytes()
+    path.unlink()
+    if content is not None:
+        path.write_bytes(whole[: int(len(whole) * content)] if isinstance(content, float) else content)
+    line = refused(3, *arguments)
+    assert line.startswith(f"{path}: {said}")
+    assert "take it out of " in line
+    assert not Path("run").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "cannot be read (No such file or directory); is data_root"),
+        ('{"images": [', "is not valid JSON: "),
+        ("", "is not valid JSON: "),
+        ("[1]", "must be a JSON object with images, annotations and categories"),
+        ("{}", "has no list 'images'"),
+        ("[" * 100_000, "is not valid JSON"),
+    ],
+)
+def test_broken_annotation_files(content: str | None, said: str, data: Path, arguments: Any, refused: Refused) -> None:
+    path = data / "annotations" / "train.json"
+    path.unlink()
+    if content is not None:
+        path.write_text(content)
+    line = refused(3, *arguments)
+    assert line.startswith(f"{path}: {said}")
+    assert not Path("run").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("annotations", [], "has no annotations; a detector needs objects"),
+        ("annotations", None, "has no list 'annotations'"),
+        ("images", [], "lists no image"),
+        ("categories", [], "annotations[0].category_id: "),
+        ("images", [5], "images[0]: must be a JSON object, but got 5"),
+    ],
+)
+def test_annotation_files_without(
+    key: str, value: Any, said: str, data: Path, arguments: Any, refused: Refused
+) -> None:
+    path = edit(data, lambda document: document.update({key: value}))
+    assert refused(3, *arguments).startswith(f"{path}: {said}")
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_both_splits_of_a_retraining_are_looked_at(
+    split: str, data: Path, tiny_options: tuple[str, ...], refused: Refused
+) -> None:
+    path = edit(data, lambda document: document.update(annotations=[]), "train" if split == "train" else "val")
+    arguments = ("retrain", "shapes", "--genotype", "top-down", "--work-dir", "run", "--device", "cpu")
+    line = refused(3, *arguments, "--cfg-options", *tiny_options, f"data_root={data}")
+    assert line.startswith(f"{path}: has no annotations")
+    assert not Path("run").exists()
+
+
+def test_odd_boxes_are_left_out_with_one_line(data: Path, arguments: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    def change(document: dict[str, Any]) -> None:
+        boxes = [[10, 10, 0, 5], [10, 10, 5, 0], [500, 500, 9, 9], [100, 100, 90, 90], [-20, -20, 60, 60]]
+        for annotation, box in zip(document["annotations"], boxes, strict=False):
+            annotation.update(bbox=box, area=box[2] * box[3])
+
+    path = edit(data, change)
+    assert run([*arguments, "--json"]) == 0
+    out, err = capsys.readouterr()
+    warnings = [line for line in err.splitlines() if "warning" in line]
+    assert warnings == [f"opanas: warning: {path}: 3 boxes without area in their image are left out"]
+    assert np.isfinite(json.loads(out)["loss_at_end"])
+
+
+def test_ids_with_gaps_in_another_order(data: Path, arguments: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    ids = {1: 70, 2: 7, 3: 900}
+
+    def change(document: dict[str, Any]) -> None:
+        for category in document["categories"]:
+            category["id"] = ids[category["id"]]
+        for annotation in document["annotations"]:
+            annotation["category_id"] = ids[annotation["category_id"]]
+
+    edit(data, change)
+    assert run([*arguments, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["steps"] > 0
+
+
+@pytest.fixture
+def voc(shapes_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The shapes as a VOC folder, images as JPEG."""
+    monkeypatch.chdir(tmp_path)
+    root = tmp_path / "voc"
+    for name in ("Annotations", "JPEGImages", "ImageSets/Main"):
+        (root / name).mkdir(parents=True)
+    document = json.loads((shapes_root / "annotations" / "train.json").read_text())
+    names = {category["id"]: category["name"] for category in document["categories"]}
+    for image in document["images"]:
+        stem = Path(image["file_name"]).stem
+        Image.open(shapes_root / "train" / image["file_name"]).save(root / "JPEGImages" / f"{stem}.jpg")
+        tree = ElementTree.Element("annotation")
+        size = ElementTree.SubElement(tree, "size")
+        for side in ("width", "height"):
+            ElementTree.SubElement(size, side).text = str(image[side])
+        for annotation in document["annotations"]:
+            if annotation["image_id"] == image["id"]:
+                thing = ElementTree.SubElement(tree, "object")
+                ElementTree.SubElement(thing, "name").text = names[annotation["category_id"]]
+                box = ElementTree.SubElement(thing, "bndbox")
+                x, y, width, height = annotation["bbox"]
+                for side, value in zip(("xmin", "ymin", "xmax", "ymax"), (x, y, x + width, y + height), strict=True):
+                    ElementTree.SubElement(box, side).text = str(int(value) + 1)
+        ElementTree.ElementTree(tree).write(root / "Annotations" / f"{stem}.xml")
+    lines = "".join(f"{Path(image['file_name']).stem}\n" for image in document["images"])
+    for split in ("train", "val"):
+        (root / "ImageSets" / "Main" / f"{split}.txt").write_text(lines)
+    return root
+
+
+def of_voc(root: Path, tiny_options: tuple[str, ...], *options: str) -> tuple[str, ...]:
+    """The command that trains the tiny super-net on a VOC folder of one's own."""
+    tiny = [option for option in tiny_options if not option.startswith("data_root=")]
+    small = ("model.backbone.depth=18", "model.backbone.init_cfg=None", "model.neck.in_channels=[64,128,256,512]")
+    loading = ("train_dataloader.num_workers=0", "supernet.epochs=1", "supernet.milestones=[]")
+    return (
+        *("train-supernet", "custom", "--work-dir", "run", "--device", "cpu", "--cfg-options", *tiny, *small),
+        *(*loading, f"data_root={root}", *options),
+    )
+
+
+def test_a_voc_folder_with_odd_images(
+    voc: Path, tiny_options: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures = sorted((voc / "JPEGImages").iterdir())
+    Image.open(pictures[0]).convert("L").save(pictures[0])
+    Image.open(pictures[1]).convert("RGBA").save(pictures[1], format="PNG")
+    Image.fromarray(np.full((128, 128), 40_000, dtype=np.uint16)).save(pictures[2], format="PNG")
+    Image.open(pictures[3]).convert("P").save(pictures[3], format="PNG")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (128, 64)).save(pictures[4], exif=exif)
+    assert run([*of_voc(voc, tiny_options, "supernet.search_split=0.0"), "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert np.isfinite(json.loads(out)["loss_at_end"])
+    (warning,) = (line for line in err.splitlines() if "warning" in line)
+    assert "1 images are not of the size that it tells" in warning
+    assert "is 64×128 and not 128×128" in warning
+
+
+XML = "<annotation><object>{}</object></annotation>"
+BOX = "<bndbox><xmin>{}</xmin><ymin>2</ymin><xmax>30</xmax><ymax>40</ymax></bndbox>"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("<annotation><object>", "is not valid XML: "),
+        ("", "is not valid XML: "),
+        (XML.format("<name>disk</name>"), "object[0]: bndbox needs the numbers xmin, "),
+        (XML.format("<name>disk</name>" + BOX.format("one")), "object[0]: bndbox needs the numbers"),
+        (XML.format("<name>disk</name>" + BOX.format("nan")), "object[0]: bndbox needs the numbers"),
+        (XML.format(BOX.format(1)), "object[0]: has no name"),
+        (XML.format("<name/>" + BOX.format(1)), "object[0]: has no name"),
+        (
+            XML.format("<name>disk</name><difficult>maybe</difficult>" + BOX.format(1)),
+            "object[0]: difficult must be 0 or 1",
+        ),
+        (
+            "<annotation><size><width>9</width></size></annotation>",
+            "size: width and height must be whole numbers",
+        ),
+        (None, "cannot be read (No such file or directory)"),
+    ],
+)
+def test_broken_xml(content: str | None, said: str, voc: Path, tiny_options: tuple[str, ...], refused: Refused) -> None:
+    path = voc / "Annotations" / "000002.xml"
+    path.unlink()
+    if content is not None:
+        path.write_text(content)
+    line = refused(3, *of_voc(voc, tiny_options, "classes=disk,square,triangle"))
+    assert line.startswith(f"{path}: {said}")
+    assert not Path("run").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "lists no image"),
+        (b"000001\n\n", "line 2: must be the name of an image alone, but got ''"),
+        (b"000001 \n", "line 1: must be the name of an image alone, but got '000001 '"),
+        (b"\xff\xfe\n", "is not UTF-8 text"),
+    ],
+)
+def test_broken_split_files(
+    content: bytes, said: str, voc: Path, tiny_options: tuple[str, ...], refused: Refused
+) -> None:
+    path = voc / "ImageSets" / "Main" / "train.txt"
+    path.write_bytes(content)
+    line = refused(3, *of_voc(voc, tiny_options, "classes=disk,square,triangle"))
+    assert line.startswith(f"{path}: {said}")
+
+
+def test_classes_that_no_annotation_names(voc: Path, tiny_options: tuple[str, ...], refused: Refused) -> None:
+    line = refused(3, *of_voc(voc, tiny_options, "classes=disk,squares"))
+    assert "no object to train on is called 'squares', which the config's classes name; there are disk, " in line
+    line = refused(3, *of_voc(voc, tiny_options, "classes=cat"))
+    assert "no object is of the config's classes (cat); it has " in line
+
+
+def test_png_in_a_voc_folder(voc: Path, tiny_options: tuple[str, ...], refused: Refused) -> None:
+    path = voc / "JPEGImages" / "000002.jpg"
+    Image.open(path).save(path.with_suffix(".png"))
+    path.unlink()
+    line = refused(3, *of_voc(voc, tiny_options))
+    assert line.startswith(f"{path}: no such image (but 000002.png is there; mmdet reads VOC images as .jpg)")
+
+
+def test_an_empty_voc_split_and_a_missing_one(voc: Path, tiny_options: tuple[str, ...], refused: Refused) -> None:
+    (voc / "ImageSets" / "Main" / "train.txt").unlink()
+    assert "has no train.txt, the names of that split's images" in refused(3, *of_voc(voc, tiny_options))
