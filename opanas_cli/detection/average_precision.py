@@ -30,7 +30,8 @@ class DetectionAP(BaseMetric):
         data_root: prefix of a relative `ann_file`.
     """
 
-    default_prefix = None
+    # None would make mmengine warn that there is none.
+    default_prefix = ""
 
     def __init__(self, ann_file: str | None = None, data_root: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
