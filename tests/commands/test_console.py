@@ -1,0 +1,73 @@
+"""What a command says, and where."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+
+import pytest
+
+from opanas_cli.commands import console as module
+from opanas_cli.commands.console import Console
+
+Capture = pytest.CaptureFixture[str]
+
+
+def test_a_result_ends_with_its_files(capsys: Capture) -> None:
+    Console(False, False).result("done", {"ap": 0.5}, {"best": Path("b.json"), "history": Path("h.jsonl")})
+    out, err = capsys.readouterr()
+    assert out.splitlines() == ["done", "  best     b.json", "  history  h.jsonl"]
+    assert err == ""
+
+
+def test_json_is_one_document_without_what_json_lacks(capsys: Capture) -> None:
+    console = Console(False, True)
+    document = {"ap": float("nan"), "more": {"list": [1.5, float("inf")], "text": "nan"}}
+    console.result("done", document, {"best": Path("b.json")})
+    out, _ = capsys.readouterr()
+    loaded = json.loads(out, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    assert loaded == {
+        "version": 1,
+        "ap": None,
+        "more": {"list": [1.5, None], "text": "nan"},
+        "files": {"best": "b.json"},
+    }
+
+
+def test_quiet_keeps_warnings(capsys: Capture) -> None:
+    console = Console(True, False)
+    console.say("working")
+    console.warn("careful")
+    with console.progress("search") as report:
+        report(1, 1, "note")
+    assert capsys.readouterr() == ("", "opanas: warning: careful\n")
+
+
+def test_lines_come_now_and_then_and_at_the_end(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(module.time, "monotonic", lambda: now)
+    with Console(False, False).progress("search") as report:
+        for done in range(1, 31):
+            now += 1.0
+            report(done, 30, "x")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines() == ["search: 10/30 x", "search: 20/30 x", "search: 30/30 x"]
+
+
+def test_a_bar_on_a_terminal(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with Console(False, False).progress("search") as report:
+        report(3, 7, "best 0.5")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "search" in err
+    assert "3/7 best 0.5" in err
+
+
+def test_warnings_of_python_are_lines(capsys: Capture) -> None:
+    with Console(False, False).plain_warnings():
+        warnings.simplefilter("always")
+        warnings.warn("line 3 was cut short", stacklevel=1)
+    assert capsys.readouterr().err == "opanas: warning: line 3 was cut short\n"

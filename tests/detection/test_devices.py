@@ -1,0 +1,47 @@
+"""The device asked for."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import torch
+
+from opanas_cli.detection.devices import select_device
+from opanas_cli.errors import UsageError
+
+
+@pytest.fixture
+def two_gpus(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Two CUDA devices, pretended; the list fills with those chosen."""
+    chosen: list[int] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    return chosen
+
+
+def test_cpu_hides_every_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    assert select_device("cpu") == torch.device("cpu")
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
+
+
+def test_a_gpu_by_number(two_gpus: list[int]) -> None:
+    assert select_device("cuda:1") == torch.device("cuda", 1)
+    assert select_device("cuda") == torch.device("cuda", 0)
+    assert select_device("auto") == torch.device("cuda", 0)
+    assert two_gpus == [1, 0, 0]
+
+
+def test_auto_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert select_device("auto") == torch.device("cpu")
+
+
+@pytest.mark.parametrize("name", ["cuda:2", "cuda:", "cuda:-1", "gpu", "", "cpu:0"])
+def test_no_such_device(name: str, two_gpus: list[int]) -> None:
+    with pytest.raises(UsageError, match="--device: "):
+        select_device(name)
+    assert two_gpus == []
