@@ -36,7 +36,14 @@ SEARCH_DEFAULTS = dict(
 )
 """Section 3.2.2."""
 
-STAGES = ("supernet", "search", "retrain")
+SUPERNET_ONLY = ("search_split", "data_fraction", "l1_weight")
+
+RETRAIN_DEFAULTS = dict(
+    {name: value for name, value in SUPERNET_DEFAULTS.items() if name not in SUPERNET_ONLY}, train_scales=None
+)
+"""Section 4.1.3; `train_scales` are the smallest and the largest (width, height) of multi-scale training."""
+
+DEFAULTS = {"supernet": SUPERNET_DEFAULTS, "search": SEARCH_DEFAULTS, "retrain": RETRAIN_DEFAULTS}
 SUPER_NET_OPTIONS = ("num_nodes", "space", "paths")
 
 
@@ -46,7 +53,7 @@ def stage_settings(config: Config, stage: str) -> ConfigDict:
     Raises:
         InvalidConfigError: a setting is unknown.
     """
-    defaults = SUPERNET_DEFAULTS if stage == "supernet" else SEARCH_DEFAULTS
+    defaults = DEFAULTS[stage]
     given = config.get(stage) or {}
     unknown = set(given) - set(defaults)
     if unknown:
@@ -118,9 +125,8 @@ def retrain_stage(config: Config, neck: dict[str, Any] | None) -> Config:
     stage = _without_stages(config)
     if neck is not None:
         stage.model.neck = ConfigDict(neck)
-    settings = config.get("retrain")
-    if settings:
-        apply_schedule(stage, settings)
+    if config.get("retrain"):
+        apply_schedule(stage, stage_settings(config, "retrain"))
     for split in ("val", "test"):
         if stage.get(f"{split}_dataloader") and not stage.get(f"{split}_cfg"):
             stage[f"{split}_cfg"] = dict(type="ValLoop" if split == "val" else "TestLoop")
@@ -142,27 +148,24 @@ def _spelled(genotype: Genotype) -> Any:
 
 def apply_schedule(config: Config, settings: dict[str, Any]) -> None:
     """Set image size, batch, optimizer and learning rates from the plain settings of a stage (section 4.1)."""
-    epochs = int(settings["epochs"])
-    set_image_scale(config, settings.get("image_scale"), settings.get("train_scales"))
+    epochs, warmup, milestones = int(settings["epochs"]), int(settings["warmup_iters"]), settings["milestones"]
+    set_image_scale(config, settings["image_scale"], settings.get("train_scales"))
     config.train_dataloader["batch_size"] = int(settings["batch_size"])
     config.train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=epochs, val_interval=epochs + 1)
-    kind = settings.get("optimizer", "SGD")
-    optimizer = dict(type=kind, lr=settings["lr"], weight_decay=settings.get("weight_decay", 1e-4))
-    if kind == "SGD":
-        optimizer["momentum"] = settings.get("momentum", 0.9)
-    grad_clip = settings.get("grad_clip")
+    momentum = dict(momentum=settings["momentum"]) if settings["optimizer"] == "SGD" else {}
     config.optim_wrapper = dict(
         type="OptimWrapper",
-        optimizer=optimizer,
-        clip_grad=dict(max_norm=grad_clip) if grad_clip else None,
+        optimizer=dict(
+            type=settings["optimizer"], lr=settings["lr"], weight_decay=settings["weight_decay"], **momentum
+        ),
+        clip_grad=dict(max_norm=settings["grad_clip"]) if settings["grad_clip"] else None,
     )
-    warmup, milestones = int(settings.get("warmup_iters", 0)), list(settings.get("milestones") or ())
     config.param_scheduler = []
     if warmup:
         config.param_scheduler.append(dict(type="LinearLR", start_factor=0.001, by_epoch=False, begin=0, end=warmup))
     if milestones:
         config.param_scheduler.append(
-            dict(type="MultiStepLR", by_epoch=True, begin=0, end=epochs, milestones=milestones, gamma=0.1)
+            dict(type="MultiStepLR", by_epoch=True, begin=0, end=epochs, milestones=list(milestones), gamma=0.1)
         )
 
 
@@ -189,7 +192,7 @@ def set_image_scale(config: Config, scale: Any, train_scales: Any = None) -> Non
 
 def _without_stages(config: Config) -> Config:
     stage = copy.deepcopy(config)
-    for name in STAGES:
+    for name in DEFAULTS:
         stage.pop(name, None)
     return stage
 
