@@ -52,8 +52,7 @@ class SuperNetEvaluator:
         super_net_neck(config)
         dataset = search_dataset(config, search_split, max_images)
         self.device = device
-        with silenced():
-            DefaultScope.get_instance("opanas", scope_name="mmdet")
+        with silenced(), DefaultScope.overwrite_default_scope("mmdet"):
             self.detector = build_detector(config)
             load_weights(self.detector, state, source)
             self.detector.to(device).eval()
@@ -110,7 +109,6 @@ def build_detector(config: Config) -> nn.Module:
     Raises:
         InvalidConfigError: it cannot be built.
     """
-    DefaultScope.get_instance("opanas", scope_name="mmdet")
-    with building(config):
+    with building(config), DefaultScope.overwrite_default_scope("mmdet"):
         model: nn.Module = MODELS.build(copy.deepcopy(config.model))
     return model
