@@ -126,7 +126,11 @@ def _config(
 def _text(record: GenotypeRecord, form: str, name: str) -> str:
     if form not in GRAPH_FORMATS:
         from opanas_cli.formats import dump_record
+        from opanas_cli.formats.registry import codecs
 
+        if form not in codecs():
+            known = ", ".join((CONFIG_FORMAT, *GRAPH_FORMATS, *codecs()))
+            raise UsageError(f"--to: there is no format '{form}'; choose one of {known}")
         return dump_record(record, form)
     from opanas_cli.drawing import Diagram
     from opanas_cli.drawing.dot import to_dot
