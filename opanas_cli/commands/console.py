@@ -65,8 +65,9 @@ class Console:
 
     @contextmanager
     def plain_warnings(self) -> Iterator[None]:
-        """While the block runs, Python's warnings are lines of ours."""
+        """While the block runs, Python's warnings are lines of ours, and our own are shown whatever the filters."""
         with warnings.catch_warnings():
+            warnings.filterwarnings("always", module="opanas_cli")
             warnings.showwarning = lambda message, *_, **__: self.warn(str(message))
             yield
 
