@@ -48,5 +48,7 @@ def tiny_config(root: Path, detector: str = "faster-rcnn", *options: str) -> Con
     model = export_config(Genotype.of(["skip_connect"]), "shapes", detector=detector, overrides=overrides).model
     levels = {name: model.neck[name] for name in ("start_level", "extra_convs", "num_outs")}
     model.neck = ConfigDict({**neck, **levels})
+    for head in model.roi_head.bbox_head if detector == "cascade-rcnn" else ():
+        head["fc_out_channels"] = 16
     config.model = model
     return config

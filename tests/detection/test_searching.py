@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny_config import tiny_config
+
+from opanas_cli.detection.checkpoints import SUPER_NET_FORMAT, fingerprint, write_checkpoint
+from opanas_cli.detection.evaluation import SuperNetEvaluator, build_detector
+from opanas_cli.detection.profiling import CostModel
+from opanas_cli.detection.searching import SearchFiles, search_super_net
+from opanas_cli.errors import InfeasibleError, UsageError
+from opanas_cli.formats import read_record
+from opanas_cli.search import Constraints
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def super_net(shapes_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A super-net that was never trained, which is all a search needs."""
+    torch.manual_seed(0)
+    detector = build_detector(tiny_config(shapes_root))
+    detector.init_weights()
+    file = tmp_path_factory.mktemp("supernet") / "supernet.pth"
+    content = {"format": SUPER_NET_FORMAT, "version": 1, "state_dict": detector.state_dict()}
+    write_checkpoint({**content, "meta": {"search_split": 0.4}}, file)
+    return file
+
+
+def search(root: Path, super_net: Path, folder: Path, **options: Any) -> Any:
+    arguments = {"overrides": {}, "constraints": Constraints(), **options}
+    return search_super_net(tiny_config(root), super_net, folder, 0, CPU, **arguments)
+
+
+def test_files_agree_with_one_another_and_with_the_evaluator(
+    shapes_root: Path, super_net: Path, tmp_path: Path
+) -> None:
+    result = search(shapes_root, super_net, tmp_path)
+    files = SearchFiles.of(tmp_path)
+    record = read_record(files.best)
+    assert record.genotype == result.best.genotype
+    config = tiny_config(shapes_root)
+    cost = CostModel(config)
+    assert all(candidate.cost == cost(candidate.genotype) for candidate in result.evaluated)
+    state = torch.load(super_net, weights_only=True)["state_dict"]
+    again = SuperNetEvaluator(config, state, super_net, 0.4, None, CPU).evaluate([result.best.genotype])
+    assert again[0]["AP"] == pytest.approx(result.best.fitness, abs=1e-9)
+    provenance = record.metadata["provenance"]
+    assert provenance["search"]["evaluation"]["super_net"] == fingerprint(super_net)
+    assert provenance["search"]["evaluation"]["search_split"] == 0.4
+    header = json.loads(files.history.read_text().splitlines()[0])
+    assert header["settings"] == provenance["search"]
+
+
+def test_settings_from_outside_go_before_the_configs(shapes_root: Path, super_net: Path, tmp_path: Path) -> None:
+    overrides = {"population": 3, "generations": 0, "top_k": None, "max_images": 2}
+    result = search(shapes_root, super_net, tmp_path, overrides=overrides, strategy="random", search_split=0.2)
+    assert len(result.evaluated) == 3
+    settings = json.loads(SearchFiles.of(tmp_path).history.read_text().splitlines()[0])["settings"]
+    assert settings["budget"]["top_k"] == 2
+    assert settings["evaluation"]["search_split"] == 0.2
+    assert settings["evaluation"]["num_images"] <= 2
+
+
+def test_images_that_were_trained_on_are_not_searched_on(shapes_root: Path, super_net: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--search-split: 0.5 of the training images .* held out 0.4"):
+        search(shapes_root, super_net, tmp_path, search_split=0.5)
+    assert not list(tmp_path.iterdir())
+
+
+def test_limits_that_no_genotype_meets_name_the_smallest_cost(
+    shapes_root: Path, super_net: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InfeasibleError, match="at most 1K MACs"):
+        search(shapes_root, super_net, tmp_path, constraints=Constraints(max_macs=1000))
+    assert not SearchFiles.of(tmp_path).best.exists()
+
+
+def test_another_search_in_the_same_folder_is_refused(shapes_root: Path, super_net: Path, tmp_path: Path) -> None:
+    overrides = {"population": 2, "generations": 0}
+    search(shapes_root, super_net, tmp_path, overrides=overrides)
+    with pytest.raises(UsageError, match="add --resume to go on"):
+        search(shapes_root, super_net, tmp_path, overrides=overrides)
+    with pytest.raises(UsageError, match="population was 2 and is now 3"):
+        search(shapes_root, super_net, tmp_path, overrides={**overrides, "population": 3}, resume=True)
