@@ -44,7 +44,7 @@ def check_data(config: Config, splits: Sequence[str], warn: Callable[[str], None
             raise InvalidConfigError(f"{config.filename}: has no {split}_dataloader with a dataset; add one")
         named: Counter[str] = Counter()
         for dataset in datasets:
-            facts, classes = facts_of(dataset, config.filename), _classes(dataset)
+            facts, classes = facts_of(dataset, config.filename), dataset_classes(dataset)
             named.update(facts.objects if facts.categories is None else classes)
             if facts.source in seen:
                 continue
@@ -116,7 +116,12 @@ def _missing(path: Path) -> str:
     return f"no such image (but {others[0]} is there; mmdet reads VOC images as .jpg)" if others else "no such image"
 
 
-def _classes(dataset: Any) -> tuple[str, ...]:
+def dataset_classes(dataset: Any) -> tuple[str, ...]:
+    """The classes that a data set config is read with: those it names, else those of its type.
+
+    Raises:
+        InvalidConfigError: its type is unknown.
+    """
     from mmdet.registry import DATASETS
 
     given = (dataset.get("metainfo") or {}).get("classes")

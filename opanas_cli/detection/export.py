@@ -10,8 +10,9 @@ from mmengine.config import Config, ConfigDict
 from mmengine.hub import get_config
 
 from opanas_cli.detection.config_files import load_config
-from opanas_cli.detection.config_parts import as_classes, class_heads, each_evaluator
+from opanas_cli.detection.config_parts import class_heads, each_dataset, each_evaluator
 from opanas_cli.detection.config_stages import retrain_stage, sub_net_neck
+from opanas_cli.detection.data_checks import dataset_classes
 from opanas_cli.detection.standalone import CLASS_NAME
 from opanas_cli.detection.widths import set_width
 from opanas_cli.errors import InvalidConfigError, UsageError
@@ -158,9 +159,13 @@ def _detector_model(config: Config, detector: str | None, backbone: str | None) 
 
 
 def _set_num_classes(config: Config, count: int) -> None:
-    classes = config.get("classes")
-    if classes and len(as_classes(classes)) != count:
-        raise UsageError(f"--num-classes: is {count}, but the config names {len(as_classes(classes))} classes")
+    for dataset in each_dataset(config.train_dataloader):
+        classes = dataset_classes(dataset)
+        if classes and len(classes) != count:
+            raise UsageError(
+                f"--num-classes: is {count}, but {dataset['ann_file']} is read with {len(classes)} classes; choose "
+                "them with --cfg-options classes=…"
+            )
     for head in class_heads(config.model):
         head["num_classes"] = count
 

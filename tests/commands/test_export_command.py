@@ -102,7 +102,7 @@ def test_graph_formats(capsys: pytest.CaptureFixture[str], form: str, start: str
         (["--to", "text", "--standalone"], 2, "--standalone: goes with --to mmdet-config only"),
         (["--to", "mmdet-config", "--standalone"], 2, "--standalone: writes two files; say where with -o FILE"),
         (["--to", "mmdet-config", "--standalone", "-o", "my-neck.py"], 2, "my-neck.py cannot be imported from"),
-        (["--to", "mmdet-config", "--dataset", "shapes", "--num-classes", "4"], 2, "the config names 3 classes"),
+        (["--to", "mmdet-config", "--dataset", "shapes", "--num-classes", "4"], 2, "is read with 3 classes"),
         (["--to", "mmdet-config", "--dataset", "cocoo"], 3, "did you mean 'coco'?"),
         (["--to", "onnxx"], 2, "there is no format 'onnxx'; choose one of mmdet-config, dot, mermaid, json,"),
     ],

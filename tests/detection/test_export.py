@@ -144,8 +144,12 @@ def test_the_width_reaches_the_heads() -> None:
 def test_a_contradicting_number_of_classes_is_refused(shapes_root: Path, tmp_path: Path) -> None:
     file = str(own_config(shapes_root, tmp_path))
     assert class_heads(export_config(SMALL, file, num_classes=3).model)[0]["num_classes"] == 3
-    with pytest.raises(UsageError, match="--num-classes: is 5, but the config names 3 classes"):
+    with pytest.raises(UsageError, match=r"--num-classes: is 5, but annotations/train\.json is read with 3 classes"):
         export_config(SMALL, file, num_classes=5)
+    with pytest.raises(UsageError, match=r"--num-classes: is 3, but .*trainval\.txt is read with 20 classes"):
+        export_config(SMALL, "voc", num_classes=3)
+    cats = ("classes=[cat,dog]",)
+    assert class_heads(export_config(SMALL, "coco", num_classes=2, overrides=cats).model)[0]["num_classes"] == 2
 
 
 def test_configs_without_data_or_neck_are_refused(tmp_path: Path) -> None:
