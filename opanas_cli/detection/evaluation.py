@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -70,13 +70,8 @@ class SuperNetEvaluator:
         """How many images a genotype is evaluated on."""
         return len(self.dataloader.dataset)
 
-    def evaluate(
-        self, genotypes: Sequence[Genotype], progress: Callable[[int], None] | None = None
-    ) -> list[dict[str, float]]:
+    def evaluate(self, genotypes: Sequence[Genotype]) -> list[dict[str, float]]:
         """COCO's statistics of each genotype, unrounded.
-
-        Args:
-            progress: is told the number of images that are done.
 
         Raises:
             InvalidGenotypeError: a genotype is not of the super-net's space.
@@ -84,16 +79,12 @@ class SuperNetEvaluator:
         metrics = [DetectionAP(collect_device="cpu") for _ in genotypes]
         for metric in metrics:
             metric.dataset_meta = self.dataloader.dataset.metainfo
-        done = 0
         with torch.inference_mode(), silenced():
             for batch in self.dataloader:
                 data = self.detector.data_preprocessor(batch, False)
                 pyramid = self.detector.neck.project(self.detector.backbone(data["inputs"]))
                 for genotype, metric in zip(genotypes, metrics, strict=True):
                     metric.process(data, self._predict(pyramid, genotype, data))
-                done += len(data["data_samples"])
-                if progress is not None:
-                    progress(done)
         return [metric.compute_metrics(metric.results) for metric in metrics]
 
     def _predict(self, pyramid: Sequence[Tensor], genotype: Genotype, data: dict[str, Any]) -> list[dict[str, Any]]:

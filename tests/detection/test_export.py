@@ -180,3 +180,11 @@ def test_a_chain_is_exported_as_one(shapes_root: Path, tmp_path: Path) -> None:
     chain = Genotype.of(["top_down", "bottom_up", "scale_equalizing"], "chain")
     config = reload(export_config(chain, str(own_config(shapes_root, tmp_path))), tmp_path / "chain.py")
     assert build_detector(config).neck.genotype == chain
+
+
+@pytest.mark.parametrize(("detector", "lr"), [("faster-rcnn", 0.02), ("cascade-rcnn", 0.02), ("retinanet", 0.01)])
+def test_retinanet_learns_at_half_the_rate(detector: str, lr: float) -> None:
+    for schedule in (None, "1x", "2x-ms"):
+        exported = export_config(OPA_FPN, "coco", detector, schedule=schedule)
+        assert exported.optim_wrapper.optimizer.lr == lr
+        assert exported.train_cfg.val_interval == 1
