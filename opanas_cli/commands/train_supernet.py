@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -75,8 +76,7 @@ def train_supernet(
             lambda step: report(step.step, step.steps, f"epoch {step.epoch}/{step.epochs}, loss {step.loss:.3f}"),
         )
     console.result(
-        f"trained {trained.steps} steps; loss {trained.loss_at_start:.3f} at the start, {trained.loss_at_end:.3f} at "
-        "the end (means of 10 steps)",
+        f"trained {trained.steps} steps; {_losses(trained)}",
         {
             "steps": trained.steps,
             "loss_at_start": trained.loss_at_start,
@@ -85,3 +85,10 @@ def train_supernet(
         },
         {"super-net": trained.path, "log": folder / "train-supernet"},
     )
+
+
+def _losses(trained: Any) -> str:
+    if trained.loss_at_start is None:
+        return "nothing was left to train"
+    start, end = trained.loss_at_start, trained.loss_at_end
+    return f"loss {start:.3f} at the start of this run, {end:.3f} at its end (means of 10 steps)"

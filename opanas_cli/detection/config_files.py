@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -83,10 +83,18 @@ def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
         if not equals or not key:
             raise UsageError(f"--cfg-options: expected KEY=VALUE, but got '{override}'")
         try:
-            parsed[key] = DictAction._parse_iterable(value)
+            parsed[key] = _VERBATIM[key](value) if key in _VERBATIM else DictAction._parse_iterable(value)
         except (AssertionError, ValueError) as error:
             raise UsageError(f"--cfg-options: the value of '{key}' does not parse: {_one_line(error)}") from error
     return parsed
+
+
+def _class_names(value: str) -> tuple[str, ...]:
+    return tuple(name.strip().strip("'\"") for name in value.strip("[]() ").split(",") if name.strip())
+
+
+# mmengine's syntax drops spaces and splits at commas, which paths and names may hold.
+_VERBATIM: dict[str, Callable[[str], Any]] = {"data_root": str, "classes": _class_names}
 
 
 def _spread_data_settings(config: Config, overrides: dict[str, Any]) -> None:

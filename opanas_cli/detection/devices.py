@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
 
+import mmengine.device.utils
 import torch
 
 from opanas_cli.errors import UsageError
 
 
 def select_device(name: str) -> torch.device:
-    """The device called ``auto``, ``cpu``, ``cuda`` or ``cuda:i``, made the one that mmengine takes.
+    """The device called ``auto``, ``cpu``, ``cuda`` or ``cuda:i``.
 
     Raises:
         UsageError: there is no such device here.
@@ -19,8 +19,6 @@ def select_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cpu":
-        # mmengine offers no other way to stay off a GPU that is there.
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""
         return torch.device("cpu")
     match = re.fullmatch(r"cuda(?::(\d+))?", name)
     if not match:
@@ -31,3 +29,8 @@ def select_device(name: str) -> torch.device:
         raise UsageError(f"--device: '{name}' is not here ({count} CUDA devices found); use --device cpu or auto")
     torch.cuda.set_device(index)
     return torch.device("cuda", index)
+
+
+def use_device(device: torch.device) -> None:
+    """Make `device` the one that mmengine's runners take; on its own mmengine takes the first GPU that it sees."""
+    mmengine.device.utils.DEVICE = str(device)

@@ -71,10 +71,6 @@ SCHEDULES: dict[str, dict[str, Any]] = {
 """Section 4.1.3: one scale for 12 epochs, or shorter sides from 400 to 1400 pixels for 24."""
 
 
-RETINANET_LR = 0.5
-"""RetinaNet's learning rate is half that of the two-stage detectors, as in its own paper and in mmdet."""
-
-
 def export_config(
     genotype: Genotype,
     dataset: str = "coco",
@@ -107,8 +103,6 @@ def export_config(
         _set_num_classes(config, num_classes)
     if schedule:
         config.retrain = ConfigDict({**_one_scale(config), **SCHEDULES[schedule]})
-    if detector == "retinanet" and config.get("retrain"):
-        config.retrain.lr = config.retrain.lr * RETINANET_LR
     exported = retrain_stage(config, sub_net_neck(config, genotype))
     exported.custom_imports = dict(imports=["opanas_cli.detection"], allow_failed_imports=False)
     exported.train_cfg.val_interval = 1

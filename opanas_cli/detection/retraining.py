@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.runner import Runner
 from torch import nn
 
 from opanas_cli import __version__
@@ -59,25 +60,25 @@ def train_detector(
     cost = detector_cost(config)
     runner = build_runner(config, work_dir / "retrain", seed, device, resume, ProgressHook(progress))
     with silenced():
-        if weights is not None and not resume:
-            # Before training, or the hooks of mmdet's own initialisation would overwrite them.
-            runner._init_model_weights()
-            runner.model.load_state_dict(weights, strict=False)
+        if weights is not None and not runner._resume:
+            # Now, and never again: the runner would initialise the network when training begins.
             runner._init_model_weights = lambda: None
+            runner.model.load_state_dict(weights)
         runner.train()
-        metrics = {name.split("/")[-1]: float(value) for name, value in runner.test().items()}
-    classes = list(runner.test_dataloader.dataset.metainfo.get("classes", ()))
-    path = work_dir / "detector.pth"
-    meta: dict[str, Any] = {
-        "opanas_version": __version__,
-        "config": config.pretty_text,
-        "seed": seed,
-        "dataset_meta": {"classes": classes},
-        "metrics": {name: value for name, value in metrics.items() if math.isfinite(value)},
-    }
-    state = {name: value.cpu() for name, value in runner.model.state_dict().items()}
-    write_checkpoint({"state_dict": state, "meta": meta}, path)
+        path = work_dir / "detector.pth"
+        meta = {"opanas_version": __version__, "config": config.pretty_text, "seed": seed}
+        # Written before the test too, which may fail where the training did not.
+        _write_detector(path, runner, meta)
+        metrics = {name: float(value) for name, value in runner.test().items()}
+        measured = {name: value for name, value in metrics.items() if math.isfinite(value)}
+        _write_detector(path, runner, {**meta, "metrics": measured})
     return TrainedDetector(path, cost, metrics)
+
+
+def _write_detector(path: Path, runner: Runner, meta: dict[str, Any]) -> None:
+    classes = list(runner.train_loop.dataloader.dataset.metainfo.get("classes", ()))
+    state = {name: value.cpu() for name, value in runner.model.state_dict().items()}
+    write_checkpoint({"state_dict": state, "meta": {**meta, "dataset_meta": {"classes": classes}}}, path)
 
 
 def sub_net_config(config: Config, genotype: Genotype, edge_importance: bool = False) -> Config:

@@ -19,6 +19,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from opanas_cli.detection.checkpoints import read_checkpoint, refuse_unsafe_checkpoints, require_fit
+from opanas_cli.detection.config_parts import DATALOADERS
+from opanas_cli.detection.devices import use_device
 from opanas_cli.detection.operators import quietly
 from opanas_cli.errors import InvalidCheckpointError, InvalidConfigError, InvalidInputError, OpanasError
 
@@ -85,7 +87,7 @@ def building(config: Config) -> Iterator[None]:
     except OpanasError:
         raise
     except Exception as error:
-        reason = " ".join(str(error.args[0] if error.args else error).split())
+        reason = " ".join(str(error).split())
         raise InvalidConfigError(
             f"{config.filename}: cannot be built: {reason} ({type(error).__name__}; --debug shows where)"
         ) from error
@@ -101,6 +103,7 @@ def build_runner(
         InvalidCheckpointError: the checkpoint to resume from is broken or of another network.
     """
     refuse_unsafe_checkpoints()
+    use_device(device)
     config = copy.deepcopy(config)
     config.work_dir = str(work_dir)
     config.randomness = dict(seed=seed, deterministic=False)
@@ -112,8 +115,9 @@ def build_runner(
     config.default_scope = "mmdet"
     # Two runs of one process may start in the same second, and mmengine keys its loggers by this name.
     config.experiment_name = f"{work_dir.name}-{uuid4().hex[:12]}"
-    if config.get("train_dataloader", {}).get("num_workers") == 0:
-        config.train_dataloader.pop("persistent_workers", None)
+    for loader in (config.get(name) or {} for name in DATALOADERS):
+        if loader.get("num_workers") == 0:
+            loader.pop("persistent_workers", None)
     with silenced(), building(config):
         runner = Runner.from_cfg(config)
         # Reads the data set now, and not in the middle of what mmengine does next.

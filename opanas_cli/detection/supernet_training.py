@@ -20,12 +20,15 @@ LOSS_WINDOW = 10
 
 @dataclass(frozen=True)
 class TrainedSuperNet:
-    """A trained super-net: its file, and the mean loss over the first and the last steps that this process ran."""
+    """A trained super-net: its file, and the mean loss over the first and the last ten steps that this process ran.
+
+    The losses are None where a resumed run had nothing left to do.
+    """
 
     path: Path
     steps: int
-    loss_at_start: float
-    loss_at_end: float
+    loss_at_start: float | None
+    loss_at_end: float | None
     edge_importance: list[float]
 
 
@@ -74,8 +77,8 @@ def train_super_net(
     return TrainedSuperNet(
         path,
         runner.iter,
-        sum(first) / len(first) if first else float("nan"),
-        sum(last) / len(last) if last else float("nan"),
+        sum(first) / len(first) if first else None,
+        sum(last) / len(last) if last else None,
         [] if importance is None else importance.detach().cpu().tolist(),
     )
 

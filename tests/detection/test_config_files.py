@@ -78,3 +78,14 @@ def test_malformed_overrides(override: str) -> None:
 )
 def test_class_names(given: object, classes: tuple[str, ...]) -> None:
     assert as_classes(given) == classes
+
+
+def test_paths_and_names_may_hold_spaces_and_commas() -> None:
+    parsed = parse_overrides(["data_root=/my data/a, b", "classes=red cell, white cell", "supernet.epochs=3"])
+    assert parsed == {
+        "data_root": "/my data/a, b",
+        "classes": ("red cell", "white cell"),
+        "supernet.epochs": 3,
+    }
+    for one in ("cell", "[cell]", "('cell',)"):
+        assert parse_overrides([f"classes={one}"]) == {"classes": ("cell",)}

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 import torch
+from mmengine.device import get_device
 
-from opanas_cli.detection.devices import select_device
+from opanas_cli.detection.devices import select_device, use_device
 from opanas_cli.errors import UsageError
 
 
@@ -21,10 +20,11 @@ def two_gpus(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return chosen
 
 
-def test_cpu_hides_every_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
-    assert select_device("cpu") == torch.device("cpu")
-    assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
+@pytest.mark.parametrize("name", ["cpu", "cuda:1"])
+def test_mmengine_follows(name: str, two_gpus: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mmengine.device.utils.DEVICE", "cuda")
+    use_device(select_device(name))
+    assert get_device() == name
 
 
 def test_a_gpu_by_number(two_gpus: list[int]) -> None:
@@ -35,7 +35,6 @@ def test_a_gpu_by_number(two_gpus: list[int]) -> None:
 
 
 def test_auto_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert select_device("auto") == torch.device("cpu")
 

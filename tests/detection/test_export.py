@@ -182,9 +182,11 @@ def test_a_chain_is_exported_as_one(shapes_root: Path, tmp_path: Path) -> None:
     assert build_detector(config).neck.genotype == chain
 
 
-@pytest.mark.parametrize(("detector", "lr"), [("faster-rcnn", 0.02), ("cascade-rcnn", 0.02), ("retinanet", 0.01)])
-def test_retinanet_learns_at_half_the_rate(detector: str, lr: float) -> None:
+@pytest.mark.parametrize("detector", ["faster-rcnn", "retinanet"])
+def test_learning_rate_and_validation(detector: str) -> None:
     for schedule in (None, "1x", "2x-ms"):
         exported = export_config(OPA_FPN, "coco", detector, schedule=schedule)
-        assert exported.optim_wrapper.optimizer.lr == lr
+        assert exported.optim_wrapper.optimizer.lr == 0.02
         assert exported.train_cfg.val_interval == 1
+    slower = export_config(OPA_FPN, "coco", detector, overrides=("retrain.lr=0.01",))
+    assert slower.optim_wrapper.optimizer.lr == 0.01
