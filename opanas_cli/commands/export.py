@@ -15,13 +15,15 @@ if TYPE_CHECKING:
     from opanas_cli.formats import GenotypeRecord
 
 CONFIG_FORMAT = "mmdet-config"
-GRAPH_FORMATS = ("dot", "mermaid")
+GRAPH_FORMATS = ("dot", "mermaid", "graphml")
 CONFIG_OPTIONS = ("detector", "backbone", "channels", "dataset", "num_classes", "schedule", "standalone", "cfg_options")
 
 
 @click.command(cls=ConfigCommand, short_help="Write a genotype as an mmdet config, or in another format.")
 @click.argument("genotype")
-@click.option("--to", "form", required=True, metavar="FORMAT", help="mmdet-config, dot, mermaid, json, released, text.")
+@click.option(
+    "--to", "form", required=True, metavar="FORMAT", help="mmdet-config, dot, mermaid, graphml, json, released, text."
+)
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write here.")
 @click.option(
     "--detector", type=click.Choice(["faster-rcnn", "cascade-rcnn", "retinanet"]), help="[default: the data set's]"
@@ -132,6 +134,12 @@ def _text(record: GenotypeRecord, form: str, name: str) -> str:
             known = ", ".join((CONFIG_FORMAT, *GRAPH_FORMATS, *codecs()))
             raise UsageError(f"--to: there is no format '{form}'; choose one of {known}")
         return dump_record(record, form)
+    if form == "graphml":
+        from networkx import generate_graphml
+
+        from opanas_cli.genotype.dag import to_digraph
+
+        return "\n".join(generate_graphml(to_digraph(record.genotype)))
     from opanas_cli.drawing import Diagram
     from opanas_cli.drawing.dot import to_dot
     from opanas_cli.drawing.mermaid import to_mermaid

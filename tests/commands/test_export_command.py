@@ -88,7 +88,7 @@ def test_genotype_formats(tmp_path: Path, capsys: pytest.CaptureFixture[str], fo
     assert file.read_text() == dump_record(resolve_record("opa-fpn"), form)
 
 
-@pytest.mark.parametrize(("form", "start"), [("dot", "digraph"), ("mermaid", "flowchart")])
+@pytest.mark.parametrize(("form", "start"), [("dot", "digraph"), ("mermaid", "flowchart"), ("graphml", "<graphml")])
 def test_graph_formats(capsys: pytest.CaptureFixture[str], form: str, start: str) -> None:
     assert run(["export", "opa-fpn", "--to", form]) == 0
     assert start in capsys.readouterr().out.splitlines()[0]
@@ -104,7 +104,7 @@ def test_graph_formats(capsys: pytest.CaptureFixture[str], form: str, start: str
         (["--to", "mmdet-config", "--standalone", "-o", "my-neck.py"], 2, "my-neck.py cannot be imported from"),
         (["--to", "mmdet-config", "--dataset", "shapes", "--num-classes", "4"], 2, "is read with 3 classes"),
         (["--to", "mmdet-config", "--dataset", "cocoo"], 3, "did you mean 'coco'?"),
-        (["--to", "onnxx"], 2, "there is no format 'onnxx'; choose one of mmdet-config, dot, mermaid, json,"),
+        (["--to", "onnxx"], 2, "there is no format 'onnxx'; choose one of mmdet-config, dot, mermaid, graphml, json,"),
     ],
 )
 def test_contradictions_are_one_clear_line(
