@@ -18,7 +18,7 @@ from opanas_cli.detection.config_parts import neck_of, super_net_neck
 from opanas_cli.detection.config_stages import retrain_stage, sub_net_neck
 from opanas_cli.detection.evaluation import build_detector
 from opanas_cli.detection.profiling import CostModel, detector_cost
-from opanas_cli.detection.runs import Progress, ProgressHook, build_runner, silenced
+from opanas_cli.detection.runs import Progress, ProgressHook, build_runner, silenced, training
 from opanas_cli.detection.supernet_training import read_super_net
 from opanas_cli.detection.widths import fpn_of_macs
 from opanas_cli.errors import InvalidConfigError
@@ -59,7 +59,7 @@ def train_detector(
         raise InvalidConfigError(f"{config.filename}: has no test_dataloader and test_evaluator to measure AP with")
     cost = detector_cost(config)
     runner = build_runner(config, work_dir / "retrain", seed, device, resume, ProgressHook(progress))
-    with silenced():
+    with training(config):
         if weights is not None and not runner._resume:
             # Now, and never again: the runner would initialise the network when training begins.
             runner._init_model_weights = lambda: None

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 from uuid import uuid4
 
 import torch
@@ -71,6 +72,26 @@ def silenced() -> Iterator[None]:
     """Keep what mmengine and pycocotools print and warn from the terminal; errors still surface."""
     with contextlib.redirect_stdout(io.StringIO()), quietly():
         yield
+
+
+@contextmanager
+def training(config: Config) -> Iterator[None]:
+    """While the block trains, nothing is printed, and weights that cannot be downloaded are told as such.
+
+    Raises:
+        OpanasError: instead of an error of the network.
+    """
+    try:
+        with silenced():
+            yield
+    except URLError as error:
+        backbone = (config.model.get("detector") or config.model).get("backbone") or {}
+        weights = (backbone.get("init_cfg") or {}).get("checkpoint", "the pre-trained weights")
+        raise OpanasError(
+            f"{weights}: cannot be downloaded ({error.reason}); put the file into the cache of torch.hub, or train the "
+            "backbone from scratch with --cfg-options model.backbone.init_cfg=None model.backbone.frozen_stages=-1 "
+            "model.backbone.norm_eval=False"
+        ) from error
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from mmengine.config import Config
 from opanas_cli import __version__
 from opanas_cli.detection.checkpoints import SUPER_NET_FORMAT, read_checkpoint, write_checkpoint
 from opanas_cli.detection.config_stages import search_space, stage_settings, super_net_stage
-from opanas_cli.detection.runs import Progress, ProgressHook, build_runner, silenced
+from opanas_cli.detection.runs import Progress, ProgressHook, build_runner, training
 from opanas_cli.errors import InvalidCheckpointError
 
 LOSS_WINDOW = 10
@@ -48,7 +48,7 @@ def train_super_net(
     """
     hook = ProgressHook(progress)
     runner = build_runner(super_net_stage(config, seed), work_dir / "train-supernet", seed, device, resume, hook)
-    with silenced():
+    with training(config):
         runner.train()
     detector = runner.model.detector
     path = work_dir / "supernet.pth"
