@@ -9,10 +9,10 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 
 from opanas_cli.detection.config_parts import DATALOADERS, each_dataset, neck_of, super_net_neck
-from opanas_cli.errors import InvalidConfigError
+from opanas_cli.errors import InvalidConfigError, InvalidGenotypeError
 from opanas_cli.formats import GenotypeRecord
 from opanas_cli.formats.json_format import document_of
-from opanas_cli.genotype import Genotype, PathType, SearchSpace, SpaceKind
+from opanas_cli.genotype import Genotype, SearchSpace, SpaceKind
 
 SUPERNET_DEFAULTS = dict(
     image_scale=None,
@@ -68,11 +68,13 @@ def search_space(config: Config) -> SearchSpace:
 
     Raises:
         InvalidConfigError: the neck is no super-net.
-        InvalidGenotypeError: the space is empty.
+        InvalidGenotypeError: there is no such space, or it is empty.
     """
     neck = super_net_neck(config)
-    paths = tuple(PathType.parse(path) for path in neck.get("paths") or tuple(PathType))
-    return SearchSpace(int(neck.get("num_nodes", 5)), SpaceKind(neck.get("space", "dense")), paths)
+    try:
+        return SearchSpace.of(**{name: neck[name] for name in SUPER_NET_OPTIONS if name in neck})
+    except InvalidGenotypeError as error:
+        raise InvalidGenotypeError(f"{config.filename}: model.neck: {error}") from error
 
 
 def super_net_stage(config: Config, seed: int) -> Config:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.registry import OPTIMIZERS
 
 from opanas_cli.detection.average_precision import STATISTICS
 from opanas_cli.errors import InvalidConfigError
@@ -26,6 +28,16 @@ def _pair(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and len(value) == 2 and all(_whole(side, 1) for side in value)
 
 
+def _two_sizes(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and len(value) == 2 and all(_pair(size) for size in value)
+
+
+def _optimizer(name: Any) -> bool:
+    """Whether there is an optimizer of this name that takes the two settings which every stage gives it."""
+    found = OPTIMIZERS.get(name) if isinstance(name, str) and name else None
+    return inspect.isclass(found) and {"lr", "weight_decay"} <= set(inspect.signature(found).parameters)
+
+
 def _optional(check: Check) -> Check:
     return lambda value: value is None or check[0](value), f"{check[1]}, or None"
 
@@ -38,10 +50,12 @@ _SIZE: Check = (_pair, "two whole numbers of pixels, (width, height)")
 
 CHECKS: dict[str, Check] = {
     "image_scale": _optional(_SIZE),
+    "train_scales": _optional((_two_sizes, "the smallest and the largest (width, height) in pixels")),
     "search_split": (lambda value: _number(value, 0, 1), "a fraction of at least 0 and below 1"),
     "data_fraction": (lambda value: _number(value, 1e-12, 1 + 1e-12), "a fraction above 0 and of at most 1"),
     "batch_size": _COUNT,
     "epochs": _COUNT,
+    "optimizer": (_optimizer, "an optimizer of torch that takes lr and weight_decay, as SGD and AdamW do"),
     "lr": _POSITIVE,
     "milestones": (
         lambda value: value is None or (isinstance(value, (list, tuple)) and all(_whole(step, 0) for step in value)),

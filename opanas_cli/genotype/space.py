@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
+from reprlib import repr as shown
 
 from opanas_cli.errors import InvalidGenotypeError
 from opanas_cli.genotype.edges import Edge, SpaceKind, space_edges
@@ -26,6 +27,24 @@ class SearchSpace:
             raise InvalidGenotypeError(f"the paths of a space are listed once each, but got {self.paths}")
         if not any(path is not PathType.NONE for path in self.paths):
             raise InvalidGenotypeError("a space needs at least one path besides 'none'")
+
+    @classmethod
+    def of(cls, num_nodes: object = 5, space: object = "dense", paths: object = None) -> SearchSpace:
+        """The space that the settings of a super-net's neck describe, as a config spells them.
+
+        Args:
+            space: the kind of space, by name.
+            paths: a list of names; None is all six.
+
+        Raises:
+            InvalidGenotypeError: there is no such space.
+        """
+        if not isinstance(num_nodes, int) or isinstance(num_nodes, bool):
+            raise InvalidGenotypeError(f"num_nodes must be a whole number, but got {shown(num_nodes)}")
+        if paths is not None and not isinstance(paths, (list, tuple)):
+            raise InvalidGenotypeError(f"paths must be a list of information paths, but got {shown(paths)}")
+        names = tuple(PathType) if paths is None else tuple(PathType.parse(path) for path in paths)
+        return cls(num_nodes, SpaceKind.parse(space), names)
 
     @property
     def edges(self) -> tuple[Edge, ...]:

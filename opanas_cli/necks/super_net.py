@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from opanas_cli.errors import InvalidConfigError, InvalidGenotypeError
-from opanas_cli.genotype import Genotype, PathType, SearchSpace, SpaceKind, edge_index
+from opanas_cli.genotype import Genotype, PathType, SearchSpace, edge_index
 from opanas_cli.genotype.liveness import live_edges, output_nodes, validate
 from opanas_cli.necks.path_aggregation import PathAggregationNeck
 
@@ -45,11 +45,8 @@ class OPASuperNet(PathAggregationNeck):
         act_cfg: Mapping[str, Any] | None = None,
         edge_importance: bool = True,
     ) -> None:
-        names = tuple(PathType) if paths is None else tuple(PathType.parse(path) for path in paths)
-        if space not in set(SpaceKind):
-            raise InvalidConfigError(f"neck: space must be one of {', '.join(SpaceKind)}, but got {space!r}")
-        search_space = SearchSpace(num_nodes, SpaceKind(space), names)
-        built = [path.value for path in names if path is not PathType.NONE]
+        search_space = SearchSpace.of(num_nodes, space, paths)
+        built = [path.value for path in search_space.paths if path is not PathType.NONE]
         try:
             super().__init__(
                 in_channels,

@@ -98,6 +98,22 @@ def test_a_super_net_of_more_nodes(refused: Refused, options: tuple[str, ...], t
     assert "'neck.edge_importance' has shape (3,) instead of (6,)" in line
 
 
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("model.neck.space=foo", "model.neck: 'foo' is not a space; choose 'dense' or 'chain'"),
+        ("model.neck.num_nodes=x", "model.neck: num_nodes must be a whole number, but got 'x'"),
+        ("model.neck.paths=[none]", "model.neck: a space needs at least one path besides 'none'"),
+    ],
+)
+def test_searching_a_space_that_is_none(
+    option: str, said: str, refused: Refused, options: tuple[str, ...], tiny_supernet: Path
+) -> None:
+    line = refused(3, "evolve", "shapes", tiny_supernet, "--work-dir", "run", *SMALL, *options, option)
+    assert said in line
+    assert not Path("run").exists()
+
+
 def test_inheriting_for_a_genotype_of_more_nodes(
     refused: Refused, options: tuple[str, ...], tiny_supernet: Path
 ) -> None:

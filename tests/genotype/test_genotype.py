@@ -94,3 +94,27 @@ def test_a_space_contains_its_genotypes_only() -> None:
 def test_a_space_without_choice_is_refused(paths: tuple[PathType, ...]) -> None:
     with pytest.raises(InvalidGenotypeError):
         SearchSpace(2, paths=paths)
+
+
+def test_a_space_is_spelled_as_in_a_config() -> None:
+    assert SearchSpace.of() == SearchSpace()
+    space = SearchSpace.of(2, "chain", ["top_down", "none"])
+    assert space == SearchSpace(2, SpaceKind.CHAIN, (PathType.TOP_DOWN, PathType.NONE))
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"num_nodes": "x"}, "num_nodes must be a whole number, but got 'x'"),
+        ({"num_nodes": True}, "num_nodes must be a whole number, but got True"),
+        ({"num_nodes": 0}, "at least 1 intermediate node, but got 0"),
+        ({"space": "tree"}, "'tree' is not a space; choose 'dense' or 'chain'"),
+        ({"space": None}, "None is not a space"),
+        ({"paths": "top_down"}, "paths must be a list of information paths, but got 'top_down'"),
+        ({"paths": []}, "at least one path besides 'none'"),
+        ({"paths": ["top_dwn"]}, "did you mean 'top_down'"),
+    ],
+)
+def test_a_space_that_is_none_is_refused(settings: dict[str, object], said: str) -> None:
+    with pytest.raises(InvalidGenotypeError, match=said):
+        SearchSpace.of(**settings)

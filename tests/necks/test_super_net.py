@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from naive_neck import random_pyramid, randomise
 
 from opanas_cli.errors import InvalidConfigError, InvalidGenotypeError
-from opanas_cli.genotype import PARAMETERISED_PATHS, Genotype, PathType
+from opanas_cli.genotype import PARAMETERISED_PATHS, Genotype, PathType, SearchSpace
 from opanas_cli.genotype.liveness import live_edges, output_nodes, prune
 from opanas_cli.necks import OPAFPN, OPASuperNet, inherited_state_dict
 
@@ -136,7 +136,7 @@ def test_genotypes_of_other_spaces_or_with_a_dead_output_are_refused():
 
 
 def test_bad_arguments_are_named():
-    with pytest.raises(InvalidConfigError, match="space must be one of dense, chain, but got 'tree'"):
+    with pytest.raises(InvalidGenotypeError, match="'tree' is not a space; choose 'dense' or 'chain'"):
         super_net("tree")
     with pytest.raises(InvalidConfigError, match="neck: num_outs"):
         super_net(num_outs=2)
@@ -144,6 +144,10 @@ def test_bad_arguments_are_named():
         super_net(paths=["top_dwn"])
     with pytest.raises(InvalidGenotypeError, match="at least 1 intermediate node"):
         super_net(num_nodes=0)
+
+
+def test_the_spaces_defaults_are_the_necks():
+    assert OPASuperNet(CHANNELS, 3, 4).search_space == SearchSpace.of()
 
 
 def test_importances_start_at_one_and_their_l1_is_a_loss():
