@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from PIL import Image
 
 from opanas_cli.detection.config_parts import class_heads, each_dataset
 from opanas_cli.detection.data_facts import DataFacts, facts_of
+from opanas_cli.detection.voc_folder import IMAGES
 from opanas_cli.errors import InvalidConfigError, InvalidDataError
 
 TAIL_BYTES = 65536
@@ -112,8 +114,11 @@ def _ends_well(file: Any, form: str) -> bool:
 
 
 def _missing(path: Path) -> str:
-    others = sorted(other.name for other in path.parent.glob(f"{path.stem}.*")) if path.parent.is_dir() else []
-    return f"no such image (but {others[0]} is there; mmdet reads VOC images as .jpg)" if others else "no such image"
+    others = sorted(other.name for other in path.parent.glob(f"{glob.escape(path.stem)}.*"))
+    if not others:
+        return "no such image"
+    hint = "; mmdet's VOC data sets read .jpg only, type='VOCFolder' reads it" if path.parent.name == IMAGES else ""
+    return f"no such image (but {others[0]} is there{hint})"
 
 
 def dataset_classes(dataset: Any) -> tuple[str, ...]:
@@ -160,8 +165,9 @@ def _check_categories(source: Path, categories: tuple[str, ...], classes: tuple[
     ordered = tuple(name for name in categories if name in classes)
     if ordered != classes:
         raise InvalidDataError(
-            f"{source}: its categories come in another order than the config's classes; write classes="
-            f"{','.join(ordered)}"
+            f"{source}: its categories come in the order {', '.join(ordered)}, and the classes are read in the order "
+            f"{', '.join(classes)}; bring the categories of all annotation files into one order, and write `classes` "
+            "in it if you write them"
         )
 
 

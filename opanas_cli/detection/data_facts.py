@@ -11,6 +11,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from opanas_cli.detection.own_folder import read_coco, voc_objects
+from opanas_cli.detection.voc_folder import IMAGES, ImagesByStem
 from opanas_cli.errors import InvalidConfigError, InvalidDataError
 
 SIDES = ("xmin", "ymin", "xmax", "ymax")
@@ -122,8 +123,11 @@ def _voc_facts(dataset: Any) -> DataFacts:
     root = Path(dataset.get("data_root") or "")
     folder = root / (dataset.get("data_prefix") or {}).get("sub_data_root", "")
     facts = DataFacts(root / dataset["ann_file"])
+    images = ImagesByStem(folder / IMAGES)
     for path, tree in voc_objects(folder, facts.source):
-        facts.images[folder / "JPEGImages" / f"{path.name.removesuffix('.xml')}.jpg"] = _voc_size(tree, path)
+        name = path.relative_to(folder / "Annotations").as_posix().removesuffix(".xml")
+        image = images[name] if dataset["type"] == "VOCFolder" else f"{name}.jpg"
+        facts.images[folder / IMAGES / image] = _voc_size(tree, path)
         for index, thing in enumerate(tree.findall("object")):
             name, empty = _voc_object(thing, f"{path}: object[{index}]")
             if empty:

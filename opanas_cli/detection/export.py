@@ -10,12 +10,14 @@ from mmengine.config import Config, ConfigDict
 from mmengine.hub import get_config
 
 from opanas_cli.detection.config_files import load_config
-from opanas_cli.detection.config_parts import class_heads, each_dataset, each_evaluator
+from opanas_cli.detection.config_parts import DATALOADERS, class_heads, each_dataset, each_evaluator
 from opanas_cli.detection.config_stages import retrain_stage, sub_net_neck
 from opanas_cli.detection.data_checks import dataset_classes
+from opanas_cli.detection.own_folder import voc_names
 from opanas_cli.detection.standalone import CLASS_NAME
+from opanas_cli.detection.voc_folder import IMAGES, ImagesByStem
 from opanas_cli.detection.widths import set_width
-from opanas_cli.errors import InvalidConfigError, UsageError
+from opanas_cli.errors import InvalidConfigError, InvalidDataError, UsageError
 from opanas_cli.genotype import Genotype
 
 DETECTORS = {
@@ -113,11 +115,20 @@ def export_config(
 
 
 def standalone_config(config: Config, module: str) -> Config:
-    """An exported config that names the neck in `module`, and otherwise mmdet's parts only; see `standalone_text`."""
+    """An exported config that names the neck in `module`, and otherwise mmdet's parts only; see `standalone_text`.
+
+    Raises:
+        InvalidDataError: mmdet's data sets cannot read the images.
+    """
     changed = copy.deepcopy(config)
     changed.custom_imports = dict(imports=[module], allow_failed_imports=False)
     neck = {key: value for key, value in changed.model.neck.items() if key != "genotype"}
     changed.model.neck = ConfigDict({**neck, "type": CLASS_NAME})
+    for loader in DATALOADERS:
+        for dataset in each_dataset(changed.get(loader)):
+            if dataset["type"] == "VOCFolder":
+                _require_jpg(dataset)
+                dataset["type"] = "XMLDataset"
     for split in ("val", "test"):
         evaluators = each_evaluator(changed, split)
         others = [evaluator for evaluator in evaluators if evaluator["type"] != "DetectionAP"]
@@ -128,6 +139,18 @@ def standalone_config(config: Config, module: str) -> Config:
 def standalone_text(config: Config) -> str:
     """The text of a stand-alone config, which finds its neck in its own folder wherever it is run from."""
     return f'import sys\n\nsys.path.insert(0, "{{{{ fileDirname }}}}")  # The neck is there.\n\n{config.pretty_text}'
+
+
+def _require_jpg(dataset: Any) -> None:
+    root = Path(dataset["data_root"])
+    folder = root / dataset["data_prefix"]["sub_data_root"] / IMAGES
+    images = ImagesByStem(folder)
+    others = [image for image in map(images.__getitem__, voc_names(root / dataset["ann_file"])) if image[-4:] != ".jpg"]
+    if others:
+        raise InvalidDataError(
+            f"{folder / others[0]}: mmdet alone reads the images of a VOC folder as .jpg only, and {len(others)} are "
+            "not; convert them, or export without --standalone"
+        )
 
 
 def _mmdet_evaluator(evaluator: Any) -> Any:

@@ -24,7 +24,7 @@ FALLBACKS = {"test": ("test", "val", "valid"), "val": ("val", "valid", "test"), 
 
 
 def resolve_own_folders(config: Config) -> None:
-    """Turn every `OwnFolder` data set of a config into mmdet's `XMLDataset` or `CocoDataset`, and count the classes.
+    """Turn every `OwnFolder` data set of a config into a `VOCFolder` or mmdet's `CocoDataset`, and count the classes.
 
     Raises:
         InvalidConfigError: `data_root` is not set.
@@ -63,7 +63,7 @@ def _voc_dataset(root: Path, dataset: Any) -> dict[str, Any]:
         ann_file = f"ImageSets/Main/{split}.txt"
         if (root / ann_file).is_file():
             # mmdet joins sub_data_root to data_root; "." keeps the root itself.
-            return dict(type="XMLDataset", data_root=str(root), ann_file=ann_file, data_prefix=dict(sub_data_root="."))
+            return dict(type="VOCFolder", data_root=str(root), ann_file=ann_file, data_prefix=dict(sub_data_root="."))
     raise InvalidDataError(f"{root}/ImageSets/Main: has no {dataset['split']}.txt, the names of that split's images")
 
 
@@ -122,7 +122,7 @@ def voc_objects(root: Path, split: Path) -> Iterator[tuple[Path, ElementTree.Ele
     Raises:
         InvalidDataError: a file is missing, an annotation is no XML, or a line of the split is no name.
     """
-    for name in _names(split):
+    for name in voc_names(split):
         path = root / "Annotations" / f"{name}.xml"
         try:
             yield path, ElementTree.parse(path).getroot()
@@ -132,7 +132,12 @@ def voc_objects(root: Path, split: Path) -> Iterator[tuple[Path, ElementTree.Ele
             raise InvalidDataError(f"{path}: is not valid XML: {error}") from error
 
 
-def _names(split: Path) -> list[str]:
+def voc_names(split: Path) -> list[str]:
+    """The names of the images that a VOC split lists.
+
+    Raises:
+        InvalidDataError: the file cannot be read, or a line is no name.
+    """
     try:
         names = split.read_text(encoding="utf-8").splitlines()
     except OSError as error:

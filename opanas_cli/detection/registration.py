@@ -5,10 +5,12 @@ from mmdet.registry import DATASETS, METRICS, MODELS
 from opanas_cli.detection.average_precision import DetectionAP
 from opanas_cli.detection.image_subset import ImageSubset
 from opanas_cli.detection.super_net_detector import SuperNetDetector
+from opanas_cli.detection.voc_folder import VOCFolder
 from opanas_cli.necks.opa_fpn import OPAFPN
 from opanas_cli.necks.super_net import OPASuperNet
 
 for model in (OPAFPN, OPASuperNet, SuperNetDetector):
     MODELS.register_module(module=model, force=True)
-DATASETS.register_module(module=ImageSubset, force=True)
+for dataset in (ImageSubset, VOCFolder):
+    DATASETS.register_module(module=dataset, force=True)
 METRICS.register_module(module=DetectionAP, force=True)

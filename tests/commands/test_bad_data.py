@@ -259,12 +259,55 @@ def test_classes_that_no_annotation_names(voc: Path, tiny_options: tuple[str, ..
     assert "no object is of the config's classes (cat); it has " in line
 
 
-def test_png_in_a_voc_folder(voc: Path, tiny_options: tuple[str, ...], refused: Refused) -> None:
+def test_images_of_any_suffix_in_a_voc_folder(
+    voc: Path, tiny_options: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = sorted((voc / "JPEGImages").iterdir())
+    for path, suffix in zip(paths, (".png", ".jpeg", ".JPG", ".bmp", ".PNG", ".tif"), strict=False):
+        image = Image.open(path).copy()
+        path.unlink()
+        image.save(path.with_suffix(suffix))
+    assert run([*of_voc(voc, tiny_options), "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert np.isfinite(json.loads(out)["loss_at_end"])
+    assert "warning" not in err
+
+
+def test_no_image_in_a_voc_folder(voc: Path, tiny_options: tuple[str, ...], refused: Refused) -> None:
     path = voc / "JPEGImages" / "000002.jpg"
-    Image.open(path).save(path.with_suffix(".png"))
-    path.unlink()
-    line = refused(3, *of_voc(voc, tiny_options))
-    assert line.startswith(f"{path}: no such image (but 000002.png is there; mmdet reads VOC images as .jpg)")
+    path.rename(path.with_suffix(".gif"))
+    assert refused(3, *of_voc(voc, tiny_options)).startswith(f"{path}: no such image (but 000002.gif is there")
+
+
+def test_a_stand_alone_config_needs_jpg_images(
+    voc: Path, tiny_options: tuple[str, ...], tmp_path: Path, refused: Refused
+) -> None:
+    command = ("export", "opa-fpn", "--to", "mmdet-config", "--dataset", "custom", "--standalone", "-o", "w.py", "-q")
+    assert run([*command, "--cfg-options", f"data_root={voc}"]) == 0
+    text = (tmp_path / "w.py").read_text()
+    assert text.count("type='XMLDataset'") == 3
+    assert "VOCFolder" not in text
+    (tmp_path / "w.py").unlink()
+    path = voc / "JPEGImages" / "000002.jpg"
+    path.rename(path.with_suffix(".png"))
+    line = refused(3, *command, "--cfg-options", f"data_root={voc}")
+    assert line.startswith(f"{path.with_suffix('.png')}: mmdet alone reads the images of a VOC folder as .jpg only, ")
+    assert "and 1 are not" in line
+    assert not (tmp_path / "w.py").exists()
+    assert run([*(part for part in command if part != "--standalone"), "--cfg-options", f"data_root={voc}"]) == 0
+    assert (tmp_path / "w.py").read_text().count("type='VOCFolder'") == 3
+
+
+def test_coco_categories_in_two_orders(
+    data: Path, tiny_options: tuple[str, ...], tmp_path: Path, refused: Refused
+) -> None:
+    edit(data, lambda document: document["categories"].reverse(), "val")
+    path = data / "annotations" / "val.json"
+    command = ("retrain", "custom", "--genotype", "top-down", "--work-dir", "run", "--device", "cpu")
+    for classes in ([], ["classes=disk,square,triangle"], ["classes=triangle,square,disk"]):
+        line = refused(3, *command, "--cfg-options", f"data_root={data}", *classes)
+        assert line.startswith(f"{path}: its categories come in the order ")
+        assert "bring the categories of all annotation files into one order" in line
 
 
 def test_an_empty_voc_split_and_a_missing_one(voc: Path, tiny_options: tuple[str, ...], refused: Refused) -> None:

@@ -52,7 +52,7 @@ def test_voc(voc: Path) -> None:
     config = loaded(voc)
     for split in ("train", "val", "test"):
         dataset = config[f"{split}_dataloader"].dataset
-        assert (dataset.type, dataset.ann_file) == ("XMLDataset", f"ImageSets/Main/{split}.txt")
+        assert (dataset.type, dataset.ann_file) == ("VOCFolder", f"ImageSets/Main/{split}.txt")
         assert dataset.metainfo.classes == ("ant", "zebra")
     assert config.train_dataloader.dataset.filter_cfg.filter_empty_gt
     assert config.test_dataloader.dataset.test_mode

@@ -1,0 +1,53 @@
+"""A folder in VOC layout whose images may have any suffix; mmdet's own data set reads `.jpg` alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mmdet.datasets import XMLDataset
+
+IMAGES = "JPEGImages"
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+
+
+class ImagesByStem:
+    """Finds the images of a folder by their names without suffix; each folder is listed once.
+
+    Args:
+        folder: names may lead into folders below it, as ``night/0001``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.listed: dict[Path, dict[str, str]] = {}
+
+    def __getitem__(self, name: str) -> str:
+        """``NAME.SUFFIX``; of several the `.jpg`, as in mmdet, which is also the answer where there is none."""
+        asked = Path(f"{name}.jpg")
+        parent = (self.folder / asked).parent
+        if parent not in self.listed:
+            self.listed[parent] = _images(parent)
+        return str(asked.with_name(self.listed[parent].get(asked.stem, asked.name)))
+
+
+class VOCFolder(XMLDataset):
+    """mmdet's `XMLDataset`, each image found by its stem in ``JPEGImages``: see `SUFFIXES`."""
+
+    def load_data_list(self) -> list[dict[str, Any]]:
+        """The annotations of every image, as mmdet's."""
+        self.images = ImagesByStem(Path(self.sub_data_root, self.img_subdir))
+        data: list[dict[str, Any]] = super().load_data_list()
+        return data
+
+    def parse_data_info(self, img_info: dict[str, Any]) -> Any:
+        """One image's annotation, as mmdet's."""
+        file_name = str(Path(self.img_subdir, self.images[img_info["img_id"]]))
+        return super().parse_data_info({**img_info, "file_name": file_name})
+
+
+def _images(folder: Path) -> dict[str, str]:
+    """The file name of each stem; missing folders hold none."""
+    files = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES] if folder.is_dir() else []
+    # The last of a stem stays.
+    return {path.stem: path.name for path in sorted(files, key=lambda path: (path.suffix == ".jpg", path.name))}
