@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
+from mmcv.ops import DeformConv2d, ModulatedDeformConv2d
 from mmengine.config import Config, ConfigDict
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from opanas_cli.detection.config_stages import search_space, sub_net_neck
@@ -37,6 +39,7 @@ def detector_cost(config: Config, size: tuple[int, int] | None = None) -> Cost:
     source.model.backbone.pop("init_cfg", None)
     with silenced():
         detector = build_detector(source).to("meta").eval()
+    _run_deformable_ones_plainly(detector)
     params = sum(parameter.numel() for parameter in detector.parameters() if parameter.requires_grad)
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
@@ -80,6 +83,22 @@ def with_sub_net(config: Config, genotype: Genotype, **options: Any) -> Config:
     changed = copy.deepcopy(config)
     changed.model.neck = ConfigDict(sub_net_neck(config, genotype, **options))
     return changed
+
+
+def _run_deformable_ones_plainly(detector: nn.Module) -> None:
+    """Run mmcv's deformable convolutions as plain ones, of as many multiply-adds, beside their offset convolutions.
+
+    The counter knows no deformable operator, and mmcv's compiled ones do not run on shapes alone.
+    """
+    for module in detector.modules():
+        if isinstance(module, (DeformConv2d, ModulatedDeformConv2d)):
+            module.forward = partial(_plain_convolution, module)
+
+
+def _plain_convolution(module: nn.Module, x: Tensor, *_: Tensor) -> Tensor:
+    if hasattr(module, "conv_offset"):
+        module.conv_offset(x)
+    return F.conv2d(x, module.weight, None, module.stride, module.padding, module.dilation, module.groups)
 
 
 def _num_proposals(config: Config) -> int:

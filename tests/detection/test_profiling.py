@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mmcv.ops import deform_conv, modulated_deform_conv
 from mmengine.config import Config
 from tiny_config import tiny_config
 
@@ -96,6 +98,32 @@ def test_macs_are_multiply_adds_counted_by_hand(shapes_root: Path) -> None:
     weights, offsets = 8 * 16 * 9, 18 * 16 * 9
     pixels = 8 * 8 + 4 * 4  # Of the two scales that are convolved of a 64×64 image, those of P3 and P4.
     assert extra == pixels * (weights + offsets)
+
+
+@pytest.mark.parametrize(("kind", "values"), [("DCN", 18), ("DCNv2", 27)])
+def test_deformable_backbones_are_counted_by_hand(
+    shapes_root: Path, monkeypatch: pytest.MonkeyPatch, kind: str, values: int
+) -> None:
+    """As many multiply-adds as plain convolutions, and those of the offsets (and masks): two or three values a tap."""
+    compiled = "has no kernel for shapes alone"
+    for module, name in ((deform_conv, "deform_conv2d"), (modulated_deform_conv, "modulated_deform_conv2d")):
+        monkeypatch.setattr(module, name, lambda *_: pytest.fail(compiled))
+    deep = ("model.backbone.depth=50", "model.neck.in_channels=[32,64,128,256]")
+    plain = with_sub_net(tiny_config(shapes_root, "faster-rcnn", *deep), Genotype.of(["skip_connect"]))
+    deformable = copy.deepcopy(plain)
+    deformable.model.backbone.update(dcn=dict(type=kind), stage_with_dcn=(False, False, False, True))
+    offsets = 3 * (64 * 3 * 3 * values) * (2 * 2)  # Three blocks of width 64, at a 32nd of 64×64 pixels.
+    before, after = detector_cost(plain), detector_cost(deformable)
+    assert after.macs - before.macs == offsets
+    assert after.params - before.params == 3 * (64 * 3 * 3 + 1) * values
+
+
+def test_the_largest_published_detector() -> None:
+    """Table 1: 432 G and 80.3 M at 1200×900."""
+    config = export_config(OPA_FPN, "coco", detector="cascade-rcnn", backbone="res2net101-dcn", channels=160)
+    cost = detector_cost(config, (900, 1200))
+    assert cost.macs == pytest.approx(432e9, rel=0.03)
+    assert cost.params == pytest.approx(80.3e6, rel=0.02)
 
 
 @pytest.mark.parametrize("space", ["dense", "chain"])
