@@ -65,7 +65,8 @@ def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
         capsys.readouterr()
         got = run([str(argument) for argument in arguments])
         out, err = capsys.readouterr()
-        lines = [line for line in err.splitlines() if not line.startswith("opanas: warning: ")]
+        aside = ("opanas: warning: ", "checking ")
+        lines = [line for line in err.splitlines() if not line.startswith(aside)]
         assert (got, out, len(lines)) == (code, "", 1), err
         assert lines[0].startswith("opanas: ")
         return lines[0].removeprefix("opanas: ")

@@ -1,4 +1,4 @@
-"""The user's own folder in VOC or COCO layout; `OwnFolder` becomes a data set of that layout once `data_root` is known."""
+"""The user's own folder in VOC or COCO layout; `OwnFolder` becomes a data set of it once `data_root` is known."""
 
 _base_ = ["pipelines.py"]
 

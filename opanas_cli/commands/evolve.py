@@ -18,6 +18,7 @@ from opanas_cli.commands.options import (
     seed_option,
     work_dir_option,
 )
+from opanas_cli.commands.search_progress import SearchProgress
 from opanas_cli.errors import UsageError
 
 
@@ -82,7 +83,7 @@ def evolve(
       opanas evolve coco runs/coco/supernet.pth --max-macs 200G
     """
     console = Console(quiet, as_json)
-    from opanas_cli.search import Constraints, Progress
+    from opanas_cli.search import Constraints
 
     constraints = Constraints(_limit("--max-macs", max_macs), _limit("--max-params", max_params))
     folder = chosen_work_dir(work_dir, config)
@@ -93,7 +94,6 @@ def evolve(
 
     target = select_device(device)
     settings = load_config(config, cfg_options)
-    check_data(settings, ["val" if search_split == 0 else "train"], console.warn)
     overrides: dict[str, Any] = {
         "population": population,
         "generations": generations,
@@ -103,16 +103,12 @@ def evolve(
     }
     if search_split == 0:
         console.warn("the search is done on the validation set: its AP is no measure of the winner any more")
-    done = 0
+
+    def check(split: float, most: int | None) -> None:
+        check_data(settings, ["train" if split else "val"], console.warn, console.say, split or 1.0, most)
+
     with console.plain_warnings(), console.progress("search") as report:
-
-        def count(progress: Progress) -> None:
-            nonlocal done
-            done += 1
-            candidate = progress.candidate
-            best = progress.best.fitness
-            report(done, progress.total, f"generation {candidate.proposal.generation}, best {best:.4f}")
-
+        shown = SearchProgress(report)
         result = search_super_net(
             settings,
             supernet,
@@ -124,7 +120,9 @@ def evolve(
             constraints=constraints,
             search_split=search_split,
             resume=resume,
-            progress=count,
+            progress=shown.candidate,
+            on_images=shown.images,
+            check=check,
         )
     _show(console, result, SearchFiles.of(folder))
 

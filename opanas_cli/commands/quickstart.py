@@ -20,6 +20,7 @@ from opanas_cli.commands.options import (
     seed_option,
     work_dir_option,
 )
+from opanas_cli.commands.search_progress import SearchProgress
 
 if TYPE_CHECKING:
     from opanas_cli.formats import GenotypeRecord
@@ -116,15 +117,12 @@ class _Quickstart:
         """The search, and its winner."""
         from opanas_cli.detection.searching import SearchFiles, search_super_net
         from opanas_cli.formats import read_record
-        from opanas_cli.search import Constraints, Progress
+        from opanas_cli.search import Constraints
 
         files = SearchFiles.of(self.folder)
         files.history.unlink(missing_ok=True)
         with self.timed("evolve"), self.console.progress("search") as report:
-
-            def show(progress: Progress) -> None:
-                report(progress.candidate.index + 1, progress.total, f"best AP {progress.best.fitness:.3f}")
-
+            shown = SearchProgress(report)
             search_super_net(
                 self.config,
                 self.files["super-net"],
@@ -133,7 +131,8 @@ class _Quickstart:
                 self.device,
                 overrides={},
                 constraints=Constraints(),
-                progress=show,
+                progress=shown.candidate,
+                on_images=shown.images,
             )
         self.files.update(genotype=files.best, population=files.population, history=files.history)
         return read_record(files.best)

@@ -91,7 +91,7 @@ def retrain(
         stage = baseline_config(settings, chosen)
     else:
         stage = sub_net_config(settings, chosen, edge_importance=inherit is not None)
-    check_data(settings, ["train", "test"], console.warn)
+    check_data(settings, ["train", "test"], console.warn, console.say)
     weights = inherited_weights(settings, chosen, inherit) if inherit is not None else None
     with console.progress("detector") as report:
         trained = train_detector(

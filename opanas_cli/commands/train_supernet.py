@@ -65,7 +65,7 @@ def train_supernet(
     target = select_device(device)
     split = () if search_split is None else (f"supernet.search_split={search_split}",)
     settings = load_config(config, (*cfg_options, *split))
-    check_data(settings, ["train"], console.warn)
+    check_data(settings, ["train"], console.warn, console.say)
     with console.progress("super-net") as report:
         trained = train_super_net(
             settings,

@@ -12,8 +12,10 @@ from typing import Any
 from mmengine.config import Config
 from PIL import Image
 
-from opanas_cli.detection.config_parts import class_heads, each_dataset
+from opanas_cli.detection.config_parts import DATALOADERS, class_heads, each_dataset
 from opanas_cli.detection.data_facts import DataFacts, facts_of
+from opanas_cli.detection.image_subset import images_between
+from opanas_cli.detection.own_folder import forget_coco
 from opanas_cli.detection.voc_folder import IMAGES
 from opanas_cli.errors import InvalidConfigError, InvalidDataError
 
@@ -27,18 +29,40 @@ QUARTER_TURNS = (5, 6, 7, 8)
 Size = tuple[float, float]
 
 
-def check_data(config: Config, splits: Sequence[str], warn: Callable[[str], None]) -> None:
+def check_data(
+    config: Config,
+    splits: Sequence[str],
+    warn: Callable[[str], None],
+    say: Callable[[str], None] = lambda _: None,
+    search_split: float = 1.0,
+    max_images: int | None = None,
+) -> None:
     """Check the annotations and images of some splits, and that the heads have as many classes as the data.
 
     Args:
         splits: of ``train``, ``val`` and ``test``.
         warn: is told of what is left out, boxes without area among it.
+        say: is told what is looked at, before it is: at COCO's size that takes minutes.
+        search_split, max_images: of the images, look at those that a search on this split sees; all by default.
 
     Raises:
         InvalidDataError: an annotation file or an image is missing or broken, a split has no object, or its classes
             are not those of the config.
         InvalidConfigError: a split is missing, or the heads' `num_classes` does not match the data.
     """
+    try:
+        _check_splits(config, splits, warn, say, lambda images: _searched(images, search_split, max_images))
+    finally:
+        forget_coco()
+
+
+def _check_splits(
+    config: Config,
+    splits: Sequence[str],
+    warn: Callable[[str], None],
+    say: Callable[[str], None],
+    chosen: Callable[[dict[Path, Size | None]], dict[Path, Size | None]],
+) -> None:
     seen: set[Path] = set()
     for split in splits:
         datasets = each_dataset(config.get(f"{split}_dataloader"))
@@ -46,6 +70,7 @@ def check_data(config: Config, splits: Sequence[str], warn: Callable[[str], None
             raise InvalidConfigError(f"{config.filename}: has no {split}_dataloader with a dataset; add one")
         named: Counter[str] = Counter()
         for dataset in datasets:
+            say(f"checking {Path(dataset.get('data_root') or '', dataset.get('ann_file') or '')}")
             facts, classes = facts_of(dataset, config.filename), dataset_classes(dataset)
             named.update(facts.objects if facts.categories is None else classes)
             if facts.source in seen:
@@ -53,9 +78,19 @@ def check_data(config: Config, splits: Sequence[str], warn: Callable[[str], None
             seen.add(facts.source)
             _check_facts(facts, classes, warn)
             _check_head(config, len(classes), facts.source)
-            check_images(facts.images, facts.source, warn)
+            images = chosen(facts.images)
+            say(f"checking {len(images)} images")
+            check_images(images, facts.source, warn)
         if split == "train":
             _check_each_class(named, classes, facts.source)
+
+
+def _searched(images: dict[Path, Size | None], search_split: float, max_images: int | None) -> dict[Path, Size | None]:
+    paths = list(images)
+    return {
+        paths[index]: images[paths[index]]
+        for index in images_between([str(path) for path in paths], 0.0, search_split, max_images)
+    }
 
 
 def check_images(images: Mapping[Path, Size | None], source: Path, warn: Callable[[str], None]) -> None:
@@ -134,6 +169,16 @@ def dataset_classes(dataset: Any) -> tuple[str, ...]:
     if kind is None:
         raise InvalidConfigError(f"'{dataset['type']}' is no data set that mmdet knows; CocoDataset and XMLDataset are")
     return tuple(given or kind.METAINFO.get("classes", ()))
+
+
+def config_classes(config: Config) -> tuple[str, ...]:
+    """The classes of a config's data, in the order of their labels: those of its first data set.
+
+    Raises:
+        InvalidConfigError: the data set's type is unknown.
+    """
+    datasets = [dataset for name in DATALOADERS for dataset in each_dataset(config.get(name))]
+    return dataset_classes(datasets[0]) if datasets else ()
 
 
 def _check_facts(facts: DataFacts, classes: tuple[str, ...], warn: Callable[[str], None]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -32,6 +32,7 @@ class SuperNetEvaluator:
         source: where the weights come from, for messages.
         search_split: the held-out fraction of the training images; 0 evaluates on the validation set.
         max_images: at most so many images.
+        on_images: is told after each step of a pass how many images are done, and how many there are.
 
     Raises:
         InvalidConfigError: the neck is no super-net.
@@ -48,10 +49,12 @@ class SuperNetEvaluator:
         max_images: int | None,
         device: torch.device,
         batch_size: int | None = None,
+        on_images: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
         super_net_neck(config)
         dataset = search_dataset(config, search_split, max_images)
         self.device = device
+        self.on_images = on_images
         with silenced(), DefaultScope.overwrite_default_scope("mmdet"):
             self.detector = build_detector(config)
             load_weights(self.detector, state, source)
@@ -79,12 +82,15 @@ class SuperNetEvaluator:
         metrics = [DetectionAP(collect_device="cpu") for _ in genotypes]
         for metric in metrics:
             metric.dataset_meta = self.dataloader.dataset.metainfo
+        done = 0
         with torch.inference_mode(), silenced():
             for batch in self.dataloader:
                 data = self.detector.data_preprocessor(batch, False)
                 pyramid = self.detector.neck.project(self.detector.backbone(data["inputs"]))
                 for genotype, metric in zip(genotypes, metrics, strict=True):
                     metric.process(data, self._predict(pyramid, genotype, data))
+                done += len(data["data_samples"])
+                self.on_images(done, self.num_images)
         return [metric.compute_metrics(metric.results) for metric in metrics]
 
     def _predict(self, pyramid: Sequence[Tensor], genotype: Genotype, data: dict[str, Any]) -> list[dict[str, Any]]:

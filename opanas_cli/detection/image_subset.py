@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -24,7 +25,7 @@ class ImageSubset:
     Args:
         dataset: the data set, or its config.
         part: ``train`` or ``search``.
-        search_split: the fraction held out for the search, in [0, 1).
+        search_split: the fraction held out for the search, in [0, 1]; of 1, all images are searched on.
         data_fraction: the fraction of the remaining images that is trained on, in (0, 1].
         max_images: at most so many images, those of the lowest numbers.
 
@@ -46,9 +47,7 @@ class ImageSubset:
         self.dataset.full_init()
         last = search_split if part == "search" else search_split + (1 - search_split) * data_fraction
         first = 0.0 if part == "search" else search_split
-        numbers = [image_number(info["img_path"]) for info in self._infos()]
-        chosen = sorted((number, index) for index, number in enumerate(numbers) if first <= number < last)
-        self.indices = sorted(index for _, index in chosen[:max_images])
+        self.indices = images_between([info["img_path"] for info in self._infos()], first, last, max_images)
         if not self.indices:
             raise InvalidDataError(
                 f"the {part} part of {len(self.dataset)} training images is empty at search_split={search_split} and "
@@ -82,6 +81,13 @@ class ImageSubset:
 
     def _infos(self) -> list[dict[str, Any]]:
         return [self.dataset.get_data_info(index) for index in range(len(self.dataset))]
+
+
+def images_between(paths: Sequence[str], first: float, last: float, max_images: int | None = None) -> list[int]:
+    """The indices of the images with numbers in [first, last): at most `max_images`, those of the lowest numbers."""
+    numbers = [image_number(path) for path in paths]
+    chosen = sorted((number, index) for index, number in enumerate(numbers) if first <= number < last)
+    return sorted(index for _, index in chosen[:max_images])
 
 
 def image_number(path: str) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -95,13 +96,14 @@ def _image_folder(root: Path, ann_file: str, split: str) -> str:
 
 
 def read_coco(path: Path) -> dict[str, Any]:
-    """A COCO annotation file as a dict.
+    """A COCO annotation file as a dict, not to be changed: it is kept until `forget_coco`.
 
     Raises:
         InvalidDataError: it is missing or is no JSON object.
     """
     try:
-        document = json.loads(path.read_bytes())
+        status = path.stat()
+        document = _parsed(path.resolve(), status.st_mtime_ns, status.st_size)
     except OSError as error:
         raise InvalidDataError(
             f"{path}: cannot be read ({error.strerror}); is data_root the folder of your data set?"
@@ -111,6 +113,17 @@ def read_coco(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise InvalidDataError(f"{path}: must be a JSON object with images, annotations and categories")
     return document
+
+
+def forget_coco() -> None:
+    """Free the memory of the annotation files read so far: gigabytes for those of COCO."""
+    _parsed.cache_clear()
+
+
+@lru_cache(maxsize=2)
+def _parsed(path: Path, modified: int, size: int) -> Any:
+    """The content of a JSON file; the last two arguments tell it from what the file was before."""
+    return json.loads(path.read_bytes())
 
 
 def voc_objects(root: Path, split: Path) -> Iterator[tuple[Path, ElementTree.Element]]:

@@ -14,10 +14,11 @@ from mmengine.config import Config
 from opanas_cli import __version__
 from opanas_cli.atomic import write_atomically
 from opanas_cli.detection.checkpoints import fingerprint
+from opanas_cli.detection.config_parts import each_dataset
 from opanas_cli.detection.config_stages import search_space, stage_settings
 from opanas_cli.detection.evaluation import SuperNetEvaluator
 from opanas_cli.detection.profiling import CostModel
-from opanas_cli.detection.supernet_training import read_super_net
+from opanas_cli.detection.supernet_training import read_super_net, require_same_task
 from opanas_cli.errors import UsageError
 from opanas_cli.formats import write_record
 from opanas_cli.search import (
@@ -62,6 +63,8 @@ def search_super_net(
     search_split: float | None = None,
     resume: bool = False,
     progress: Callable[[Progress], None] = lambda _: None,
+    on_images: Callable[[int, int, int], None] = lambda done, images, total: None,
+    check: Callable[[float, int | None], None] = lambda split, max_images: None,
 ) -> SearchResult:
     """Search, and write ``history.jsonl`` as it goes, ``best.json`` and ``population.json`` at the end.
 
@@ -69,13 +72,18 @@ def search_super_net(
         overrides: settings of the `search` section that were given from outside; None leaves the config's.
         search_split: evaluate on this part of the training images, at most what was held out from the super-net's
             training; 0 evaluates on the validation set. By default all that was held out.
+        progress, on_images: candidates are evaluated `CANDIDATES_AT_ONCE` in one pass over the images. The first is
+            told of each candidate; the second, during a pass, of the images done, those of a pass, and the candidates
+            of the whole search.
+        check: is called with the split and the most images that candidates are evaluated on, before they are read.
 
     Raises:
         UsageError: the split holds images that the super-net was trained on, or a setting is out of range.
-        InvalidCheckpointError: the super-net is none, or does not fit the config.
+        InvalidCheckpointError: the super-net is none, or was trained for another task than the config's.
         InfeasibleError: no genotype meets the constraints.
     """
     content = read_super_net(super_net)
+    require_same_task(content, config, super_net)
     settings = stage_settings(config, "search")
     settings.update({key: value for key, value in overrides.items() if value is not None})
     split = _checked_split(search_split, content["meta"]["search_split"])
@@ -83,13 +91,23 @@ def search_super_net(
         int(settings.population), int(settings.generations), int(settings.top_k), float(settings.mutation_prob)
     )
     space = search_space(config)
+    check(split, settings.max_images)
     evaluator = SuperNetEvaluator(
-        config, content.get("state_dict"), super_net, split, settings.max_images, device, int(settings.batch_size)
+        config,
+        content.get("state_dict"),
+        super_net,
+        split,
+        settings.max_images,
+        device,
+        int(settings.batch_size),
+        lambda done, images: on_images(done, images, budget.budget),
     )
     evaluation = {
         "super_net": fingerprint(super_net),
         "search_split": split,
         "num_images": evaluator.num_images,
+        "annotations": _annotations(config, split),
+        "classes": content["meta"]["classes"],
         "image_scale": list(stage_settings(config, "supernet").image_scale or ()),
     }
     search = SearchSettings(space, strategy, budget, seed, constraints, str(settings.metric), evaluation)
@@ -114,6 +132,13 @@ def search_super_net(
     document = population_document(result.population, search.metric, provenance)
     write_atomically(files.population, json.dumps(document, indent=2) + "\n")
     return result
+
+
+def _annotations(config: Config, search_split: float) -> dict[str, str]:
+    """The files that say what there is to find in the images, each with its fingerprint."""
+    datasets = each_dataset(config.train_dataloader if search_split else config.val_dataloader)
+    files = {dataset["ann_file"]: Path(dataset.get("data_root") or "", dataset["ann_file"]) for dataset in datasets}
+    return {name: fingerprint(path) for name, path in files.items()}
 
 
 def _checked_split(asked: float | None, held_out: float) -> float:

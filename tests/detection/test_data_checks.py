@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import io
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from mmdet.registry import DATASETS
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
 from PIL import Image
 
-from opanas_cli.detection.data_checks import check_images
+from opanas_cli.detection import data_checks
+from opanas_cli.detection.config_files import load_config
+from opanas_cli.detection.config_stages import search_dataset
+from opanas_cli.detection.data_checks import check_data, check_images
+from opanas_cli.detection.own_folder import read_coco
+from opanas_cli.detection.runs import silenced
 from opanas_cli.errors import InvalidDataError
 
 
@@ -84,3 +93,49 @@ def test_sizes_are_those_that_mmcv_loads(tmp_path: Path) -> None:
     exif[0x0112] = 6
     (tmp_path / "image.jpg").write_bytes(encoded("JPEG", exif=exif))
     assert mmcv.imread(str(tmp_path / "image.jpg")).shape[:2] == (200, 120)
+
+
+def config_of(root: Path) -> Config:
+    return load_config("shapes", (f"data_root={root}",))
+
+
+def test_what_is_looked_at_is_told_before(shapes_root: Path) -> None:
+    said: list[str] = []
+    check_data(config_of(shapes_root), ["train", "test"], print, said.append)
+    folder = shapes_root / "annotations"
+    assert said == [
+        f"checking {folder / 'train.json'}",
+        "checking 12 images",
+        f"checking {folder / 'val.json'}",
+        "checking 6 images",
+    ]
+
+
+@pytest.mark.parametrize("max_images", [None, 2])
+def test_a_search_looks_at_the_images_that_it_sees(
+    max_images: int | None, shapes_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = Path(shutil.copytree(shapes_root, tmp_path / "data"))
+    looked_at: list[Path] = []
+    monkeypatch.setattr(data_checks, "check_images", lambda images, source, warn: looked_at.extend(images))
+    config = config_of(root)
+    check_data(config, ["train"], print, search_split=0.5, max_images=max_images)
+    with silenced(), DefaultScope.overwrite_default_scope("mmdet"):
+        subset = DATASETS.build(search_dataset(config, 0.5, max_images))
+    seen = [Path(subset.get_data_info(index)["img_path"]) for index in range(len(subset))]
+    assert looked_at == seen
+    assert 0 < len(seen) < 12
+
+
+def test_a_coco_folder_is_parsed_once(shapes_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = Path(shutil.copytree(shapes_root, tmp_path / "data"))
+    parsed: list[Path] = []
+    read_bytes = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: parsed.append(path) or read_bytes(path))
+    config = load_config("custom", (f"data_root={root}",))
+    check_data(config, ["train", "test"], print)
+    path = root / "annotations" / "train.json"
+    assert sorted(file.name for file in parsed if file.suffix == ".json") == ["train.json", "val.json"]
+    read_coco(path)
+    path.write_text('{"images": []}')
+    assert read_coco(path) == {"images": []}

@@ -12,6 +12,7 @@ from opanas_cli.detection.checkpoints import SUPER_NET_FORMAT, fingerprint, writ
 from opanas_cli.detection.evaluation import SuperNetEvaluator, build_detector
 from opanas_cli.detection.profiling import CostModel
 from opanas_cli.detection.searching import SearchFiles, search_super_net
+from opanas_cli.detection.supernet_training import task_of
 from opanas_cli.errors import InfeasibleError, UsageError
 from opanas_cli.formats import read_record
 from opanas_cli.search import Constraints
@@ -23,11 +24,12 @@ CPU = torch.device("cpu")
 def super_net(shapes_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A super-net that was never trained, which is all a search needs."""
     torch.manual_seed(0)
-    detector = build_detector(tiny_config(shapes_root))
+    config = tiny_config(shapes_root)
+    detector = build_detector(config)
     detector.init_weights()
     file = tmp_path_factory.mktemp("supernet") / "supernet.pth"
     content = {"format": SUPER_NET_FORMAT, "version": 1, "state_dict": detector.state_dict()}
-    write_checkpoint({**content, "meta": {"search_split": 0.4}}, file)
+    write_checkpoint({**content, "meta": {**task_of(config), "search_split": 0.4}}, file)
     return file
 
 
@@ -52,6 +54,9 @@ def test_files_agree_with_one_another_and_with_the_evaluator(
     provenance = record.metadata["provenance"]
     assert provenance["search"]["evaluation"]["super_net"] == fingerprint(super_net)
     assert provenance["search"]["evaluation"]["search_split"] == 0.4
+    assert provenance["search"]["evaluation"]["classes"] == ["disk", "square", "triangle"]
+    annotations = "annotations/train.json"
+    assert provenance["search"]["evaluation"]["annotations"] == {annotations: fingerprint(shapes_root / annotations)}
     header = json.loads(files.history.read_text().splitlines()[0])
     assert header["settings"] == provenance["search"]
 
@@ -87,3 +92,20 @@ def test_another_search_in_the_same_folder_is_refused(shapes_root: Path, super_n
         search(shapes_root, super_net, tmp_path, overrides=overrides)
     with pytest.raises(UsageError, match="population was 2 and is now 3"):
         search(shapes_root, super_net, tmp_path, overrides={**overrides, "population": 3}, resume=True)
+
+
+def test_images_and_the_check_are_told(shapes_root: Path, super_net: Path, tmp_path: Path) -> None:
+    told: list[tuple[str, tuple[Any, ...]]] = []
+    search(
+        shapes_root,
+        super_net,
+        tmp_path,
+        overrides={"population": 2, "generations": 0, "max_images": 3},
+        check=lambda *said: told.append(("check", said)),
+        on_images=lambda *said: told.append(("images", said)),
+        progress=lambda said: told.append(("candidate", (said.total,))),
+    )
+    assert told[0] == ("check", (0.4, 3))
+    images = [said for kind, said in told if kind == "images"]
+    assert images[-1] == (3, 3, 2)
+    assert [kind for kind, _ in told[1:]] == ["images"] * len(images) + ["candidate"] * 2
