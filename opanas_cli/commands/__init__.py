@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from opanas_cli import __version__
+from opanas_cli.commands.console import plain_warnings
 from opanas_cli.errors import OpanasError
 
 COMMANDS = {
@@ -64,12 +65,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code."""
     try:
-        result: Any = cli.main(list(arguments), prog_name="opanas", standalone_mode=False)
+        with plain_warnings():
+            result: Any = cli.main(list(arguments), prog_name="opanas", standalone_mode=False)
     except click.exceptions.Abort:
         return INTERRUPTED
     except click.ClickException as error:
-        error.show()
-        return error.exit_code
+        return _refuse(error)
     except OpanasError as error:
         return _report(error, arguments, error.exit_code)
     except KeyboardInterrupt:
@@ -83,12 +84,31 @@ def run(arguments: Sequence[str]) -> int:
     return result if isinstance(result, int) else 0
 
 
+def _refuse(error: click.ClickException) -> int:
+    """Say what click found wrong with a command line: in one line, not in click's three."""
+    context = getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError":  # Its message is the help; click has it from 8.2 on.
+        error.show()
+    elif context is None:
+        click.echo(f"opanas: {_one_line(error.format_message())}", err=True)
+    else:
+        command = context.command_path.removeprefix("opanas").strip()
+        message = _one_line(error.format_message()).rstrip(".")
+        where = f"{command}: " if command else ""
+        click.echo(f"opanas: {where}{message} (see {context.command_path} --help)", err=True)
+    return error.exit_code
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
 def _report(error: Exception, arguments: Sequence[str], exit_code: int) -> int:
     if "--debug" in arguments:
         traceback.print_exception(error)
     elif isinstance(error, OpanasError):
         click.echo(f"opanas: {error}", err=True)
     else:
-        message = " ".join(str(error).split()) or "no message"
+        message = _one_line(str(error)) or "no message"
         click.echo(f"opanas: {type(error).__name__}: {message} (run again with --debug for the traceback)", err=True)
     return exit_code

@@ -39,7 +39,7 @@ class Console:
 
     def warn(self, line: str) -> None:
         """Something that the user should know and that does not stop the command."""
-        click.echo(f"opanas: warning: {line}", err=True)
+        _warn(line)
 
     def result(self, lines: str, document: Mapping[str, Any], files: Mapping[str, Path]) -> None:
         """The end of a command: its result, and the paths of all that it wrote."""
@@ -63,13 +63,19 @@ class Console:
         else:
             yield _lines(title)
 
-    @contextmanager
-    def plain_warnings(self) -> Iterator[None]:
-        """While the block runs, Python's warnings are lines of ours, and our own are shown whatever the filters."""
-        with warnings.catch_warnings():
-            warnings.filterwarnings("always", module="opanas_cli")
-            warnings.showwarning = lambda message, *_, **__: self.warn(str(message))
-            yield
+
+@contextmanager
+def plain_warnings() -> Iterator[None]:
+    """While the block runs, Python's warnings are lines of ours, and our own are shown whatever the filters."""
+    with warnings.catch_warnings():
+        for category in (UserWarning, RuntimeWarning):
+            warnings.filterwarnings("always", category=category, module="opanas_cli")
+        warnings.showwarning = lambda message, *_, **__: _warn(str(message))
+        yield
+
+
+def _warn(line: str) -> None:
+    click.echo(f"opanas: warning: {' '.join(line.split())}", err=True)
 
 
 def _plain(value: Any) -> Any:

@@ -9,7 +9,7 @@ import click
 
 from opanas_cli.commands.console import Console
 from opanas_cli.commands.options import (
-    ConfigCommand,
+    OneProcessCommand,
     cfg_options,
     chosen_work_dir,
     common_options,
@@ -22,7 +22,7 @@ from opanas_cli.commands.search_progress import SearchProgress
 from opanas_cli.errors import UsageError
 
 
-@click.command(cls=ConfigCommand, short_help="Search a trained super-net for the best genotype.")
+@click.command(cls=OneProcessCommand, short_help="Search a trained super-net for the best genotype.")
 @click.argument("config")
 @click.argument("supernet", type=click.Path(path_type=Path))
 @work_dir_option
@@ -107,7 +107,7 @@ def evolve(
     def check(split: float, most: int | None) -> None:
         check_data(settings, ["train" if split else "val"], console.warn, console.say, split or 1.0, most)
 
-    with console.plain_warnings(), console.progress("search") as report:
+    with console.progress("search") as report:
         shown = SearchProgress(report)
         result = search_super_net(
             settings,

@@ -12,7 +12,7 @@ import click
 
 from opanas_cli.commands.console import Console
 from opanas_cli.commands.options import (
-    ConfigCommand,
+    OneProcessCommand,
     cfg_options,
     chosen_work_dir,
     common_options,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 CONFIG = "shapes"
 
 
-@click.command(cls=ConfigCommand, short_help="Search, draw, export and retrain on generated images.")
+@click.command(cls=OneProcessCommand, short_help="Search, draw, export and retrain on generated images.")
 @work_dir_option
 @seed_option
 @device_option

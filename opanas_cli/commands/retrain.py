@@ -9,7 +9,7 @@ import click
 
 from opanas_cli.commands.console import Console
 from opanas_cli.commands.options import (
-    ConfigCommand,
+    OneProcessCommand,
     cfg_options,
     chosen_work_dir,
     common_options,
@@ -21,7 +21,7 @@ from opanas_cli.commands.options import (
 from opanas_cli.errors import UsageError
 
 
-@click.command(cls=ConfigCommand, short_help="Train a detector with a genotype from scratch and report its AP.")
+@click.command(cls=OneProcessCommand, short_help="Train a detector with a genotype from scratch and report its AP.")
 @click.argument("config")
 @click.option("--genotype", metavar="GENOTYPE", help="The neck to train: a file, or the name of a shipped genotype.")
 @click.option(

@@ -9,7 +9,7 @@ import click
 
 from opanas_cli.commands.console import Console
 from opanas_cli.commands.options import (
-    ConfigCommand,
+    OneProcessCommand,
     cfg_options,
     chosen_work_dir,
     common_options,
@@ -20,7 +20,7 @@ from opanas_cli.commands.options import (
 )
 
 
-@click.command(cls=ConfigCommand, short_help="Train the super-net of a config by fair sampling.")
+@click.command(cls=OneProcessCommand, short_help="Train the super-net of a config by fair sampling.")
 @click.argument("config")
 @work_dir_option
 @click.option(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from opanas_cli.commands import console as module
-from opanas_cli.commands.console import Console
+from opanas_cli.commands.console import Console, plain_warnings
 
 Capture = pytest.CaptureFixture[str]
 
@@ -67,7 +67,7 @@ def test_a_bar_on_a_terminal(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_warnings_of_python_are_lines(capsys: Capture) -> None:
-    with Console(False, False).plain_warnings():
+    with plain_warnings():
         warnings.simplefilter("always")
-        warnings.warn("line 3 was cut short", stacklevel=1)
+        warnings.warn("line 3 was\n  cut short", stacklevel=1)
     assert capsys.readouterr().err == "opanas: warning: line 3 was cut short\n"

@@ -1,0 +1,86 @@
+"""The one place where what goes wrong becomes a line and an exit code."""
+
+from __future__ import annotations
+
+import pytest
+
+from opanas_cli.commands import run
+from opanas_cli.formats import registry
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["evolv"], "opanas: No such command 'evolv' (see opanas --help)"),
+        (["retrain"], "opanas: retrain: Missing argument 'CONFIG' (see opanas retrain --help)"),
+        (["genotype", "show"], "opanas: genotype show: Missing argument 'GENOTYPE' (see opanas genotype show --help)"),
+        (
+            ["evolve", "shapes", "s.pth", "--top-k", "0"],
+            "opanas: evolve: Invalid value for '--top-k': 0 is not in the range x>=1 (see opanas evolve --help)",
+        ),
+        (["export", "fpn"], "opanas: export: Missing option '--to' (see opanas export --help)"),
+    ],
+)
+def test_wrong_command_lines_are_refused_in_one_line(arguments: list[str], line: str, capsys: Capture) -> None:
+    assert run(arguments) == 2
+    assert capsys.readouterr() == ("", f"{line}\n")
+
+
+def test_an_unknown_option_is_one_line(capsys: Capture) -> None:
+    assert run(["viz", "--nope"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("opanas: viz: No such option")  # How click goes on depends on its version.
+    assert line.endswith(" (see opanas viz --help)")
+
+
+def test_a_choice_is_one_line_too(capsys: Capture) -> None:
+    assert run(["export", "fpn", "--to", "mmdet-config", "--schedule", "3x"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("opanas: export: Invalid value for '--schedule': '3x' is not one of '1x', '2x-ms'")
+
+
+@pytest.mark.parametrize("arguments", [[], ["genotype"]])
+def test_no_command_is_a_call_for_help(arguments: list[str], capsys: Capture) -> None:
+    assert run(arguments) in (0, 2)
+    out, err = capsys.readouterr()
+    assert (out + err).startswith("Usage: opanas")
+    assert "Commands:" in out + err
+
+
+@pytest.mark.parametrize("command", ["train-supernet", "evolve", "retrain", "quickstart"])
+def test_several_processes_are_refused(command: str, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    positional = {"quickstart": [], "evolve": ["shapes", "s.pth"]}.get(command, ["shapes"])
+    assert run([command, *positional]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"opanas: {command}: distributed runs are not supported yet")
+    assert line.endswith("start one process")
+    assert run([command, "--help"]) == 0
+    assert run(["viz", "fpn", "-q"]) == 0
+
+
+@pytest.mark.parametrize("processes", ["1", ""])
+def test_one_process_is_not(processes: str, monkeypatch: pytest.MonkeyPatch, tmp_path: object, capsys: Capture) -> None:
+    monkeypatch.setenv("WORLD_SIZE", processes)
+    assert run(["retrain", "no-such-config", "--neck", "fpn"]) == 2
+    assert "needs a genotype" in capsys.readouterr().err
+
+
+def test_a_broken_plug_in_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    from importlib.metadata import EntryPoint
+
+    broken = EntryPoint("lost", "no_such_module_at_all:X", registry.GROUP)
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [broken])
+    registry.codecs.cache_clear()
+    try:
+        assert run(["genotype", "validate", "fpn"]) == 0
+    finally:
+        registry.codecs.cache_clear()
+    out, err = capsys.readouterr()
+    assert out == "fpn: valid\n"
+    (line,) = err.splitlines()
+    assert line.startswith("opanas: warning: ")
+    assert "'lost'" in line
+    assert ".py:" not in line
