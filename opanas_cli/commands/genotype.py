@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,6 @@ from opanas_cli.commands.options import common_options
 
 if TYPE_CHECKING:
     from opanas_cli.formats import GenotypeRecord
-    from opanas_cli.genotype import Genotype
 
 VERSION = 1
 INVALID = 3
@@ -85,9 +85,11 @@ def show(genotype_name: str, as_json: bool, quiet: bool, debug: bool) -> None:
     Example: opanas genotype show opa-fpn
     """
     from opanas_cli.formats import resolve_record
+    from opanas_cli.formats.text import line_of
+    from opanas_cli.genotype.facts import facts_of
 
     record = resolve_record(genotype_name)
-    facts = _facts(record.genotype)
+    facts = {**facts_of(record.genotype), "text": line_of(record.genotype)}
     if as_json:
         from opanas_cli.formats.json_format import document_of
 
@@ -160,21 +162,18 @@ def compare(first: str, second: str, as_json: bool, quiet: bool, debug: bool) ->
     Example: opanas genotype compare opa-fpn runs/quickstart/best.json
     """
     from opanas_cli.formats import resolve_genotype
-    from opanas_cli.genotype.canonical import canonical_hash
+    from opanas_cli.genotype.facts import compare as compare_genotypes
 
-    a, b = resolve_genotype(first), resolve_genotype(second)
-    hashes = canonical_hash(a), canonical_hash(b)
-    relation = "equal" if a == b else "equivalent" if hashes[0] == hashes[1] else "different"
-    differing = _differing_edges(a, b)
+    compared = compare_genotypes(resolve_genotype(first), resolve_genotype(second))
     if as_json:
-        _print_document("comparison", relation=relation, canonical_hashes=list(hashes), differing_edges=differing)
+        _print_document("comparison", **asdict(compared))
         return
-    click.echo(relation)
+    click.echo(compared.relation)
     if quiet:
         return
-    for name, digits in zip((first, second), hashes, strict=True):
+    for name, digits in zip((first, second), compared.canonical_hashes, strict=True):
         click.echo(f"  {digits}  {click.format_filename(name)}")
-    for difference in differing or ():
+    for difference in compared.differing_edges or ():
         click.echo(
             f"  edge {difference['source']}->{difference['target']}: {difference['a']} against {difference['b']}"
         )
@@ -215,25 +214,6 @@ def _summary(record: GenotypeRecord) -> dict[str, Any]:
     }
 
 
-def _facts(genotype: Genotype) -> dict[str, Any]:
-    from opanas_cli.formats.text import line_of
-    from opanas_cli.genotype import PathType
-    from opanas_cli.genotype.canonical import canonical_hash
-    from opanas_cli.genotype.liveness import live_edges, live_nodes, output_nodes
-
-    return {
-        "space": genotype.space.value,
-        "num_nodes": genotype.num_nodes,
-        "num_edges": len(genotype.edges),
-        "live_edges": [_edge_fact(*edge, path=path.value) for edge, path in live_edges(genotype)],
-        "live_nodes": list(live_nodes(genotype)),
-        "output_nodes": list(output_nodes(genotype)),
-        "space_size": {"base": len(PathType), "exponent": len(genotype.edges)},
-        "canonical_hash": canonical_hash(genotype),
-        "text": line_of(genotype),
-    }
-
-
 def _fact_lines(facts: dict[str, Any]) -> list[str]:
     count, live, nodes = facts["num_edges"], facts["live_edges"], facts["output_nodes"]
     rows = [f"  {edge['source']}->{edge['target']}  {edge['path']}" for edge in live]
@@ -255,15 +235,3 @@ def _size(base: int, exponent: int) -> str:
 
 def _joined(nodes: list[int]) -> str:
     return " ".join(map(str, nodes))
-
-
-def _edge_fact(source: int, target: int, **facts: str) -> dict[str, Any]:
-    return {"source": source, "target": target, **facts}
-
-
-def _differing_edges(a: Genotype, b: Genotype) -> list[dict[str, Any]] | None:
-    """Edge by edge, or None when the spaces differ."""
-    if a.edges != b.edges or a.space is not b.space:
-        return None
-    rows = zip(a.edges, a.paths, b.paths, strict=True)
-    return [_edge_fact(*edge, a=one.value, b=other.value) for edge, one, other in rows if one is not other]
