@@ -19,7 +19,7 @@ from opanas_cli.detection.config_stages import retrain_stage, sub_net_neck
 from opanas_cli.detection.evaluation import build_detector
 from opanas_cli.detection.profiling import CostModel, detector_cost
 from opanas_cli.detection.runs import Progress, ProgressHook, build_runner, silenced, training
-from opanas_cli.detection.supernet_training import read_super_net
+from opanas_cli.detection.supernet_training import read_super_net, require_same_task
 from opanas_cli.detection.widths import fpn_of_macs
 from opanas_cli.errors import InvalidConfigError
 from opanas_cli.genotype import Genotype
@@ -95,10 +95,11 @@ def inherited_weights(config: Config, genotype: Genotype, super_net: Path) -> di
     """The weights of the stand-alone detector of a genotype, taken from a trained super-net.
 
     Raises:
-        InvalidCheckpointError: the file is no super-net, or not one of this config.
+        InvalidCheckpointError: the file is no super-net, or not one of this config and its classes.
         InvalidGenotypeError: the genotype is not of the super-net's space.
     """
     content = read_super_net(super_net)
+    require_same_task(content, config, super_net)
     with silenced():
         detector: nn.Module = build_detector(config)
     load_weights(detector, content.get("state_dict"), super_net)

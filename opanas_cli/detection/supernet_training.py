@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,12 @@ from mmengine.config import Config
 
 from opanas_cli import __version__
 from opanas_cli.detection.checkpoints import SUPER_NET_FORMAT, read_checkpoint, write_checkpoint
+from opanas_cli.detection.config_parts import DATALOADERS, each_dataset
 from opanas_cli.detection.config_stages import search_space, stage_settings, super_net_stage
+from opanas_cli.detection.data_checks import dataset_classes
 from opanas_cli.detection.runs import Progress, ProgressHook, build_runner, training
-from opanas_cli.errors import InvalidCheckpointError
+from opanas_cli.errors import InvalidCheckpointError, InvalidGenotypeError
+from opanas_cli.genotype import SearchSpace
 
 LOSS_WINDOW = 10
 
@@ -52,7 +56,6 @@ def train_super_net(
         runner.train()
     detector = runner.model.detector
     path = work_dir / "supernet.pth"
-    space = search_space(config)
     content: dict[str, Any] = {
         "format": SUPER_NET_FORMAT,
         "version": 1,
@@ -63,12 +66,7 @@ def train_super_net(
             "seed": seed,
             "steps": runner.iter,
             "search_split": float(stage_settings(config, "supernet").search_split),
-            "space": {
-                "num_nodes": space.num_nodes,
-                "kind": str(space.kind),
-                "paths": [str(path) for path in space.paths],
-            },
-            "classes": list(runner.train_dataloader.dataset.metainfo.get("classes", ())),
+            **task_of(config),
         },
     }
     write_checkpoint(content, path)
@@ -81,6 +79,66 @@ def train_super_net(
         sum(last) / len(last) if last else None,
         [] if importance is None else importance.detach().cpu().tolist(),
     )
+
+
+def task_of(config: Config) -> dict[str, Any]:
+    """What a super-net is trained for, as ``supernet.pth`` keeps it: a space, and classes in the order of their labels.
+
+    Raises:
+        InvalidConfigError, InvalidGenotypeError: the config does not say.
+    """
+    space = search_space(config)
+    paths = [str(path) for path in space.paths]
+    datasets = [dataset for name in DATALOADERS for dataset in each_dataset(config.get(name))]
+    return {
+        "space": {"num_nodes": space.num_nodes, "kind": str(space.kind), "paths": paths},
+        "classes": list(dataset_classes(datasets[0])) if datasets else [],
+    }
+
+
+def require_same_task(content: dict[str, Any], config: Config, path: Path) -> None:
+    """Check that a super-net was trained for the task of a config: with its classes in another order weights fit too.
+
+    Paths without weights, which training never meets, may differ.
+
+    Args:
+        content: as `read_super_net` gives it.
+
+    Raises:
+        InvalidCheckpointError: it was not; the message tells the difference and the option that ends it.
+    """
+    trained, asked = _settings(content["meta"]), _settings(task_of(config))
+    for key, was in trained.items():
+        if _weighing(was) != _weighing(asked[key]):
+            other = (
+                f"was trained with {key} {_spelled(was):.200}, but {config.filename} has {_spelled(asked[key]):.200}"
+            )
+            option = shlex.quote(f"{key}={_spelled(was)}")
+            raise InvalidCheckpointError(f"{path}: {other}; add --cfg-options {option}")
+
+
+def _settings(task: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a config that make its task, by their keys."""
+    space = SearchSpace.of(task["space"]["num_nodes"], task["space"]["kind"], task["space"]["paths"])
+    return {
+        "classes": task["classes"],
+        "model.neck.num_nodes": space.num_nodes,
+        "model.neck.space": str(space.kind),
+        "model.neck.paths": space.paths,
+    }
+
+
+def _weighing(value: Any) -> Any:
+    """Of the paths of a space those with weights, in any order; any other setting as it is."""
+    return {path for path in value if path.is_parameterised} if isinstance(value, tuple) else value
+
+
+def _spelled(value: Any) -> str:
+    """A setting as ``--cfg-options`` takes it, where one name alone is no list."""
+    if not isinstance(value, (list, tuple)):
+        return str(value)
+    names = ",".join(value)
+    return names if len(value) > 1 else f"[{names}]"
 
 
 def read_super_net(path: Path) -> dict[str, Any]:
@@ -99,4 +157,11 @@ def read_super_net(path: Path) -> dict[str, Any]:
     split = content["meta"].get("search_split")
     if not isinstance(split, float) or not 0 <= split < 1:
         raise InvalidCheckpointError(f"{path}: meta.search_split must be a fraction below 1, but got {split!r:.40}")
+    classes = content["meta"].get("classes")
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        raise InvalidCheckpointError(f"{path}: meta.classes must be a list of names, but got {classes!r:.40}")
+    try:
+        _settings(content["meta"])
+    except (KeyError, TypeError, InvalidGenotypeError) as error:
+        raise InvalidCheckpointError(f"{path}: meta.space describes no space ({error})") from error
     return content

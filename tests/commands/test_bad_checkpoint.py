@@ -95,7 +95,8 @@ def test_a_super_net_of_more_nodes(refused: Refused, options: tuple[str, ...], t
     line = refused(
         3, "evolve", "shapes", tiny_supernet, "--work-dir", "run", *SMALL, *options, "model.neck.num_nodes=3"
     )
-    assert "'neck.edge_importance' has shape (3,) instead of (6,)" in line
+    assert "was trained with model.neck.num_nodes 2, but " in line
+    assert line.endswith("has 3; add --cfg-options model.neck.num_nodes=2")
 
 
 @pytest.mark.parametrize(

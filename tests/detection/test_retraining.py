@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 from tiny_config import tiny_config
 
 from opanas_cli.detection.checkpoints import SUPER_NET_FORMAT, write_checkpoint
+from opanas_cli.detection.config_parts import set_classes
 from opanas_cli.detection.evaluation import build_detector
 from opanas_cli.detection.profiling import CostModel, detector_cost
 from opanas_cli.detection.retraining import (
@@ -16,6 +18,7 @@ from opanas_cli.detection.retraining import (
     train_detector,
     whole_config,
 )
+from opanas_cli.detection.supernet_training import task_of
 from opanas_cli.detection.widths import set_width
 from opanas_cli.errors import InvalidCheckpointError, InvalidConfigError, InvalidGenotypeError
 from opanas_cli.genotype import Genotype
@@ -24,14 +27,14 @@ CPU = torch.device("cpu")
 SMALL = Genotype.of(["none", "fusing_splitting", "bottom_up"])
 
 
-def super_net_file(config: object, path: Path) -> Path:
+def super_net_file(config: Config, path: Path) -> Path:
     torch.manual_seed(0)
-    detector = build_detector(config)  # type: ignore[arg-type]
+    detector = build_detector(config)
     with torch.no_grad():
         for parameter in detector.parameters():
             parameter += torch.randn_like(parameter)
     content = {"format": SUPER_NET_FORMAT, "version": 1, "state_dict": detector.state_dict()}
-    write_checkpoint({**content, "meta": {"search_split": 0.4}}, path)
+    write_checkpoint({**content, "meta": {**task_of(config), "search_split": 0.4}}, path)
     return path
 
 
@@ -56,6 +59,10 @@ def test_inheriting_from_another_network_is_refused(shapes_root: Path, tmp_path:
     file = super_net_file(config, tmp_path / "supernet.pth")
     with pytest.raises(InvalidGenotypeError, match="got a dense one of 5 nodes"):
         inherited_weights(config, Genotype.of(["top_down"] * 15), file)
+    permuted = tiny_config(shapes_root)
+    set_classes(permuted, ("square", "disk", "triangle"))
+    with pytest.raises(InvalidCheckpointError, match="add --cfg-options classes=disk,square,triangle"):
+        inherited_weights(permuted, SMALL, file)
     wider = tiny_config(shapes_root)
     set_width(wider.model, 12)
     with pytest.raises(InvalidCheckpointError, match="is of another architecture than the config"):

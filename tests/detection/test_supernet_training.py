@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +10,11 @@ import torch
 from tiny_config import tiny_config
 
 from opanas_cli.detection.checkpoints import load_weights
+from opanas_cli.detection.config_parts import set_classes
 from opanas_cli.detection.config_stages import search_dataset
 from opanas_cli.detection.evaluation import SuperNetEvaluator, build_detector
 from opanas_cli.detection.runs import TrainingStep
-from opanas_cli.detection.supernet_training import TrainedSuperNet, read_super_net, train_super_net
+from opanas_cli.detection.supernet_training import TrainedSuperNet, read_super_net, require_same_task, train_super_net
 from opanas_cli.errors import InvalidCheckpointError
 
 CPU = torch.device("cpu")
@@ -78,3 +81,68 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     torch.save({"format": "opanas-supernet", "version": 2, "meta": {}}, other)
     with pytest.raises(InvalidCheckpointError, match="is of version 2, and this opanas reads version 1"):
         read_super_net(other)
+
+
+def test_a_super_net_is_of_the_task_it_was_trained_for(trained: dict[str, Any]) -> None:
+    content = read_super_net(trained["result"].path)
+    require_same_task(content, trained["config"], Path("supernet.pth"))
+    fewer = copy.deepcopy(trained["config"])
+    fewer.model.neck.paths = ["fusing_splitting", "bottom_up", "top_down", "scale_equalizing", "none"]
+    require_same_task(content, fewer, Path("supernet.pth"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "classes", "said"),
+    [
+        (
+            {},
+            ("triangle", "disk", "square"),
+            "classes disk,square,triangle, but .*shapes.py has triangle,disk,square; add "
+            "--cfg-options classes=disk,square,triangle",
+        ),
+        (
+            {"num_nodes": 3},
+            None,
+            "model.neck.num_nodes 2, but .*shapes.py has 3; add --cfg-options model.neck.num_nodes=2",
+        ),
+        (
+            {"space": "chain"},
+            None,
+            "model.neck.space dense, but .* has chain; add --cfg-options model.neck.space=dense",
+        ),
+        (
+            {"paths": ["top_down", "none"]},
+            None,
+            "has top_down,none; add --cfg-options "
+            "model.neck.paths=top_down,bottom_up,scale_equalizing,fusing_splitting,skip_connect,none",
+        ),
+    ],
+)
+def test_other_tasks_are_told_apart(
+    trained: dict[str, Any], settings: dict[str, Any], classes: tuple[str, ...] | None, said: str
+) -> None:
+    """Permuted classes fit by their shapes."""
+    config = copy.deepcopy(trained["config"])
+    config.model.neck.update(settings)
+    if classes:
+        set_classes(config, classes)
+    content = read_super_net(trained["result"].path)
+    pattern = re.escape(said).replace(r"\.\*", ".*")
+    with pytest.raises(InvalidCheckpointError, match=f"^supernet.pth: was trained with .*{pattern}$"):
+        require_same_task(content, config, Path("supernet.pth"))
+
+
+@pytest.mark.parametrize(
+    ("meta", "said"),
+    [
+        ({"classes": None}, "meta.classes must be a list of names, but got None"),
+        ({"space": None}, "meta.space describes no space"),
+        ({"space": {"num_nodes": 2, "kind": "tree", "paths": []}}, "meta.space describes no space"),
+        ({"space": {}}, "meta.space describes no space"),
+    ],
+)
+def test_a_task_that_is_not_told(trained: dict[str, Any], tmp_path: Path, meta: dict[str, Any], said: str) -> None:
+    content = read_super_net(trained["result"].path)
+    torch.save({**content, "meta": {**content["meta"], **meta}}, tmp_path / "edited.pth")
+    with pytest.raises(InvalidCheckpointError, match=said):
+        read_super_net(tmp_path / "edited.pth")
