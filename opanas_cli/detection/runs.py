@@ -108,7 +108,8 @@ def building(config: Config) -> Iterator[None]:
     except OpanasError:
         raise
     except Exception as error:
-        reason = " ".join(str(error).split())
+        # A KeyError quotes its message, and mmengine's registries raise those.
+        reason = " ".join(str(error.args[0] if isinstance(error, KeyError) else error).split())
         raise InvalidConfigError(
             f"{config.filename}: cannot be built: {reason} ({type(error).__name__}; --debug shows where)"
         ) from error
