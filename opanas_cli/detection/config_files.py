@@ -10,6 +10,7 @@ from typing import Any
 from mmengine.config import Config, DictAction
 
 from opanas_cli.detection.config_parts import DATALOADERS, as_classes, each_dataset, each_evaluator, set_classes
+from opanas_cli.detection.config_stages import DEFAULTS
 from opanas_cli.detection.own_folder import resolve_own_folders
 from opanas_cli.detection.setting_checks import check_settings
 from opanas_cli.errors import InvalidConfigError, OpanasError, UsageError
@@ -47,7 +48,7 @@ def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
 
     Raises:
         InvalidConfigError: the file is missing, is no mmengine config, has no model, or a wrong setting.
-        UsageError: an override is malformed.
+        UsageError: an override is malformed, or sets a stage that the config has not.
         InvalidDataError: the user's own data folder has no known layout.
     """
     path = find_config(name)
@@ -59,6 +60,7 @@ def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
         reason = f"{type(error).__name__}: {_one_line(error)}"
         raise InvalidConfigError(f"{name}: cannot be read as an mmengine config: {reason}") from error
     parsed = parse_overrides(overrides)
+    _refuse_missing_stages(config, parsed)
     try:
         config.merge_from_dict(parsed)
     except (KeyError, TypeError, AssertionError, IndexError) as error:
@@ -95,6 +97,24 @@ def _class_names(value: str) -> tuple[str, ...]:
 
 # mmengine's syntax drops spaces and splits at commas, which paths and names may hold.
 _VERBATIM: dict[str, Callable[[str], Any]] = {"data_root": str, "classes": _class_names}
+
+
+MMENGINE_KEYS = "train_cfg.max_epochs, optim_wrapper.optimizer.lr, train_dataloader.batch_size and the like"
+
+
+def _refuse_missing_stages(config: Config, overrides: dict[str, Any]) -> None:
+    """One setting of a stage would bring all its defaults with it, against what a config without a super-net says."""
+    model = config.get("model")
+    neck = model.get("neck") if isinstance(model, dict) else None
+    if not isinstance(neck, dict) or neck.get("type") == "OPASuperNet":
+        return
+    for key in overrides:
+        stage = key.split(".")[0]
+        if stage in DEFAULTS and stage not in config:
+            raise UsageError(
+                f"--cfg-options: {key}: {config.filename} has no section '{stage}', it is written out in mmengine's "
+                f"own keys; set {MMENGINE_KEYS}"
+            )
 
 
 def _spread_data_settings(config: Config, overrides: dict[str, Any]) -> None:

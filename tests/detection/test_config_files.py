@@ -8,7 +8,10 @@ import pytest
 
 from opanas_cli.detection.config_files import find_config, load_config, parse_overrides, shipped_configs
 from opanas_cli.detection.config_parts import as_classes, class_heads, each_dataset, each_evaluator
+from opanas_cli.detection.config_stages import SUPERNET_DEFAULTS, stage_settings
+from opanas_cli.detection.export import export_config
 from opanas_cli.errors import InvalidConfigError, UsageError
+from opanas_cli.formats import resolve_genotype
 
 
 def test_shipped_configs_are_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,3 +92,30 @@ def test_paths_and_names_may_hold_spaces_and_commas() -> None:
     }
     for one in ("cell", "[cell]", "('cell',)"):
         assert parse_overrides([f"classes={one}"]) == {"classes": ("cell",)}
+
+
+@pytest.mark.parametrize("override", ["retrain.epochs=3", "supernet.lr=0.1", "search.population=3", "retrain=None"])
+def test_stages_that_a_finished_config_has_not_are_refused(tmp_path: Path, override: str) -> None:
+    """Or the stage's defaults would take the place of what the config says."""
+    file = tmp_path / "exported.py"
+    exported = export_config(resolve_genotype("fpn"), "shapes")
+    file.write_text(exported.pretty_text)
+    section = override.split("=")[0].split(".")[0]
+    said = f"{override.split('=')[0]}: .*exported.py has no section '{section}'.* set train_cfg.max_epochs, "
+    with pytest.raises(UsageError, match=said):
+        load_config(str(file), [override])
+    config = load_config(str(file), ["train_cfg.max_epochs=3"])
+    assert (config.train_cfg.max_epochs, config.optim_wrapper) == (3, exported.optim_wrapper)
+
+
+def test_a_super_net_without_sections_takes_their_settings(tmp_path: Path) -> None:
+    file = tmp_path / "own.py"
+    file.write_text("model = dict(type='FasterRCNN', neck=dict(type='OPASuperNet'))")
+    config = load_config(str(file), ["supernet.epochs=3"])
+    assert stage_settings(config, "supernet") == {**SUPERNET_DEFAULTS, "epochs": 3}
+
+
+def test_a_section_of_the_file_takes_settings_whatever_the_neck(tmp_path: Path) -> None:
+    file = tmp_path / "own.py"
+    file.write_text("model = dict(neck=dict(type='OPAFPN'))\nretrain = dict(lr=0.5)")
+    assert load_config(str(file), ["retrain.epochs=3"]).retrain == dict(lr=0.5, epochs=3)
