@@ -175,18 +175,19 @@ def set_image_scale(config: Config, scale: Any, train_scales: Any = None) -> Non
     """Set the (width, height) of every resizing, its ratio kept.
 
     Args:
+        scale: None leaves the resizing as it is.
         train_scales: the smallest and the largest (width, height) that training images are resized to at random.
     """
-    if not scale:
-        return
     for name in DATALOADERS:
+        scales = [tuple(size) for size in train_scales or ()] if name == "train_dataloader" else []
+        if not (scale or scales):
+            continue
         for pipeline in _pipelines(config.get(name)):
             for transform in pipeline:
                 if transform["type"] not in ("Resize", "RandomResize"):
                     continue
                 transform.clear()
-                if train_scales and name == "train_dataloader":
-                    scales = [tuple(size) for size in train_scales]
+                if scales:
                     transform.update(type="RandomResize", scale=scales, keep_ratio=True)
                 else:
                     transform.update(type="Resize", scale=tuple(scale), keep_ratio=True)

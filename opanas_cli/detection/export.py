@@ -11,7 +11,7 @@ from mmengine.hub import get_config
 
 from opanas_cli.detection.config_files import load_config
 from opanas_cli.detection.config_parts import DATALOADERS, class_heads, each_dataset, each_evaluator
-from opanas_cli.detection.config_stages import retrain_stage, sub_net_neck
+from opanas_cli.detection.config_stages import retrain_stage, stage_settings, sub_net_neck
 from opanas_cli.detection.data_checks import dataset_classes
 from opanas_cli.detection.own_folder import voc_names
 from opanas_cli.detection.standalone import CLASS_NAME
@@ -104,7 +104,7 @@ def export_config(
     if num_classes is not None:
         _set_num_classes(config, num_classes)
     if schedule:
-        config.retrain = ConfigDict({**_one_scale(config), **SCHEDULES[schedule]})
+        config.retrain = ConfigDict({**stage_settings(config, "retrain"), **SCHEDULES[schedule]})
     exported = retrain_stage(config, sub_net_neck(config, genotype))
     exported.custom_imports = dict(imports=["opanas_cli.detection"], allow_failed_imports=False)
     exported.train_cfg.val_interval = 1
@@ -191,9 +191,3 @@ def _set_num_classes(config: Config, count: int) -> None:
             )
     for head in class_heads(config.model):
         head["num_classes"] = count
-
-
-def _one_scale(config: Config) -> dict[str, Any]:
-    """The retraining settings of a config, as a base for a schedule."""
-    base = dict(image_scale=(1333, 800), batch_size=16, lr=0.02, warmup_iters=500)
-    return {**base, **(config.get("retrain") or {})}

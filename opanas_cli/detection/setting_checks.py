@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmengine.registry import OPTIMIZERS
 
 from opanas_cli.detection.average_precision import STATISTICS
+from opanas_cli.detection.config_stages import DEFAULTS
 from opanas_cli.errors import InvalidConfigError
 
 Check = tuple[Callable[[Any], bool], str]
@@ -82,7 +83,7 @@ def check_settings(config: Config) -> None:
     Raises:
         InvalidConfigError: a value is not what it must be.
     """
-    for stage in ("supernet", "search", "retrain"):
+    for stage in DEFAULTS:
         section = config.get(stage)
         if section is None:
             continue

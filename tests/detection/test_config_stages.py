@@ -4,10 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mmengine.config import Config
 from tiny_config import tiny_config
 
-from opanas_cli.detection.config_files import load_config
+from opanas_cli.detection.config_files import load_config, shipped_configs
 from opanas_cli.detection.config_stages import (
+    DEFAULTS,
     RETRAIN_DEFAULTS,
     apply_schedule,
     retrain_stage,
@@ -18,6 +20,7 @@ from opanas_cli.detection.config_stages import (
     sub_net_neck,
     super_net_stage,
 )
+from opanas_cli.detection.profiling import DEFAULT_INPUT
 from opanas_cli.errors import InvalidConfigError
 from opanas_cli.genotype import Genotype
 
@@ -124,6 +127,10 @@ def test_no_scale_leaves_the_pipelines_alone(shapes_root: Path) -> None:
     kinds = [step["type"] for step in config.train_dataloader.dataset.pipeline if "Resize" in step["type"]]
     assert kinds == ["RandomResize"]
     assert scales(config.test_dataloader) == [(96, 64)]
+    set_image_scale(config, None, ((48, 16), (96, 64)))
+    random = [step.scale for step in config.train_dataloader.dataset.pipeline if step["type"] == "RandomResize"]
+    assert random == [[(48, 16), (96, 64)]]
+    assert scales(config.test_dataloader) == [(96, 64)]
 
 
 @pytest.mark.parametrize("stage", ["supernet", "search"])
@@ -132,3 +139,12 @@ def test_unknown_settings_are_named(shapes_root: Path, stage: str) -> None:
     config[stage].epoch = 3
     with pytest.raises(InvalidConfigError, match=rf"{stage}\.epoch is not a setting"):
         stage_settings(config, stage)
+
+
+def test_the_shared_config_and_the_defaults_agree() -> None:
+    """What the defaults say, configs of the paper's protocol need not repeat, and do not contradict."""
+    runtime = Config.fromfile(str(shipped_configs()["coco"].parent / "_base_" / "runtime.py"))
+    said = [(stage, name, value) for stage in DEFAULTS for name, value in (runtime.get(stage) or {}).items()]
+    assert {name for _, name, _ in said} == {"image_scale"}
+    assert not [name for stage, name, value in said if DEFAULTS[stage][name] not in (None, value)]
+    assert runtime.cost_input == DEFAULT_INPUT

@@ -121,6 +121,22 @@ def test_a_schedule_takes_back_what_another_set(shapes_root: Path, tmp_path: Pat
     assert one.train_cfg.max_epochs == SCHEDULES["1x"]["epochs"]
     assert resizing(one.train_dataloader.dataset.pipeline).type == "Resize"
     assert resizing(one.train_dataloader.dataset.pipeline).scale == (64, 64)
+    assert one.optim_wrapper.optimizer.type == "AdamW"
+
+
+def test_a_schedule_of_a_config_without_settings_is_the_papers_at_its_own_size(
+    shapes_root: Path, tmp_path: Path
+) -> None:
+    file = own_config(shapes_root, tmp_path)
+    bare = load_config(str(file))
+    bare.pop("retrain")
+    file.write_text(bare.pretty_text)
+    before = resizing(bare.train_dataloader.dataset.pipeline).scale
+    one, several = (export_config(SMALL, str(file), schedule=schedule) for schedule in ("1x", "2x-ms"))
+    assert one.optim_wrapper.optimizer == dict(type="SGD", lr=0.02, momentum=0.9, weight_decay=1e-4)
+    assert resizing(one.train_dataloader.dataset.pipeline).scale == before
+    assert resizing(several.train_dataloader.dataset.pipeline).scale == [(1600, 400), (1600, 1400)]
+    assert resizing(several.test_dataloader.dataset.pipeline).scale == before
 
 
 def test_what_is_not_asked_for_is_the_data_sets(shapes_root: Path, tmp_path: Path) -> None:
