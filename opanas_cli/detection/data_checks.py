@@ -12,7 +12,7 @@ from typing import Any
 from mmengine.config import Config
 from PIL import Image
 
-from opanas_cli.detection.config_parts import DATALOADERS, class_heads, each_dataset
+from opanas_cli.detection.config_parts import class_heads, each_dataset
 from opanas_cli.detection.data_facts import DataFacts, facts_of
 from opanas_cli.detection.image_subset import images_between
 from opanas_cli.detection.own_folder import forget_coco
@@ -169,16 +169,6 @@ def dataset_classes(dataset: Any) -> tuple[str, ...]:
     if kind is None:
         raise InvalidConfigError(f"'{dataset['type']}' is no data set that mmdet knows; CocoDataset and XMLDataset are")
     return tuple(given or kind.METAINFO.get("classes", ()))
-
-
-def config_classes(config: Config) -> tuple[str, ...]:
-    """The classes of a config's data, in the order of their labels: those of its first data set.
-
-    Raises:
-        InvalidConfigError: the data set's type is unknown.
-    """
-    datasets = [dataset for name in DATALOADERS for dataset in each_dataset(config.get(name))]
-    return dataset_classes(datasets[0]) if datasets else ()
 
 
 def _check_facts(facts: DataFacts, classes: tuple[str, ...], warn: Callable[[str], None]) -> None:
