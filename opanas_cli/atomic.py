@@ -15,10 +15,15 @@ from opanas_cli.errors import OpanasError
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`, renamed to it when the block ends well and removed when it does not.
 
+    A link is followed; what is there and is no regular file, as a device, is left alone.
+
     Raises:
-        OpanasError: the folder cannot be written to.
+        OpanasError: the folder cannot be written to, or the path is of something else than a file.
     """
+    path = Path(os.path.realpath(path))
     try:
+        if path.exists() and not path.is_file():
+            raise OpanasError(f"{path}: cannot be written, as it is no regular file; choose another name")
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
         os.close(handle)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,15 @@ def test_trying_a_folder_out_does_not_make_it(tmp_path: Path, monkeypatch: pytes
     require_writable(Path("new/deep"))
     require_writable(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_links_are_followed_and_devices_left_alone(tmp_path: Path) -> None:
+    target, link, fifo = tmp_path / "target.txt", tmp_path / "link.txt", tmp_path / "fifo"
+    target.write_text("old")
+    link.symlink_to(target)
+    write_atomically(link, "new")
+    assert (target.read_text(), link.is_symlink()) == ("new", True)
+    os.mkfifo(fifo)
+    with pytest.raises(OpanasError, match="fifo: cannot be written, as it is no regular file"):
+        write_atomically(fifo, "new")
+    assert fifo.is_fifo()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import sys
 import traceback
@@ -26,6 +27,8 @@ COMMANDS = {
 """Each command with its one-line help; command `a-b` is `a_b` in the module `opanas_cli.commands.a_b`."""
 
 ALIASES = {"visualize": "viz"}
+
+RESUMABLE = ("train-supernet", "evolve", "retrain")
 
 INTERRUPTED = 130
 
@@ -67,18 +70,22 @@ def run(arguments: Sequence[str]) -> int:
     try:
         with plain_warnings():
             result: Any = cli.main(list(arguments), prog_name="opanas", standalone_mode=False)
-    except click.exceptions.Abort:
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        resumable = bool(arguments) and arguments[0] in RESUMABLE
+        click.echo(f"opanas: interrupted{'; go on with --resume' if resumable else ''}", err=True)
         return INTERRUPTED
     except click.ClickException as error:
         return _refuse(error)
     except OpanasError as error:
         return _report(error, arguments, error.exit_code)
-    except KeyboardInterrupt:
-        click.echo("opanas: interrupted", err=True)
-        return INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()
         return 0
+    except OSError as error:
+        full = error.errno == errno.ENOSPC and error.filename is None
+        return _report(
+            OpanasError("cannot write: the disk is full; make room and run again") if full else error, arguments, 1
+        )
     except Exception as error:
         return _report(error, arguments, 1)
     return result if isinstance(result, int) else 0

@@ -77,6 +77,8 @@ def export(
     record = resolve_record(genotype)
     files: dict[str, Path] = {}
     if form == CONFIG_FORMAT:
+        if output is not None and output.suffix != ".py":
+            raise UsageError(f"-o: a config is Python and ends in .py, but got {output.name}")
         choices = {
             "dataset": dataset or "coco",
             "detector": detector,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,7 @@ def _check_usage(genotype: str | None, neck: str, inherit: Path | None) -> None:
 
 
 def _show(console: Console, trained: Any, folder: Path) -> None:
-    shown = ", ".join(f"{name} {value:.4f}" for name, value in trained.metrics.items())
+    shown = ", ".join(f"{name} {value:.4f}" for name, value in trained.metrics.items() if isfinite(value))
     console.result(
         f"{shown}\n{trained.cost.macs / 1e9:.3f} G MACs, {trained.cost.params / 1e6:.3f} M parameters",
         {"metrics": trained.metrics, "macs": trained.cost.macs, "params": trained.cost.params},

@@ -48,7 +48,8 @@ def train_supernet(
 ) -> None:
     """Train the super-net of CONFIG once, by strict fair sampling of its information paths.
 
-    Reads CONFIG, an mmengine config or the name of a shipped one (coco, voc, custom, shapes), and its data set.
+    Reads CONFIG, an mmengine config or the name of a shipped one (coco, voc, custom, custom-small, shapes), and its
+    data set.
     Writes supernet.pth (weights, edge importances, provenance) and the log into the work dir.
 
     \b
@@ -91,4 +92,4 @@ def _losses(trained: Any) -> str:
     if trained.loss_at_start is None:
         return "nothing was left to train"
     start, end = trained.loss_at_start, trained.loss_at_end
-    return f"loss {start:.3f} at the start of this run, {end:.3f} at its end (means of 10 steps)"
+    return f"loss {start:.3f} at the start of this run, {end:.3f} at its end (means of up to 10 steps)"

@@ -13,7 +13,7 @@ from opanas_cli.detection.config_parts import DATALOADERS, as_classes, each_data
 from opanas_cli.detection.config_stages import DEFAULTS
 from opanas_cli.detection.own_folder import resolve_own_folders
 from opanas_cli.detection.setting_checks import check_settings
-from opanas_cli.errors import InvalidConfigError, OpanasError, UsageError
+from opanas_cli.errors import InvalidConfigError, MissingDependencyError, OpanasError, UsageError
 from opanas_cli.shipped import shipped_dir
 
 
@@ -56,6 +56,11 @@ def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
         config = Config.fromfile(str(path))
     except OpanasError:
         raise
+    except ImportError as error:
+        missing = getattr(error.__cause__ or error, "name", None) or _one_line(error)
+        raise MissingDependencyError(
+            f"{name}: needs the module '{missing}'; install it, or put its folder on PYTHONPATH"
+        ) from error
     except Exception as error:
         reason = f"{type(error).__name__}: {_one_line(error)}"
         raise InvalidConfigError(f"{name}: cannot be read as an mmengine config: {reason}") from error
@@ -65,6 +70,8 @@ def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
         config.merge_from_dict(parsed)
     except (KeyError, TypeError, AssertionError, IndexError) as error:
         raise UsageError(f"--cfg-options: {_one_line(error)}") from error
+    if config.get("format") == "opanas-genotype":
+        raise InvalidConfigError(f"{name}: is a genotype, not a config; give it as --genotype beside a config")
     if not isinstance(config.get("model"), dict):
         raise InvalidConfigError(f"{name}: has no `model`; start from one of {', '.join(shipped_configs())}")
     _spread_data_settings(config, parsed)

@@ -34,6 +34,11 @@ def super_net_neck(config: Config) -> Any:
         InvalidConfigError: the neck is missing or is no super-net.
     """
     neck = neck_of(config)
+    if neck.type in ("OPAFPN", "StandaloneOPAFPN"):
+        raise InvalidConfigError(
+            f"{config.filename}: its neck is that of one genotype already; give the super-net's config instead, or "
+            "leave --genotype out"
+        )
     if neck.type != "OPASuperNet":
         raise InvalidConfigError(f"{config.filename}: model.neck.type must be 'OPASuperNet', but got {neck.type!r}")
     return neck

@@ -11,8 +11,11 @@ from mmengine.config import Config
 from mmengine.registry import OPTIMIZERS
 
 from opanas_cli.detection.average_precision import STATISTICS
-from opanas_cli.detection.config_stages import DEFAULTS
+from opanas_cli.detection.config_stages import DEFAULTS, stage_settings
 from opanas_cli.errors import InvalidConfigError
+
+SMALLEST_SIDE = 32
+"""The stride of the coarsest level of a backbone: smaller images have no pixel there."""
 
 Check = tuple[Callable[[Any], bool], str]
 
@@ -47,7 +50,10 @@ _POSITIVE: Check = (lambda value: _number(value, 1e-12), "a number above 0")
 _NOT_NEGATIVE: Check = (lambda value: _number(value, 0), "a number of at least 0")
 _COUNT: Check = (lambda value: _whole(value, 1), "a whole number of at least 1")
 _COUNT_OR_ZERO: Check = (lambda value: _whole(value, 0), "a whole number of at least 0")
-_SIZE: Check = (_pair, "two whole numbers of pixels, (width, height)")
+_SIZE: Check = (
+    lambda value: _pair(value) and min(value) >= SMALLEST_SIDE,
+    f"two whole numbers of at least {SMALLEST_SIDE} pixels, (width, height)",
+)
 
 CHECKS: dict[str, Check] = {
     "image_scale": _optional(_SIZE),
@@ -89,6 +95,7 @@ def check_settings(config: Config) -> None:
             continue
         if not isinstance(section, dict):
             raise InvalidConfigError(f"{config.filename}: {stage} must be a dict of settings, but got {section!r:.60}")
+        stage_settings(config, stage)
         for name, value in section.items():
             holds, wanted = CHECKS.get(name, (lambda _: True, ""))
             if not holds(value):

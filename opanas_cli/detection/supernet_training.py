@@ -24,9 +24,9 @@ LOSS_WINDOW = 10
 
 @dataclass(frozen=True)
 class TrainedSuperNet:
-    """A trained super-net: its file, and the mean loss over the first and the last ten steps that this process ran.
+    """A trained super-net: its file, and the mean loss over the first and over the last steps of this process.
 
-    The losses are None where a resumed run had nothing left to do.
+    The losses are over up to ten steps, and they are None where a resumed run had nothing left to do.
     """
 
     path: Path
@@ -71,7 +71,8 @@ def train_super_net(
     }
     write_checkpoint(content, path)
     importance = detector.neck.edge_importance
-    first, last = hook.losses[:LOSS_WINDOW], hook.losses[-LOSS_WINDOW:]
+    window = min(LOSS_WINDOW, (len(hook.losses) + 1) // 2)
+    first, last = hook.losses[:window], hook.losses[len(hook.losses) - window :]
     return TrainedSuperNet(
         path,
         runner.iter,

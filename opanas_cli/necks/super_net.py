@@ -105,7 +105,7 @@ class OPASuperNet(PathAggregationNeck):
             raise InvalidGenotypeError(
                 f"the super-net holds {space.kind} genotypes of {space.num_nodes} nodes with paths "
                 f"{', '.join(space.paths)}, but got a {genotype.space} one of {genotype.num_nodes} nodes with paths "
-                f"{', '.join(genotype.paths)}"
+                f"{', '.join(dict.fromkeys(genotype.paths))}; choose a genotype that was searched in this super-net"
             )
         validate(genotype)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mmdet.registry import DATASETS
+from mmengine.registry import DefaultScope
 from PIL import Image
 
 from opanas_cli.detection.voc_folder import SUFFIXES, ImagesByStem
@@ -50,9 +51,10 @@ def test_the_data_set_loads_them(tmp_path: Path) -> None:
         Image.fromarray(np.full((20, 30, 3), 7, dtype=np.uint8)).save(tmp_path / "JPEGImages" / f"{name}{suffix}")
         (tmp_path / "Annotations" / f"{name}.xml").write_text(XML)
     (tmp_path / "all.txt").write_text("a\nb\nc\n")
-    pipeline = [dict(type="mmdet.LoadImageFromFile")]
+    pipeline = [dict(type="LoadImageFromFile")]
     common = dict(data_root=str(tmp_path), ann_file="all.txt", metainfo=dict(classes=("cell",)), pipeline=pipeline)
-    dataset = DATASETS.build(dict(type="VOCFolder", data_prefix=dict(sub_data_root="."), **common))
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        dataset = DATASETS.build(dict(type="VOCFolder", data_prefix=dict(sub_data_root="."), **common))
     assert [Path(dataset.get_data_info(index)["img_path"]).name for index in range(3)] == ["a.png", "b.jpg", "c.BMP"]
     for index in range(3):
         sample = dataset[index]
