@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
@@ -64,6 +65,8 @@ def measure(config: Config, device: torch.device, repeats: int) -> dict[str, Any
     torch.manual_seed(0)
     with silenced(), DefaultScope.overwrite_default_scope("mmdet"):
         model = build_detector(stage)
+        # mmengine tells of each weight that it initialises.
+        MMLogger.get_current_instance().setLevel("ERROR")
         model.init_weights()
         model.to(device).train()
         batch = next(iter(Runner.build_dataloader(stage.train_dataloader)))
