@@ -86,7 +86,7 @@ def test_configs_of_the_wrong_kind_are_refused(shapes_root: Path, tmp_path: Path
         whole_config(config)
     plain = sub_net_config(config, SMALL)
     for make in (sub_net_config, baseline_config):
-        with pytest.raises(InvalidConfigError, match="must be 'OPASuperNet', but got 'OPAFPN'"):
+        with pytest.raises(InvalidConfigError, match="its neck is that of one genotype already"):
             make(plain, SMALL)
     plain.pop("test_evaluator")
     with pytest.raises(InvalidConfigError, match="has no test_dataloader and test_evaluator"):
