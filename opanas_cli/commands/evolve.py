@@ -8,16 +8,7 @@ from typing import Any
 import click
 
 from opanas_cli.commands.console import Console
-from opanas_cli.commands.options import (
-    OneProcessCommand,
-    cfg_options,
-    chosen_work_dir,
-    common_options,
-    device_option,
-    resume_option,
-    seed_option,
-    work_dir_option,
-)
+from opanas_cli.commands.options import OneProcessCommand, chosen_work_dir, run_options, work_dir_option
 from opanas_cli.commands.search_progress import SearchProgress
 from opanas_cli.errors import UsageError
 
@@ -46,11 +37,7 @@ from opanas_cli.errors import UsageError
     metavar="FRACTION",
     help="Evaluate on this part of the training images; 0 means the validation set.  [default: all held out]",
 )
-@seed_option
-@device_option
-@resume_option
-@cfg_options
-@common_options
+@run_options
 def evolve(
     config: str,
     supernet: Path,

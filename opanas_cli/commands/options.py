@@ -98,6 +98,13 @@ def cfg_options(command: F) -> F:
     )(command)
 
 
+def run_options(command: F) -> F:
+    """What every command that trains or searches has: seed, device, resume, config overrides and the common options."""
+    for option in (common_options, cfg_options, resume_option, device_option, seed_option):
+        command = option(command)
+    return command
+
+
 def common_options(command: F) -> F:
     """``--json``, ``--debug`` and ``-q/--quiet``, which every command has."""
     for option in (

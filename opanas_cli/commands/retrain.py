@@ -9,16 +9,7 @@ from typing import Any
 import click
 
 from opanas_cli.commands.console import Console
-from opanas_cli.commands.options import (
-    OneProcessCommand,
-    cfg_options,
-    chosen_work_dir,
-    common_options,
-    device_option,
-    resume_option,
-    seed_option,
-    work_dir_option,
-)
+from opanas_cli.commands.options import OneProcessCommand, chosen_work_dir, run_options, work_dir_option
 from opanas_cli.errors import UsageError
 
 
@@ -39,11 +30,7 @@ from opanas_cli.errors import UsageError
     help="Start from the weights of this super-net, edge importances included.",
 )
 @work_dir_option
-@seed_option
-@device_option
-@resume_option
-@cfg_options
-@common_options
+@run_options
 def retrain(
     config: str,
     genotype: str | None,

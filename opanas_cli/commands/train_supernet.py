@@ -8,16 +8,7 @@ from typing import Any
 import click
 
 from opanas_cli.commands.console import Console
-from opanas_cli.commands.options import (
-    OneProcessCommand,
-    cfg_options,
-    chosen_work_dir,
-    common_options,
-    device_option,
-    resume_option,
-    seed_option,
-    work_dir_option,
-)
+from opanas_cli.commands.options import OneProcessCommand, chosen_work_dir, run_options, work_dir_option
 
 
 @click.command(cls=OneProcessCommand, short_help="Train the super-net of a config by fair sampling.")
@@ -29,11 +20,7 @@ from opanas_cli.commands.options import (
     metavar="FRACTION",
     help="Hold this part of the training images out for the search.  [default: the config's]",
 )
-@seed_option
-@device_option
-@resume_option
-@cfg_options
-@common_options
+@run_options
 def train_supernet(
     config: str,
     work_dir: Path | None,

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from mmdet.registry import DATASETS
 from mmengine.config import Config
 from PIL import Image
 
@@ -162,8 +163,6 @@ def dataset_classes(dataset: Any) -> tuple[str, ...]:
     Raises:
         InvalidConfigError: its type is unknown.
     """
-    from mmdet.registry import DATASETS
-
     given = (dataset.get("metainfo") or {}).get("classes")
     kind = DATASETS.get(dataset["type"])
     if kind is None:

@@ -17,7 +17,7 @@ from opanas_cli.detection.checkpoints import load_weights, write_checkpoint
 from opanas_cli.detection.config_parts import neck_of, super_net_neck
 from opanas_cli.detection.config_stages import retrain_stage, sub_net_neck
 from opanas_cli.detection.evaluation import build_detector
-from opanas_cli.detection.profiling import CostModel, detector_cost
+from opanas_cli.detection.profiling import detector_cost, with_sub_net
 from opanas_cli.detection.runs import Progress, ProgressHook, build_runner, silenced, training
 from opanas_cli.detection.supernet_training import read_super_net, require_same_task
 from opanas_cli.detection.widths import fpn_of_macs
@@ -49,7 +49,7 @@ def train_detector(
 
     Args:
         config: a config of a whole run, as `sub_net_config` makes it or as `opanas export` writes it.
-        weights: to start from, by name; all others keep their initialisation.
+        weights: to start from, all of them by name, instead of an initialisation.
 
     Raises:
         InvalidConfigError: it has no test split.
@@ -116,7 +116,7 @@ def baseline_config(config: Config, genotype: Genotype) -> Config:
         InfeasibleError: no width comes within 5 %.
     """
     super_net_neck(config)
-    return retrain_stage(fpn_of_macs(config, CostModel(config)(genotype).macs), None)
+    return retrain_stage(fpn_of_macs(config, detector_cost(with_sub_net(config, genotype)).macs), None)
 
 
 def whole_config(config: Config) -> Config:

@@ -50,6 +50,20 @@ def build_conv(
     return layers
 
 
+def build_level_convs(
+    channels: int,
+    num_levels: int,
+    deformable: bool,
+    norm_cfg: Mapping[str, Any] | None,
+    act_cfg: Mapping[str, Any] | None,
+) -> nn.ModuleList:
+    """One 3×3 convolution for each level, finest first: plain at the finest, deformable at the others (Eq. 1 and 2)."""
+    return nn.ModuleList(
+        build_conv(channels, channels, deformable=deformable and level > 0, norm_cfg=norm_cfg, act_cfg=act_cfg)
+        for level in range(num_levels)
+    )
+
+
 def build_norm(norm_cfg: Mapping[str, Any], channels: int) -> nn.Module:
     """The norm of an mmdet-style config: `type` is BN, SyncBN or GN, `requires_grad` may freeze it.
 

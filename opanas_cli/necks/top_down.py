@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from opanas_cli.necks.convolution import build_conv
+from opanas_cli.necks.convolution import build_level_convs
 from opanas_cli.necks.resize import size_of, upsample
 
 
@@ -27,10 +27,7 @@ class TopDown(nn.Module):
         act_cfg: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        self.convs = nn.ModuleList(
-            build_conv(channels, channels, deformable=deformable and level > 0, norm_cfg=norm_cfg, act_cfg=act_cfg)
-            for level in range(num_levels)
-        )
+        self.convs = build_level_convs(channels, num_levels, deformable, norm_cfg, act_cfg)
 
     def forward(self, pyramid: Sequence[Tensor]) -> list[Tensor]:
         outputs = [self.convs[-1](pyramid[-1])]
