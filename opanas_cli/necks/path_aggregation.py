@@ -98,14 +98,15 @@ class PathAggregationNeck(nn.Module):
         """All outputs when only `edges`, in order, carry the pyramid of node 0 to the sum of `output_nodes`."""
         nodes: dict[int, Sequence[Tensor]] = {0: pyramid}
         for source, target, path in edges:
-            carried = self._run_edge(nodes[source], f"{source}_{target}", path)
-            nodes[target] = _add(nodes[target], carried) if target in nodes else carried
+            carried = self.run_edge(nodes[source], f"{source}_{target}", path)
+            nodes[target] = add_pyramids(nodes[target], carried) if target in nodes else carried
         output = nodes[output_nodes[0]]
         for node in output_nodes[1:]:
-            output = _add(output, nodes[node])
+            output = add_pyramids(output, nodes[node])
         return tuple(self.extra_outputs(output))
 
-    def _run_edge(self, pyramid: Sequence[Tensor], edge: str, path: str) -> Sequence[Tensor]:
+    def run_edge(self, pyramid: Sequence[Tensor], edge: str, path: str) -> Sequence[Tensor]:
+        """What one edge, called `SOURCE_TARGET`, carries of a pyramid by one of its paths, times its importance."""
         carried = self.paths[edge][path](pyramid)
         if self.edge_importance is None:
             return carried
@@ -113,7 +114,8 @@ class PathAggregationNeck(nn.Module):
         return [importance * level for level in carried]
 
 
-def _add(left: Sequence[Tensor], right: Sequence[Tensor]) -> list[Tensor]:
+def add_pyramids(left: Sequence[Tensor], right: Sequence[Tensor]) -> list[Tensor]:
+    """The sum of two pyramids of the same shapes."""
     return [a + b for a, b in zip(left, right, strict=True)]
 
 
