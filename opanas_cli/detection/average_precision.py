@@ -1,27 +1,89 @@
-"""Average precision by pycocotools, unrounded: a search must not rank candidates by three digits."""
+"""Average precision of one detector or of a population, unrounded: a search must not rank by three digits."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from mmengine.evaluator import BaseMetric
-from numpy.typing import NDArray
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
-from opanas_cli.errors import InvalidDataError
+from opanas_cli.detection.image_results import Detections, ImageTruth, truths_of_file, width_and_height
+from opanas_cli.detection.voc_average_precision import voc_average_precision
+
+try:
+    from faster_coco_eval import COCO
+    from faster_coco_eval import COCOeval_faster as COCOeval
+except ImportError:  # The extra `fast` brings it.
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
 
 STATISTICS = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large")
-"""The first six of pycocotools' summary; NaN where no ground truth falls into a range."""
+"""The first six of COCO's summary; NaN where no ground truth falls into a range."""
+
+VOC_AP50 = "VOC_AP50"
+METRICS = (*STATISTICS, VOC_AP50)
+"""What candidates may be ranked by."""
+
+
+class GroundTruth:
+    """What there is to find in a set of images, indexed once for any number of candidates.
+
+    Args:
+        images: in the order in which the detections will be given. Among detections of equal scores those of earlier
+            images come first.
+        meta: the data set's `metainfo`: its classes, and for VOC its year.
+    """
+
+    def __init__(self, images: Sequence[ImageTruth], meta: Any) -> None:
+        self.images = images
+        self.num_classes = len(meta["classes"])
+        self.dataset_type = meta.get("dataset_type")
+        annotations: list[dict[str, Any]] = []
+        for index, truth in enumerate(images):
+            columns = (truth.boxes.tolist(), truth.labels.tolist(), truth.ignored.tolist(), truth.areas.tolist())
+            for box, label, ignored, area in zip(*columns, strict=True):
+                annotations.append(
+                    {
+                        "id": len(annotations) + 1,
+                        "image_id": index,
+                        "category_id": label,
+                        "bbox": box,
+                        "area": area,
+                        "iscrowd": int(ignored),
+                    }
+                )
+        self.coco = _coco(len(images), self.num_classes, annotations)
+
+
+def score_population(
+    population: Sequence[Sequence[Detections]], truth: GroundTruth, voc: bool = False
+) -> list[dict[str, float]]:
+    """The statistics of every candidate on the same images, as fractions in [0, 1].
+
+    Args:
+        population: for each candidate its detections in each image, in the order of the images of `truth`.
+        truth: built once, and only read.
+        voc: also `VOC_AP50`, the mean average precision at an overlap of one half by PASCAL VOC's rules: by eleven
+            points where the data set is VOC 2007, by the area under the curve elsewhere.
+
+    Returns:
+        `STATISTICS` by their names, and `VOC_AP50` where asked; NaN where there is nothing to find.
+    """
+    scores = []
+    for candidate in population:
+        statistics = _coco_statistics(candidate, truth)
+        if voc:
+            eleven_points = truth.dataset_type == "VOC2007"
+            statistics[VOC_AP50] = voc_average_precision(candidate, truth.images, truth.num_classes, eleven_points)
+        scores.append(statistics)
+    return scores
 
 
 class DetectionAP(BaseMetric):
-    """COCO's average precision as fractions in [0, 1], for any mmdet data set.
+    """COCO's average precision as fractions in [0, 1], for any mmdet data set, and `VOC_AP50` for one of VOC.
 
     Args:
         ann_file: a COCO annotation file to take the ground truth from, restricted to the evaluated images: the
@@ -37,127 +99,67 @@ class DetectionAP(BaseMetric):
         super().__init__(**kwargs)
         self.ann_file = str(Path(data_root or "", ann_file)) if ann_file else None
 
-    def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
+    def process(self, data_batch: Any, data_samples: Sequence[Any]) -> None:
         """Keep the detections and the ground truth of one batch."""
-        self.results.extend(image_result(sample, with_truth=self.ann_file is None) for sample in data_samples)
+        for sample in data_samples:
+            truth = ImageTruth.of(sample) if self.ann_file is None else None
+            self.results.append((sample["img_id"], Detections.of(sample["pred_instances"]), truth))
 
-    def compute_metrics(self, results: list[dict[str, Any]]) -> dict[str, float]:
-        """The six statistics over all images."""
-        classes = self.dataset_meta["classes"]
+    def compute_metrics(self, results: list[tuple[Any, Detections, ImageTruth | None]]) -> dict[str, float]:
+        """The statistics over all images."""
+        meta = self.dataset_meta
         if self.ann_file is None:
-            # Data sets that were put together may number their images alike.
-            results = [{**result, "image_id": index} for index, result in enumerate(results)]
-            truth, category_ids = _truth_of_results(results, len(classes)), list(range(len(classes)))
+            truths = [truth for _, _, truth in results if truth is not None]
         else:
-            truth, category_ids = _truth_of_file(self.ann_file, classes)
-        return average_precision(truth, results, category_ids)
+            # Detections of equal scores are ranked by the images' ids, as COCO's own tool does.
+            results = sorted(results, key=lambda result: result[0])
+            truths = truths_of_file(self.ann_file, meta["classes"], [image_id for image_id, _, _ in results])
+        voc = str(meta.get("dataset_type")).startswith("VOC")
+        return score_population([[found for _, found, _ in results]], GroundTruth(truths, meta), voc)[0]
 
 
-def image_result(sample: Mapping[str, Any], with_truth: bool) -> dict[str, Any]:
-    """Detections of one image, and its ground truth where asked: boxes (n, 4) as x1, y1, x2, y2 in original pixels."""
-    predicted = sample["pred_instances"]
-    result: dict[str, Any] = {
-        "image_id": sample["img_id"],
-        "boxes": _array(predicted["bboxes"]),
-        "scores": _array(predicted["scores"]),
-        "labels": _array(predicted["labels"]),
-    }
-    if with_truth:
-        kept, ignored = sample["gt_instances"], sample["ignored_instances"]
-        result["truth_boxes"] = np.concatenate([_array(kept["bboxes"]), _array(ignored["bboxes"])])
-        result["truth_labels"] = np.concatenate([_array(kept["labels"]), _array(ignored["labels"])])
-        result["truth_ignored"] = np.arange(len(result["truth_labels"])) >= len(kept["labels"])
-    return result
-
-
-def average_precision(
-    truth: COCO, results: Sequence[Mapping[str, Any]], category_ids: Sequence[int]
-) -> dict[str, float]:
-    """COCO's statistics of `results` (see `image_result`) against `truth`, on the images that `results` hold.
-
-    Args:
-        category_ids: the category id of each label.
-    """
+def _coco_statistics(candidate: Sequence[Detections], truth: GroundTruth) -> dict[str, float]:
+    if not truth.images:
+        return dict.fromkeys(STATISTICS, float("nan"))
     with contextlib.redirect_stdout(io.StringIO()):
-        detections = _detections(truth, results, category_ids)
-        evaluation = COCOeval(truth, detections, "bbox")
-        evaluation.params.imgIds = sorted({result["image_id"] for result in results}) if results else []
-        evaluation.params.catIds = list(category_ids)
+        evaluation = COCOeval(truth.coco, _detections(candidate, truth), "bbox")
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
     values = [float(value) for value in evaluation.stats[: len(STATISTICS)]]
-    # pycocotools says -1 where there is nothing to find.
+    # The library says -1 where there is nothing to find.
     return {name: value if value >= 0 else float("nan") for name, value in zip(STATISTICS, values, strict=True)}
 
 
-def _array(values: Any) -> NDArray[Any]:
-    tensor = getattr(values, "tensor", values)
-    array: NDArray[Any] = tensor.detach().cpu().numpy()
-    return array
-
-
-def _xywh(boxes: NDArray[Any]) -> NDArray[Any]:
-    return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).astype(np.float64)
-
-
-def _detections(truth: COCO, results: Sequence[Mapping[str, Any]], category_ids: Sequence[int]) -> COCO:
+def _detections(candidate: Sequence[Detections], truth: GroundTruth) -> COCO:
     annotations: list[dict[str, Any]] = []
-    for result in results:
-        boxes = _xywh(result["boxes"].reshape(-1, 4))
-        for box, score, label in zip(boxes, result["scores"], result["labels"], strict=True):
+    for index, found in enumerate(candidate):
+        boxes = width_and_height(found.boxes)
+        columns = (boxes.tolist(), (boxes[:, 2] * boxes[:, 3]).tolist(), found.scores.tolist(), found.labels.tolist())
+        for box, area, score, label in zip(*columns, strict=True):
             annotations.append(
                 {
                     "id": len(annotations) + 1,
-                    "image_id": result["image_id"],
-                    "category_id": category_ids[int(label)],
-                    "bbox": box.tolist(),
-                    "area": float(box[2] * box[3]),
-                    "score": float(score),
+                    "image_id": index,
+                    "category_id": label,
+                    "bbox": box,
+                    "area": area,
+                    "score": score,
                     "iscrowd": 0,
                 }
             )
-    return _coco(truth.dataset["images"], annotations, truth.dataset["categories"])
+    return _coco(len(truth.images), truth.num_classes, annotations)
 
 
-def _truth_of_results(results: Sequence[Mapping[str, Any]], num_classes: int) -> COCO:
-    images, annotations = [], []
-    for result in results:
-        images.append({"id": result["image_id"]})
-        boxes = _xywh(result["truth_boxes"].reshape(-1, 4))
-        for box, label, ignored in zip(boxes, result["truth_labels"], result["truth_ignored"], strict=True):
-            if box[2] <= 0 or box[3] <= 0:
-                continue
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": result["image_id"],
-                    "category_id": int(label),
-                    "bbox": box.tolist(),
-                    "area": float(box[2] * box[3]),
-                    "iscrowd": int(ignored),
-                }
-            )
-    return _coco(images, annotations, [{"id": label} for label in range(num_classes)])
-
-
-def _truth_of_file(ann_file: str, classes: Sequence[str]) -> tuple[COCO, list[int]]:
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO(ann_file)
-    for annotation in truth.dataset["annotations"]:
-        annotation.setdefault("iscrowd", 0)
-    by_name = {category["name"]: category["id"] for category in truth.dataset["categories"]}
-    missing = [name for name in classes if name not in by_name]
-    if missing:
-        raise InvalidDataError(f"{ann_file}: no category is called '{missing[0]}'; it has {', '.join(by_name)}")
-    # mmdet labels categories in the order of the file, whatever the order of `classes`.
-    wanted = set(classes)
-    return truth, [identity for name, identity in by_name.items() if name in wanted]
-
-
-def _coco(images: list[Any], annotations: list[Any], categories: list[Any]) -> COCO:
+def _coco(num_images: int, num_classes: int, annotations: list[dict[str, Any]]) -> COCO:
+    """An indexed data set whose images and categories are numbered from 0."""
     coco = COCO()
-    coco.dataset = {"info": {}, "images": images, "annotations": annotations, "categories": categories}
+    coco.dataset = {
+        "info": {},
+        "images": [{"id": index} for index in range(num_images)],
+        "annotations": annotations,
+        "categories": [{"id": label} for label in range(num_classes)],
+    }
     with contextlib.redirect_stdout(io.StringIO()):
         coco.createIndex()
     return coco

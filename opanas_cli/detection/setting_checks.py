@@ -10,7 +10,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.registry import OPTIMIZERS
 
-from opanas_cli.detection.average_precision import STATISTICS
+from opanas_cli.detection.average_precision import METRICS
 from opanas_cli.detection.config_stages import DEFAULTS, stage_settings
 from opanas_cli.errors import InvalidConfigError
 
@@ -76,7 +76,7 @@ CHECKS: dict[str, Check] = {
     "population": _COUNT,
     "generations": _COUNT_OR_ZERO,
     "top_k": _COUNT,
-    "metric": (lambda value: value in STATISTICS, f"one of {', '.join(STATISTICS)}"),
+    "metric": (lambda value: value in METRICS, f"one of {', '.join(METRICS)}"),
     "mutation_prob": (lambda value: _number(value, 0, 1 + 1e-12), "a probability"),
     "max_images": _optional(_COUNT),
 }
