@@ -14,7 +14,7 @@ import opanas_cli
 PACKAGE = Path(opanas_cli.__file__).parent
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if "configs" not in path.relative_to(PACKAGE).parts)
 
-GROUND = {"", "errors", "atomic", "shipped"}
+GROUND = {"", "errors", "atomic", "plug_ins", "shipped"}
 """Level 0: modules of the package itself; the empty name is `opanas_cli`."""
 MAY_IMPORT = {
     "genotype": set(),
@@ -28,7 +28,7 @@ MAY_IMPORT = {
 }
 LIGHT_ROOMS = ("genotype", "formats", "search", "drawing")
 NOT_IN_LIGHT_ROOMS = {"torch", "torchvision", "mmdet", "mmengine", "mmcv"}
-NOT_ON_IMPORT = {*NOT_IN_LIGHT_ROOMS, "matplotlib", "scipy"}
+NOT_ON_IMPORT = {*NOT_IN_LIGHT_ROOMS, "matplotlib", "scipy", "pymoo"}
 MAX_LINES = 400
 
 

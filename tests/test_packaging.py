@@ -99,7 +99,8 @@ def test_the_metadata_is_complete(installed: Path) -> None:
     (distribution,) = importlib.metadata.distributions(name="opanas", path=[str(installed)])
     points = {(point.group, point.name) for point in distribution.entry_points}
     formats = {("opanas.genotype_formats", name) for name in ("json", "released", "text")}
-    assert points == {("console_scripts", "opanas"), *formats}
+    strategies = {("opanas.strategies", name) for name in ("evolution", "random", "regularized", "nsga2")}
+    assert points == {("console_scripts", "opanas"), *formats, *strategies}
     assert all(callable(point.load()) for point in distribution.entry_points.select(group="console_scripts"))
     assert distribution.version == opanas_cli.__version__
     assert distribution.metadata["License-Expression"] == "Apache-2.0"
@@ -127,7 +128,7 @@ def test_what_is_imported_is_declared(installed: Path) -> None:
     for path in files_of(PACKAGE):
         if path.suffix == ".py":
             imported["detection" in path.parts] |= third_party_imports(path)
-    assert imported[False] == BASE - {"torchvision"}
+    assert imported[False] == {*BASE, "pymoo"} - {"torchvision"}
     assert imported[True] <= BASE | EXTRA_MMDET
     (distribution,) = importlib.metadata.distributions(name="opanas", path=[str(installed)])
     declared = [line.split(";") for line in distribution.requires or []]

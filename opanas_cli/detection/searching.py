@@ -22,14 +22,15 @@ from opanas_cli.detection.supernet_training import read_super_net, require_same_
 from opanas_cli.errors import UsageError
 from opanas_cli.formats import write_record
 from opanas_cli.search import (
-    STRATEGIES,
     Constraints,
     History,
     Progress,
+    Resource,
     SearchResult,
     SearchSettings,
     StrategySettings,
     run_search,
+    strategy_named,
 )
 from opanas_cli.search.findings import population_document, record_of
 
@@ -58,6 +59,7 @@ def search_super_net(
     device: torch.device,
     *,
     strategy: str = "evolution",
+    against: Resource = Resource.MACS,
     overrides: Mapping[str, Any],
     constraints: Constraints,
     search_split: float | None = None,
@@ -69,6 +71,7 @@ def search_super_net(
     """Search, and write ``history.jsonl`` as it goes, ``best.json`` and ``population.json`` at the end.
 
     Args:
+        against: what fitness is traded against.
         overrides: settings of the `search` section that were given from outside; None leaves the config's.
         search_split: evaluate on this part of the training images, at most what was held out from the super-net's
             training; 0 evaluates on the validation set. By default all that was held out.
@@ -81,6 +84,7 @@ def search_super_net(
         UsageError: the split holds images that the super-net was trained on, or a setting is out of range.
         InvalidCheckpointError: the super-net is none, or was trained for another task than the config's.
         InfeasibleError: no genotype meets the constraints.
+        MissingDependencyError: the strategy needs a package that is not installed.
     """
     content = read_super_net(super_net)
     require_same_task(content, config, super_net)
@@ -88,9 +92,10 @@ def search_super_net(
     settings.update({key: value for key, value in overrides.items() if value is not None})
     split = _checked_split(search_split, content["meta"]["search_split"])
     budget = StrategySettings(
-        int(settings.population), int(settings.generations), int(settings.top_k), float(settings.mutation_prob)
+        int(settings.population), int(settings.generations), int(settings.top_k), float(settings.mutation_prob), against
     )
     space = search_space(config)
+    proposing = strategy_named(strategy)(space, budget, seed)
     check(split, settings.max_images)
     evaluator = SuperNetEvaluator(
         config,
@@ -115,7 +120,7 @@ def search_super_net(
     history = (History.resume if resume else History.create)(files.history, search)
     try:
         result = run_search(
-            STRATEGIES[strategy](space, budget, seed),
+            proposing,
             evaluator,
             CostModel(config),
             constraints,
@@ -129,7 +134,7 @@ def search_super_net(
             files.history.unlink(missing_ok=True)
     provenance = {"opanas_version": __version__, "super_net": str(super_net), "search": search.document()}
     write_record(record_of(result.best, provenance), files.best)
-    document = population_document(result.population, search.metric, provenance)
+    document = population_document(result.population, result.front, against, search.metric, provenance)
     write_atomically(files.population, json.dumps(document, indent=2) + "\n")
     return result
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from opanas_cli.errors import InvalidGenotypeError
 from opanas_cli.formats.codec import Codec
+from opanas_cli.plug_ins import entry_points_of, load_plug_ins
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -31,7 +31,7 @@ def codecs() -> Mapping[str, Codec]:
 
     A plug-in that is broken, or that claims a name or a suffix already taken, is named in a warning and skipped.
     """
-    return MappingProxyType(load(_entry_points()))
+    return MappingProxyType(load(entry_points_of(GROUP, BUILT_IN)))
 
 
 def codec_named(name: str) -> Codec:
@@ -63,47 +63,18 @@ def codec_for_path(path: Path) -> Codec:
 
 def load(points: Iterable[EntryPoint]) -> dict[str, Codec]:
     """The codecs behind entry points, without those that are broken or clash with an earlier one."""
-    loaded: dict[str, Codec] = {}
-    for point in points:
-        try:
-            codec = _checked(point.load(), point.name)
-            _check_clash(codec, loaded)
-        except Exception as error:
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
-            message = f"the genotype format '{point.name}' ({point.value}) is skipped: {reason}"
-            warnings.warn(message, RuntimeWarning, stacklevel=2)
-        else:
-            loaded[codec.name] = codec
-    return loaded
+    return load_plug_ins(points, "genotype format", _checked)
 
 
-def _entry_points() -> Iterator[EntryPoint]:
-    from importlib.metadata import EntryPoint, entry_points
-
-    built_in = [EntryPoint(name, value, GROUP) for name, value in BUILT_IN.items()]
-    yield from built_in
-    seen = {(point.name, point.value) for point in built_in}
-    for point in entry_points(group=GROUP):
-        # An editable installation may show its own metadata twice.
-        if (point.name, point.value) not in seen:
-            seen.add((point.name, point.value))
-            yield point
-
-
-def _checked(codec: object, name: str) -> Codec:
+def _checked(codec: object, name: str, loaded: Mapping[str, Codec]) -> Codec:
     if not isinstance(codec, Codec):
         raise TypeError(f"a Codec is needed, but got {codec!r}")
     if codec.name != name:
         raise ValueError(f"the codec calls itself '{codec.name}'")
     if not all(suffix.startswith(".") and suffix == suffix.lower() for suffix in codec.suffixes):
         raise ValueError(f"suffixes are lower-case and begin with a dot, but got {codec.suffixes}")
-    return codec
-
-
-def _check_clash(codec: Codec, loaded: Mapping[str, Codec]) -> None:
     for other in loaded.values():
-        if codec.name == other.name:
-            raise ValueError(f"the name '{codec.name}' is taken")
         for suffix in codec.suffixes:
             if suffix in other.suffixes:
                 raise ValueError(f"the suffix '{suffix}' is taken by '{other.name}'")
+    return codec

@@ -1,27 +1,22 @@
 """The search for the best genotype. Meets the network only through the `Evaluator` protocol; knows no torch."""
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
-
-from opanas_cli.genotype import SearchSpace
 from opanas_cli.search.candidate import Candidate, Origin, Proposal, fittest
-from opanas_cli.search.cost import Constraints, Cost, parse_quantity
+from opanas_cli.search.cost import Constraints, Cost, Resource
 from opanas_cli.search.evaluator import Evaluator
 from opanas_cli.search.evolution import Evolution
 from opanas_cli.search.fair_sampling import fair_genotypes, step_generator
 from opanas_cli.search.history import History
+from opanas_cli.search.nsga2 import NSGA2
+from opanas_cli.search.quantities import parse_milliseconds, parse_quantity
 from opanas_cli.search.random_search import RandomSearch
+from opanas_cli.search.registry import strategies, strategy_named
+from opanas_cli.search.regularized import RegularizedEvolution
 from opanas_cli.search.search import Progress, SearchResult, run_search
 from opanas_cli.search.settings import SearchSettings
 from opanas_cli.search.strategy import Strategy, StrategySettings
 
-STRATEGIES: Mapping[str, Callable[[SearchSpace, StrategySettings, int], Strategy]] = MappingProxyType(
-    {"evolution": Evolution, "random": RandomSearch}
-)
-"""Each strategy by the name that a user knows it by; built from a space, settings and a seed."""
-
 __all__ = [
-    "STRATEGIES",
+    "NSGA2",
     "Candidate",
     "Constraints",
     "Cost",
@@ -32,13 +27,18 @@ __all__ = [
     "Progress",
     "Proposal",
     "RandomSearch",
+    "RegularizedEvolution",
+    "Resource",
     "SearchResult",
     "SearchSettings",
     "Strategy",
     "StrategySettings",
     "fair_genotypes",
     "fittest",
+    "parse_milliseconds",
     "parse_quantity",
     "run_search",
     "step_generator",
+    "strategies",
+    "strategy_named",
 ]

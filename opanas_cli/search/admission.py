@@ -8,7 +8,7 @@ from opanas_cli.errors import InfeasibleError
 from opanas_cli.genotype import Genotype
 from opanas_cli.genotype.liveness import prune
 from opanas_cli.search.candidate import Proposal
-from opanas_cli.search.cost import Constraints, Cost, format_quantity
+from opanas_cli.search.cost import Constraints, Cost, Resource, format_resource
 
 
 class Admission:
@@ -49,9 +49,9 @@ class Admission:
         return self._constraints.satisfied(self._costs[pruned])
 
     def _infeasible(self, draws: int) -> str:
-        macs = format_quantity(min(cost.macs for cost in self._costs.values()))
-        params = format_quantity(min(cost.params for cost in self._costs.values()))
+        known = [r for r in Resource if r is not Resource.LATENCY or self._constraints.max_latency_ms is not None]
+        least = [format_resource(r, min(cost.of(r) for cost in self._costs.values())) for r in known]
         return (
-            f"no genotype with {self._constraints} in {draws:,} draws; the smallest seen were {macs} MACs and "
-            f"{params} parameters; raise the limits, or take fewer channels or nodes"
+            f"no genotype with {self._constraints} in {draws:,} draws; the smallest seen were {' and '.join(least)}; "
+            "raise the limits, or take fewer channels or nodes"
         )

@@ -21,7 +21,7 @@ def dump_candidate(candidate: Candidate) -> str:
         "origin": proposal.origin,
         "parents": proposal.parents,
         "paths": proposal.genotype.paths,
-        "cost": {"macs": candidate.cost.macs, "params": candidate.cost.params},
+        "cost": candidate.cost.document(),
         "fitness": candidate.fitness,
         "metrics": dict(candidate.metrics),
     }
@@ -50,6 +50,7 @@ def _candidate(fields: Mapping[str, Any], space: SpaceKind) -> Candidate:
     genotype = Genotype.of(fields["paths"], space)
     parents = tuple(int(parent) for parent in fields["parents"])
     proposal = Proposal(genotype, int(fields["generation"]), Origin(fields["origin"]), parents)
-    cost = Cost(int(fields["cost"]["macs"]), int(fields["cost"]["params"]))
+    latency = {name: float(value) for name, value in fields["cost"].items() if name == "latency_ms"}
+    cost = Cost(int(fields["cost"]["macs"]), int(fields["cost"]["params"]), **latency)
     metrics = {name: float(value) for name, value in fields["metrics"].items()}
     return Candidate(int(fields["index"]), proposal, cost, float(fields["fitness"]), metrics)

@@ -2,60 +2,81 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, Context, Decimal
+from enum import Enum
 
 from opanas_cli.errors import UsageError
+from opanas_cli.search.quantities import format_milliseconds, format_quantity
 
-_SUFFIXES = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-_QUANTITY = re.compile(r"(\d+\.?\d*|\.\d+)\s*([KMGT]?)", re.ASCII | re.IGNORECASE)
+
+class Resource(str, Enum):
+    """What a detector spends; the values are what users write."""
+
+    MACS = "macs"
+    PARAMS = "params"
+    LATENCY = "latency"
+
+    def __str__(self) -> str:
+        return self.value
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """The size of a whole detector: multiply-adds of one image, and parameters that are trained."""
+    """The size of a whole detector: multiply-adds of one image, parameters that are trained, and time for one image.
+
+    `latency_ms` is None where it was not asked for.
+    """
 
     macs: int
     params: int
+    latency_ms: float | None = None
+
+    def of(self, resource: Resource) -> float:
+        """How much of one resource, in its own unit.
+
+        Raises:
+            UsageError: the latency is asked for and not known.
+        """
+        if resource is Resource.MACS:
+            return self.macs
+        if resource is Resource.PARAMS:
+            return self.params
+        if self.latency_ms is None:
+            raise UsageError("latency counts in this search, but no latency table was measured")
+        return self.latency_ms
+
+    def document(self) -> dict[str, float]:
+        """The cost as JSON-able values, without what is not known."""
+        latency = {} if self.latency_ms is None else {"latency_ms": self.latency_ms}
+        return {"macs": self.macs, "params": self.params, **latency}
 
 
 @dataclass(frozen=True, slots=True)
 class Constraints:
-    """Upper limits, both inclusive; None is no limit."""
+    """Upper limits, all inclusive; None is no limit."""
 
     max_macs: int | None = None
     max_params: int | None = None
+    max_latency_ms: float | None = None
 
     def satisfied(self, cost: Cost) -> bool:
-        """Whether `cost` is within every limit."""
-        macs_fit = self.max_macs is None or cost.macs <= self.max_macs
-        return macs_fit and (self.max_params is None or cost.params <= self.max_params)
+        """Whether `cost` is within every limit.
+
+        Raises:
+            UsageError: the latency is limited and not known.
+        """
+        return all(limit is None or cost.of(resource) <= limit for resource, limit in self._limits())
 
     def __str__(self) -> str:
-        limits = [("MACs", self.max_macs), ("parameters", self.max_params)]
-        return " and ".join(f"at most {format_quantity(limit)} {unit}" for unit, limit in limits if limit is not None)
+        limits = [format_resource(resource, limit) for resource, limit in self._limits() if limit is not None]
+        return " and ".join(f"at most {limit}" for limit in limits)
+
+    def _limits(self) -> list[tuple[Resource, float | None]]:
+        return list(zip(Resource, (self.max_macs, self.max_params, self.max_latency_ms), strict=True))
 
 
-def parse_quantity(text: str) -> int:
-    """The number that `text` says: digits, decimals allowed, and a suffix K, M, G or T (powers of 1000).
-
-    A fraction of one is dropped: as an upper limit on whole numbers it means the same.
-
-    Raises:
-        UsageError: `text` is not a positive quantity.
-    """
-    match = _QUANTITY.fullmatch(text.strip())
-    value = int(Decimal(match[1]) * _SUFFIXES[match[2].upper()]) if match else 0
-    if value < 1:
-        raise UsageError(
-            f"a quantity is a positive number, perhaps with a suffix K, M, G or T, as 197G, but got {text!r}"
-        )
-    return value
-
-
-def format_quantity(value: int) -> str:
-    """`value` with a suffix and at most four digits, rounded up so that it can serve as a limit that `value` meets."""
-    rounded = Decimal(value).normalize(Context(prec=4, rounding=ROUND_CEILING))
-    suffix = max((s for s in _SUFFIXES if _SUFFIXES[s] <= rounded), key=_SUFFIXES.__getitem__, default="")
-    return f"{(rounded / _SUFFIXES[suffix]).normalize():f}{suffix}"
+def format_resource(resource: Resource, value: float) -> str:
+    """So much of a resource, as ``199.2G MACs``: rounded up to four digits."""
+    if resource is Resource.LATENCY:
+        return f"{format_milliseconds(value)} of latency"
+    return f"{format_quantity(int(value))} {'MACs' if resource is Resource.MACS else 'parameters'}"

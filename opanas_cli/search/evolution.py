@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from opanas_cli.genotype import SearchSpace
 from opanas_cli.search.admission import Admission
+from opanas_cli.search.births import offspring
 from opanas_cli.search.candidate import Candidate, Origin, Proposal, fittest
 from opanas_cli.search.operators import crossover, mutate
 from opanas_cli.search.random_search import random_proposals
 from opanas_cli.search.strategy import StrategySettings
-
-MAX_BIRTHS = 200
-"""How many children in a row may be known or infeasible before a random genotype takes their place."""
 
 
 class Evolution:
@@ -47,16 +45,8 @@ class Evolution:
         self._generation += 1
 
     def _children(self, admission: Admission) -> list[Proposal]:
-        size = self.settings.population
-        num_crossed = size // 2 if len(self.population) > 1 else 0
-        crossed = self._births(self._cross, num_crossed, admission)
-        return crossed + self._births(self._mutate, size - len(crossed), admission)
-
-    def _births(self, bear: Callable[[], Proposal], count: int, admission: Admission) -> list[Proposal]:
-        born: list[Proposal] = []
-        while len(born) < count and (child := admission.first_new(bear, MAX_BIRTHS)):
-            born.append(child)
-        return born
+        cross = self._cross if len(self.population) > 1 else None
+        return offspring(cross, self._mutate, self.settings.population, admission)
 
     def _cross(self) -> Proposal:
         first, second = (self.population[i] for i in self._rng.choice(len(self.population), size=2, replace=False))

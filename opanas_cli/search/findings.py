@@ -9,6 +9,7 @@ from opanas_cli.formats.codec import GenotypeRecord
 from opanas_cli.formats.json_format import document_of
 from opanas_cli.genotype.canonical import canonical_hash
 from opanas_cli.search.candidate import Candidate
+from opanas_cli.search.cost import Resource
 
 FORMAT = "opanas-population"
 VERSION = 1
@@ -29,7 +30,7 @@ def record_of(candidate: Candidate, provenance: Mapping[str, Any]) -> GenotypeRe
     }
     metadata = {
         "fitness": dict(candidate.metrics),
-        "cost": {"macs": candidate.cost.macs, "params": candidate.cost.params},
+        "cost": candidate.cost.document(),
         "provenance": {**provenance, **place},
     }
     return GenotypeRecord(candidate.genotype, metadata)
@@ -47,19 +48,32 @@ def architectures(candidates: Iterable[Candidate]) -> dict[str, list[Candidate]]
     return groups
 
 
-def population_document(candidates: Iterable[Candidate], metric: str, provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """The architectures among `candidates`, which come best first, each with the genotype of its fittest candidate."""
+def population_document(
+    population: Iterable[Candidate],
+    front: Iterable[Candidate],
+    against: Resource,
+    metric: str,
+    provenance: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The architectures of a population, best first, and those of a Pareto front against a cost, cheapest first."""
     return {
         "format": FORMAT,
         "version": VERSION,
         "metric": metric,
-        "architectures": [
-            {
-                "canonical_hash": name,
-                "fitness": group[0].fitness,
-                "candidates": [{"index": candidate.index, "fitness": candidate.fitness} for candidate in group],
-                "genotype": document_of(record_of(group[0], provenance)),
-            }
-            for name, group in architectures(candidates).items()
-        ],
+        "architectures": _described(population, provenance),
+        "pareto": {"against": against.value, "architectures": _described(front, provenance)},
     }
+
+
+def _described(candidates: Iterable[Candidate], provenance: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Each architecture with the genotype of the first of its candidates."""
+    return [
+        {
+            "canonical_hash": name,
+            "fitness": group[0].fitness,
+            "cost": group[0].cost.document(),
+            "candidates": [{"index": candidate.index, "fitness": candidate.fitness} for candidate in group],
+            "genotype": document_of(record_of(group[0], provenance)),
+        }
+        for name, group in architectures(candidates).items()
+    ]

@@ -17,7 +17,7 @@ from opanas_cli.errors import InvalidInputError, UsageError
 from opanas_cli.genotype import SpaceKind
 from opanas_cli.search.candidate import Candidate
 from opanas_cli.search.candidate_lines import dump_candidate, load_candidate
-from opanas_cli.search.settings import SearchSettings, differences
+from opanas_cli.search.settings import SearchSettings, completed, differences
 
 FORMAT = "opanas-history"
 VERSION = 1
@@ -125,7 +125,8 @@ def _check_header(path: Path, line: str, settings: SearchSettings) -> None:
     if header.get("version") != VERSION:
         got = json.dumps(header.get("version"))
         raise InvalidInputError(f"{path}: line 1: this opanas reads histories of version {VERSION}, but got {got}")
-    changes = "; ".join(differences(header.get("settings"), settings.document()))
+    old = completed(header.get("settings"), SearchSettings(settings.space).document())
+    changes = "; ".join(differences(old, settings.document()))
     if changes:
         raise UsageError(f"{path}: this is another search: {changes}; take its settings or another --work-dir")
 

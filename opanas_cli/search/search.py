@@ -13,6 +13,7 @@ from opanas_cli.search.candidate import Candidate, Proposal, fittest
 from opanas_cli.search.cost import Constraints, Cost
 from opanas_cli.search.evaluator import Evaluator
 from opanas_cli.search.history import History
+from opanas_cli.search.pareto import pareto_front
 from opanas_cli.search.strategy import Strategy
 
 
@@ -20,12 +21,14 @@ from opanas_cli.search.strategy import Strategy
 class SearchResult:
     """What a search found.
 
-    `best` is the fittest candidate, `population` the fittest of all generations, best first, `evaluated` all of them in
-    order. `exhausted` tells that the space ran out of new candidates before the budget was spent.
+    `best` is the fittest candidate, `population` the fittest of all generations, best first, `front` those that no
+    other beats in both fitness and the cost that the settings name, cheapest first, `evaluated` all of them in order.
+    `exhausted` tells that the space ran out of new candidates before the budget was spent.
     """
 
     best: Candidate
     population: tuple[Candidate, ...]
+    front: tuple[Candidate, ...]
     evaluated: tuple[Candidate, ...]
     exhausted: bool
 
@@ -77,7 +80,9 @@ def run_search(
             on_progress(Progress(candidate, best[0], strategy.settings.budget, resumed))
         strategy.tell(generation)
         evaluated += generation
-    return SearchResult(best[0], strategy.population, tuple(evaluated), len(evaluated) < strategy.settings.budget)
+    front = pareto_front(evaluated, strategy.settings.against)
+    exhausted = len(evaluated) < strategy.settings.budget
+    return SearchResult(best[0], strategy.population, front, tuple(evaluated), exhausted)
 
 
 def _evaluated(

@@ -34,6 +34,13 @@ class SearchSettings:
         return document
 
 
+def completed(old: object, defaults: object) -> object:
+    """A document with the defaults of the settings that it lacks: those that an earlier opanas did not know."""
+    if not (isinstance(old, dict) and isinstance(defaults, dict)):
+        return old
+    return {**defaults, **{key: completed(value, defaults.get(key)) for key, value in old.items()}}
+
+
 def differences(old: object, new: object, name: str = "") -> Iterator[str]:
     """Where two documents disagree, one phrase for each place, named by its dotted key."""
     if isinstance(old, dict) and isinstance(new, dict):

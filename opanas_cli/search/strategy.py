@@ -9,6 +9,7 @@ from typing import Protocol
 from opanas_cli.errors import UsageError
 from opanas_cli.search.admission import Admission
 from opanas_cli.search.candidate import Candidate, Proposal
+from opanas_cli.search.cost import Resource
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,13 +17,15 @@ class StrategySettings:
     """The budget and the knobs of a strategy; the defaults are the paper's (section 3.2.2).
 
     `population` is N_S, the number of candidates of a generation; `generations` is T, those after the random one;
-    `top_k` is k, the number of candidates that breed and that the search hands back at its end.
+    `top_k` is k, the number of candidates that breed and that the search hands back at its end. `against` is what
+    fitness is traded against where a strategy trades, and in the Pareto front of every search.
     """
 
     population: int = 50
     generations: int = 12
     top_k: int = 10
     mutation_probability: float = 0.1
+    against: Resource = Resource.MACS
 
     def __post_init__(self) -> None:
         for name, least in (("population", 1), ("generations", 0), ("top_k", 1)):
@@ -38,7 +41,7 @@ class StrategySettings:
 
 
 class Strategy(Protocol):
-    """Proposes genotypes, generation by generation; knows nothing of networks and files.
+    """Proposes genotypes, batch by batch; knows nothing of networks and files.
 
     A strategy draws from a generator of its own, so the same seed and the same fitness give the same proposals.
     """
@@ -54,12 +57,12 @@ class Strategy(Protocol):
         ...
 
     def ask(self, admission: Admission) -> list[Proposal]:
-        """The next generation, only of draws that `admission` lets pass.
+        """The next batch, as a rule a generation, only of draws that `admission` lets pass.
 
-        Fewer than `population` where draws run out; empty when the search is over.
+        A smaller one where draws run out; empty when the search is over.
         """
         ...
 
     def tell(self, candidates: Sequence[Candidate]) -> None:
-        """Hand back the evaluated generation, complete and in the order of the proposals."""
+        """Hand back the evaluated batch, complete and in the order of the proposals."""
         ...

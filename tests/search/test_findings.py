@@ -6,7 +6,7 @@ import json
 
 from opanas_cli.formats import json_format
 from opanas_cli.genotype import Genotype
-from opanas_cli.search import Candidate, Cost, Origin, Proposal, fittest
+from opanas_cli.search import Candidate, Cost, Origin, Proposal, Resource, fittest
 from opanas_cli.search.findings import population_document, record_of
 
 
@@ -40,7 +40,8 @@ def test_isomorphic_candidates_are_reported_as_one_architecture():
     ]
     other = candidate(6, ["top_down", "none", "skip_connect"], 0.32)
 
-    document = population_document(fittest([*twins, other], 10), "AP", {"seed": 0})
+    everyone = [*twins, other]
+    document = population_document(fittest(everyone, 10), everyone[1:2], Resource.PARAMS, "AP", {"seed": 0})
 
     first, second = document["architectures"]
     assert first["candidates"] == [{"index": 5, "fitness": 0.34}, {"index": 4, "fitness": 0.30}]
@@ -48,4 +49,9 @@ def test_isomorphic_candidates_are_reported_as_one_architecture():
     assert json_format.record_of(first["genotype"], "population.json") == record_of(twins[1], {"seed": 0})
     assert second["candidates"] == [{"index": 6, "fitness": 0.32}]
     assert first["canonical_hash"] != second["canonical_hash"]
+    assert first["cost"] == {"macs": 199_200_000_000, "params": 35_510_000}
+    assert document["pareto"] == {
+        "against": "params",
+        "architectures": [{**first, "candidates": [{"index": 5, "fitness": 0.34}]}],
+    }
     assert json.loads(json.dumps(document)) == document

@@ -10,7 +10,8 @@ import pytest
 
 from opanas_cli.errors import InvalidInputError, OpanasError, UsageError
 from opanas_cli.genotype import SearchSpace
-from opanas_cli.search import STRATEGIES, Constraints, History, SearchSettings, StrategySettings, run_search
+from opanas_cli.search import Constraints, History, SearchSettings, StrategySettings, run_search, strategies
+from opanas_cli.search.registry import BUILT_IN
 
 SETTINGS = SearchSettings(
     SearchSpace(2),
@@ -29,7 +30,7 @@ def path(tmp_path):
 @pytest.fixture
 def run(evaluator, cost_of):
     def search(history, settings=SETTINGS, **options):
-        strategy = STRATEGIES[settings.strategy](settings.space, settings.budget, settings.seed)
+        strategy = strategies()[settings.strategy](settings.space, settings.budget, settings.seed)
         return run_search(strategy, evaluator, cost_of, settings.constraints, history, **options)
 
     return search
@@ -55,7 +56,7 @@ def test_a_line_for_the_settings_and_one_for_each_candidate(whole, evaluator):
     assert candidates[0]["paths"] == list(map(str, evaluator.asked[0].paths))
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", BUILT_IN)
 def test_a_search_killed_after_any_candidate_goes_on_to_the_same_file(path, run, evaluator, strategy):
     settings = replace(SETTINGS, strategy=strategy)
     result = run(History.create(path, settings), settings)

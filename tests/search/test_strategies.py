@@ -13,7 +13,6 @@ from opanas_cli.errors import InfeasibleError, OpanasError, UsageError
 from opanas_cli.genotype import Genotype, SearchSpace
 from opanas_cli.genotype.liveness import output_nodes, prune
 from opanas_cli.search import (
-    STRATEGIES,
     Constraints,
     Cost,
     Evolution,
@@ -21,7 +20,9 @@ from opanas_cli.search import (
     RandomSearch,
     StrategySettings,
     run_search,
+    strategies,
 )
+from opanas_cli.search.registry import BUILT_IN
 
 SMALL = StrategySettings(population=12, generations=4, top_k=4)
 
@@ -45,9 +46,9 @@ def test_evolution_finds_the_best_of_an_enumerated_space(search, evaluator, seed
     assert len(evaluator.asked) == 110
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("name", BUILT_IN)
 def test_the_papers_budget_is_spent_and_nothing_is_evaluated_twice(search, evaluator, name):
-    result = search(STRATEGIES[name](SearchSpace(3), StrategySettings(), 0))
+    result = search(strategies()[name](SearchSpace(3), StrategySettings(), 0))
 
     pruned = [prune(genotype) for genotype in evaluator.asked]
     assert len(set(pruned)) == len(pruned) == 50 * 13
@@ -55,11 +56,11 @@ def test_the_papers_budget_is_spent_and_nothing_is_evaluated_twice(search, evalu
     assert len(result.population) == 10
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("name", BUILT_IN)
 def test_an_exhausted_space_ends_the_search_with_all_of_it_evaluated(search, evaluator, name):
     space = SearchSpace(2)
 
-    result = search(STRATEGIES[name](space, StrategySettings(), 0))
+    result = search(strategies()[name](space, StrategySettings(), 0))
 
     distinct = {prune(genotype) for genotype in space if output_nodes(genotype)}
     assert {prune(genotype) for genotype in evaluator.asked} == distinct
@@ -117,11 +118,11 @@ def test_the_population_is_the_fittest_of_all_generations_first_evaluated_first(
 
 
 @settings(deadline=None, max_examples=15)
-@given(st.integers(0, 2**32 - 1), st.sampled_from(sorted(STRATEGIES)), st.integers(1, 7))
+@given(st.integers(0, 2**32 - 1), st.sampled_from(sorted(BUILT_IN)), st.integers(1, 7))
 def test_the_same_seed_gives_the_same_search_at_any_batch_size(seed, name, batch_size):
     def history(size):
         record = History()
-        strategy = STRATEGIES[name](SearchSpace(3), StrategySettings(5, 2, 3), seed)
+        strategy = strategies()[name](SearchSpace(3), StrategySettings(5, 2, 3), seed)
         run_search(strategy, Hashed(), lambda g: Cost(1, 1), Constraints(), record, batch_size=size)
         return record.recorded
 
@@ -146,11 +147,11 @@ def test_batches_are_full_but_never_over_a_generation(search, evaluator):
     assert evaluator.batch_sizes == [5, 5, 2] * 5
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("name", BUILT_IN)
 def test_only_candidates_within_the_constraints_are_evaluated(search, evaluator, cost_of, name):
     limit = Constraints(max_macs=107_000_000_000, max_params=36_500_000)
 
-    result = search(STRATEGIES[name](SearchSpace(), SMALL, 0), limit)
+    result = search(strategies()[name](SearchSpace(), SMALL, 0), limit)
 
     assert len(result.evaluated) == len(evaluator.asked) == 60
     assert all(limit.satisfied(cost_of(prune(genotype))) for genotype in evaluator.asked)

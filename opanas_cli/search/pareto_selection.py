@@ -1,0 +1,54 @@
+"""The selection of NSGA-II (Deb et al. 2002) on candidates, done by pymoo."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+
+import numpy as np
+
+from opanas_cli.errors import MissingDependencyError
+from opanas_cli.search.candidate import Candidate
+from opanas_cli.search.cost import Resource
+
+
+class ParetoSelection:
+    """Lets candidates survive and mate by non-domination rank and crowding distance, fitness against a cost.
+
+    Raises:
+        MissingDependencyError: pymoo is not installed.
+    """
+
+    def __init__(self, against: Resource, rng: np.random.Generator) -> None:
+        # Imported here because pymoo is optional, and slow to import.
+        try:
+            from pymoo.algorithms.moo.nsga2 import RankAndCrowdingSurvival, binary_tournament
+            from pymoo.core.population import Population
+            from pymoo.core.problem import Problem
+            from pymoo.operators.selection.tournament import TournamentSelection
+        except ImportError as error:
+            raise MissingDependencyError(
+                f"the strategy nsga2 needs pymoo, and importing it failed: {error}; pip install 'opanas[nsga2]'"
+            ) from error
+        self._against = against
+        self._rng = rng
+        self._population_of = Population.new
+        self._problem = Problem(n_obj=2)
+        self._survival = RankAndCrowdingSurvival()
+        self._tournament = TournamentSelection(func_comp=binary_tournament)
+        self._survivors = Population()
+
+    def keep(self, candidates: Sequence[Candidate], count: int) -> list[Candidate]:
+        """The `count` candidates that survive: front by front, of the last front those in the least crowded places."""
+        objectives = np.array([[-candidate.fitness, candidate.cost.of(self._against)] for candidate in candidates])
+        everyone = self._population_of(F=objectives, X=np.arange(len(candidates))[:, None])
+        self._survivors = self._survival.do(self._problem, everyone, n_survive=count, random_state=self._rng)
+        return [candidates[int(survivor.X[0])] for survivor in self._survivors]
+
+    def choose(self, count: int) -> list[int]:
+        """The places among the survivors of the winners of `count` binary tournaments: lower rank, then more room."""
+        rules = SimpleNamespace(tournament_type="comp_by_rank_and_crowding", random_state=self._rng)
+        winners = self._tournament.do(
+            self._problem, self._survivors, 1, count, to_pop=False, algorithm=rules, random_state=self._rng
+        )
+        return [int(winner) for winner in winners[0]]
