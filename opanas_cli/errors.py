@@ -45,3 +45,25 @@ class InfeasibleError(OpanasError):
     """No candidate meets the constraints."""
 
     exit_code = 5
+
+
+class ProcessError(OpanasError):
+    """Some of several processes failed, and the others did not.
+
+    Args:
+        who: the process.
+        error: what it met; its exit code is this one's.
+    """
+
+    def __init__(self, who: str, error: Exception) -> None:
+        kind = "" if isinstance(error, OpanasError) else f"{type(error).__name__}: "
+        super().__init__(f"{who}: {kind}{' '.join(str(error).split()) or 'no message'}")
+        self.exit_code = getattr(error, "exit_code", 1)
+
+
+class ToldElsewhereError(OpanasError):
+    """This process fails with an error that another process of the run tells the user."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.exit_code = getattr(error, "exit_code", 1)

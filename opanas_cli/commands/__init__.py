@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import importlib
 import sys
+import time
 import traceback
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +14,8 @@ import click
 
 from opanas_cli import __version__
 from opanas_cli.commands.console import plain_warnings
-from opanas_cli.errors import OpanasError
+from opanas_cli.commands.several_processes import is_follower
+from opanas_cli.errors import OpanasError, ToldElsewhereError
 
 COMMANDS = {
     "quickstart": "Search, draw, export and retrain on generated images, in minutes on a CPU.",
@@ -31,6 +33,9 @@ ALIASES = {"visualize": "viz"}
 RESUMABLE = ("train-supernet", "evolve", "retrain")
 
 INTERRUPTED = 130
+
+SECONDS_TO_TELL = 2.0
+"""What the first of several processes is given to tell an error in: torchrun ends all when one has ended."""
 
 
 class LazyGroup(click.Group):
@@ -72,10 +77,16 @@ def run(arguments: Sequence[str]) -> int:
             result: Any = cli.main(list(arguments), prog_name="opanas", standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
         resumable = bool(arguments) and arguments[0] in RESUMABLE
-        click.echo(f"opanas: interrupted{'; go on with --resume' if resumable else ''}", err=True)
+        if not is_follower():
+            click.echo(f"opanas: interrupted{'; go on with --resume' if resumable else ''}", err=True)
         return INTERRUPTED
     except click.ClickException as error:
+        if is_follower():  # The first process has the same command line.
+            time.sleep(SECONDS_TO_TELL)
+            return error.exit_code
         return _refuse(error)
+    except ToldElsewhereError as error:
+        return error.exit_code
     except OpanasError as error:
         return _report(error, arguments, error.exit_code)
     except BrokenPipeError:

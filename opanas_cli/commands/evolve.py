@@ -8,12 +8,13 @@ from typing import Any
 import click
 
 from opanas_cli.commands.console import Console
-from opanas_cli.commands.options import OneProcessCommand, chosen_work_dir, run_options, work_dir_option
+from opanas_cli.commands.options import chosen_work_dir, run_options, work_dir_option
 from opanas_cli.commands.search_progress import SearchProgress
+from opanas_cli.commands.several_processes import SeveralProcessesCommand
 from opanas_cli.errors import UsageError
 
 
-@click.command(cls=OneProcessCommand, short_help="Search a trained super-net for the best genotype.")
+@click.command(cls=SeveralProcessesCommand, short_help="Search a trained super-net for the best genotype.")
 @click.argument("config")
 @click.argument("supernet", type=click.Path(path_type=Path))
 @work_dir_option
@@ -77,6 +78,7 @@ def evolve(
     from opanas_cli.detection.config_files import load_config
     from opanas_cli.detection.data_checks import check_data
     from opanas_cli.detection.devices import select_device
+    from opanas_cli.detection.processes import once_per_machine
     from opanas_cli.detection.searching import SearchFiles, search_super_net
 
     target = select_device(device)
@@ -92,7 +94,8 @@ def evolve(
         console.warn("the search is done on the validation set: its AP is no measure of the winner any more")
 
     def check(split: float, most: int | None) -> None:
-        check_data(settings, ["train" if split else "val"], console.warn, console.say, split or 1.0, most)
+        part = ["train" if split else "val"]
+        once_per_machine(lambda: check_data(settings, part, console.warn, console.say, split or 1.0, most))
 
     with console.progress("search") as report:
         shown = SearchProgress(report)

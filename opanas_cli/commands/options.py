@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-
-from opanas_cli.errors import UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -21,18 +18,6 @@ class ConfigCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         return super().parse_args(ctx, spread_cfg_options(args))
-
-
-class OneProcessCommand(ConfigCommand):
-    """A command that several processes must not run side by side: they would write the same files."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        processes = os.environ.get("WORLD_SIZE", "1")
-        if processes.isdecimal() and int(processes) > 1:
-            raise UsageError(
-                f"{self.name}: distributed runs are not supported yet, but WORLD_SIZE is {processes}; start one process"
-            )
-        return super().invoke(ctx)
 
 
 def spread_cfg_options(args: list[str]) -> list[str]:

@@ -12,7 +12,6 @@ import click
 
 from opanas_cli.commands.console import Console
 from opanas_cli.commands.options import (
-    OneProcessCommand,
     cfg_options,
     chosen_work_dir,
     common_options,
@@ -21,6 +20,7 @@ from opanas_cli.commands.options import (
     work_dir_option,
 )
 from opanas_cli.commands.search_progress import SearchProgress
+from opanas_cli.commands.several_processes import OneProcessCommand
 
 if TYPE_CHECKING:
     from opanas_cli.formats import GenotypeRecord

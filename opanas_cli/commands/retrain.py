@@ -9,11 +9,12 @@ from typing import Any
 import click
 
 from opanas_cli.commands.console import Console
-from opanas_cli.commands.options import OneProcessCommand, chosen_work_dir, run_options, work_dir_option
+from opanas_cli.commands.options import chosen_work_dir, run_options, work_dir_option
+from opanas_cli.commands.several_processes import SeveralProcessesCommand
 from opanas_cli.errors import UsageError
 
 
-@click.command(cls=OneProcessCommand, short_help="Train a detector with a genotype from scratch and report its AP.")
+@click.command(cls=SeveralProcessesCommand, short_help="Train a detector from scratch and report its AP.")
 @click.argument("config")
 @click.option("--genotype", metavar="GENOTYPE", help="The neck to train: a file, or the name of a shipped genotype.")
 @click.option(
@@ -63,6 +64,7 @@ def retrain(
     from opanas_cli.detection.config_files import load_config
     from opanas_cli.detection.data_checks import check_data
     from opanas_cli.detection.devices import select_device
+    from opanas_cli.detection.processes import once_per_machine
     from opanas_cli.detection.retraining import (
         baseline_config,
         inherited_weights,
@@ -79,7 +81,7 @@ def retrain(
         stage = baseline_config(settings, chosen)
     else:
         stage = sub_net_config(settings, chosen, edge_importance=inherit is not None)
-    check_data(settings, ["train", "test"], console.warn, console.say)
+    once_per_machine(lambda: check_data(settings, ["train", "test"], console.warn, console.say))
     weights = inherited_weights(settings, chosen, inherit) if inherit is not None else None
     with console.progress("detector") as report:
         trained = train_detector(

@@ -8,10 +8,11 @@ from typing import Any
 import click
 
 from opanas_cli.commands.console import Console
-from opanas_cli.commands.options import OneProcessCommand, chosen_work_dir, run_options, work_dir_option
+from opanas_cli.commands.options import chosen_work_dir, run_options, work_dir_option
+from opanas_cli.commands.several_processes import SeveralProcessesCommand
 
 
-@click.command(cls=OneProcessCommand, short_help="Train the super-net of a config by fair sampling.")
+@click.command(cls=SeveralProcessesCommand, short_help="Train the super-net of a config by fair sampling.")
 @click.argument("config")
 @work_dir_option
 @click.option(
@@ -48,12 +49,13 @@ def train_supernet(
     from opanas_cli.detection.config_files import load_config
     from opanas_cli.detection.data_checks import check_data
     from opanas_cli.detection.devices import select_device
+    from opanas_cli.detection.processes import once_per_machine
     from opanas_cli.detection.supernet_training import train_super_net
 
     target = select_device(device)
     split = () if search_split is None else (f"supernet.search_split={search_split}",)
     settings = load_config(config, (*cfg_options, *split))
-    check_data(settings, ["train"], console.warn, console.say)
+    once_per_machine(lambda: check_data(settings, ["train"], console.warn, console.say))
     with console.progress("super-net") as report:
         trained = train_super_net(
             settings,

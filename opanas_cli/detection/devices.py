@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 import mmengine.device.utils
@@ -13,8 +14,10 @@ from opanas_cli.errors import UsageError
 def select_device(name: str) -> torch.device:
     """The device called ``auto``, ``cpu``, ``cuda`` or ``cuda:i``.
 
+    Of several processes on a machine, each takes the CUDA device of its local rank.
+
     Raises:
-        UsageError: there is no such device here.
+        UsageError: there is no such device here, or not one for each process.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -24,7 +27,13 @@ def select_device(name: str) -> torch.device:
     if not match:
         raise UsageError(f"--device: expected auto, cpu, cuda or cuda:i, but got '{name}'")
     count = torch.cuda.device_count()
-    index = int(match[1] or 0)
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    if several and match[1]:
+        raise UsageError(f"--device: '{name}' is one device for several processes; use --device cuda, cpu or auto")
+    index = int(os.environ.get("LOCAL_RANK", "0")) if several else int(match[1] or 0)
+    if several and index >= count:
+        here = f"{os.environ.get('LOCAL_WORLD_SIZE', 'more')} processes, but {count} CUDA devices are here"
+        raise UsageError(f"--device: {here}; set torchrun's --nproc-per-node to {count}, or use --device cpu")
     if index >= count:
         raise UsageError(f"--device: '{name}' is not here ({count} CUDA devices found); use --device cpu or auto")
     torch.cuda.set_device(index)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 from torch import nn
 
@@ -18,6 +20,7 @@ from opanas_cli.detection.config_parts import neck_of, super_net_neck
 from opanas_cli.detection.config_stages import retrain_stage, sub_net_neck
 from opanas_cli.detection.evaluation import build_detector
 from opanas_cli.detection.profiling import detector_cost, with_sub_net
+from opanas_cli.detection.replicas import DetectorReplica, original, replicate
 from opanas_cli.detection.runs import Progress, ProgressHook, build_runner, silenced, training
 from opanas_cli.detection.supernet_training import read_super_net, require_same_task
 from opanas_cli.detection.widths import fpn_of_macs
@@ -58,12 +61,14 @@ def train_detector(
     if not config.get("test_dataloader") or not config.get("test_evaluator"):
         raise InvalidConfigError(f"{config.filename}: has no test_dataloader and test_evaluator to measure AP with")
     cost = detector_cost(config)
-    runner = build_runner(config, work_dir / "retrain", seed, device, resume, ProgressHook(progress))
+    stage = copy.deepcopy(config)
+    replicate(stage, DetectorReplica, seed)
+    runner = build_runner(stage, work_dir / "retrain", seed, device, resume, ProgressHook(progress))
     with training(config):
         if weights is not None and not runner._resume:
             # Now, and never again: the runner would initialise the network when training begins.
             runner._init_model_weights = lambda: None
-            runner.model.load_state_dict(weights)
+            original(runner.model).load_state_dict(weights)
         runner.train()
         path = work_dir / "detector.pth"
         meta = {"opanas_version": __version__, "config": config.pretty_text, "seed": seed}
@@ -76,8 +81,10 @@ def train_detector(
 
 
 def _write_detector(path: Path, runner: Runner, meta: dict[str, Any]) -> None:
+    if not is_main_process():
+        return
     classes = list(runner.train_loop.dataloader.dataset.metainfo.get("classes", ()))
-    state = {name: value.cpu() for name, value in runner.model.state_dict().items()}
+    state = {name: value.cpu() for name, value in original(runner.model).state_dict().items()}
     write_checkpoint({"state_dict": state, "meta": {**meta, "dataset_meta": {"classes": classes}}}, path)
 
 

@@ -11,6 +11,7 @@ from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper
 from torch import Tensor
 
+from opanas_cli.detection.replicas import average_gradients, average_statistics, averaged_logs
 from opanas_cli.detection.shared_features import features_from
 from opanas_cli.errors import OpanasError
 from opanas_cli.genotype import Genotype
@@ -22,7 +23,8 @@ class SuperNetDetector(BaseModel):
 
     Each step draws K sub-nets with no edge and path in common, and updates once on the mean of their gradients. The
     backbone and the neck's input side run once: the gradients of the K sub-nets are summed at the pyramid and sent
-    back together, which gives the gradients of K full passes.
+    back together, which gives the gradients of K full passes. Several processes draw the same sub-nets and update on
+    the mean of their gradients.
 
     Args:
         detector: the config of the detector.
@@ -50,18 +52,20 @@ class SuperNetDetector(BaseModel):
         """One update on the mean gradient of K fairly sampled sub-nets and μ‖γ‖₁ (Eq. 12).
 
         Returns:
-            The log variables: each loss, averaged over the sub-nets.
+            The log variables: each loss, averaged over the sub-nets and over the processes.
 
         Raises:
             OpanasError: the loss is not finite.
         """
         step = int(self.step)
         genotypes = fair_genotypes(self.detector.neck.search_space, step_generator(self.seed, step))
-        logs = self.accumulate_gradients(data, genotypes, optim_wrapper)
+        logs = averaged_logs(self.accumulate_gradients(data, genotypes, optim_wrapper))
         if not torch.isfinite(logs["loss"]):
             raise OpanasError(
                 f"the loss is {float(logs['loss'])} at step {step + 1}; lower supernet.lr or set supernet.grad_clip"
             )
+        average_gradients(self.parameters())
+        average_statistics(self)
         optim_wrapper.step()
         optim_wrapper.zero_grad()
         self.step += 1

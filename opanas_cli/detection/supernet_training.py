@@ -9,12 +9,14 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.dist import is_main_process
 
 from opanas_cli import __version__
 from opanas_cli.detection.checkpoints import SUPER_NET_FORMAT, read_checkpoint, write_checkpoint
 from opanas_cli.detection.config_parts import DATALOADERS, each_dataset
 from opanas_cli.detection.config_stages import search_space, stage_settings, super_net_stage
 from opanas_cli.detection.data_checks import dataset_classes
+from opanas_cli.detection.replicas import SuperNetReplica, original, replicate
 from opanas_cli.detection.runs import Progress, ProgressHook, build_runner, training
 from opanas_cli.errors import InvalidCheckpointError, InvalidGenotypeError
 from opanas_cli.genotype import SearchSpace
@@ -51,10 +53,12 @@ def train_super_net(
         OpanasError: the loss is not finite.
     """
     hook = ProgressHook(progress)
-    runner = build_runner(super_net_stage(config, seed), work_dir / "train-supernet", seed, device, resume, hook)
+    stage = super_net_stage(config, seed)
+    replicate(stage, SuperNetReplica, seed)
+    runner = build_runner(stage, work_dir / "train-supernet", seed, device, resume, hook)
     with training(config):
         runner.train()
-    detector = runner.model.detector
+    detector = original(runner.model).detector
     path = work_dir / "supernet.pth"
     content: dict[str, Any] = {
         "format": SUPER_NET_FORMAT,
@@ -69,7 +73,8 @@ def train_super_net(
             **task_of(config),
         },
     }
-    write_checkpoint(content, path)
+    if is_main_process():
+        write_checkpoint(content, path)
     importance = detector.neck.edge_importance
     window = min(LOSS_WINDOW, (len(hook.losses) + 1) // 2)
     first, last = hook.losses[:window], hook.losses[len(hook.losses) - window :]

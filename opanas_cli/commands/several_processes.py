@@ -1,0 +1,51 @@
+"""Commands under torchrun: those that several processes run together, and those that one must run alone."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from opanas_cli.commands.options import ConfigCommand
+
+
+class SeveralProcessesCommand(ConfigCommand):
+    """A command that torchrun may start several times, to share its work; its option is ``--device``.
+
+    Where torchrun starts it again after a failure, it resumes.
+    """
+
+    def invoke(self, ctx: click.Context) -> Any:
+        if _number("TORCHELASTIC_RESTART_COUNT", 0):
+            ctx.params["resume"] = True
+        if num_processes() == 1:
+            return super().invoke(ctx)
+        from opanas_cli.detection.processes import joined
+
+        with joined(ctx.params["device"]):
+            return super().invoke(ctx)
+
+
+class OneProcessCommand(ConfigCommand):
+    """A command that several processes must not run side by side: they would write the same files."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        if num_processes() > 1:
+            raise click.UsageError(f"runs in one process, but WORLD_SIZE is {num_processes()}; start it alone", ctx)
+        return super().invoke(ctx)
+
+
+def num_processes() -> int:
+    """Of how many processes this is one."""
+    return _number("WORLD_SIZE", 1)
+
+
+def is_follower() -> bool:
+    """Whether another process speaks for this one."""
+    return num_processes() > 1 and _number("RANK", 0) > 0
+
+
+def _number(variable: str, default: int) -> int:
+    value = os.environ.get(variable, "")
+    return int(value) if value.isdecimal() else default

@@ -1,0 +1,157 @@
+"""Several processes that work as one run: torchrun starts them, the first speaks and writes for all."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TypeVar
+
+import torch.distributed as torch_dist
+from mmengine.dist import all_gather_object, broadcast_object_list, is_main_process
+
+from opanas_cli.detection.devices import select_device
+from opanas_cli.errors import OpanasError, ProcessError, ToldElsewhereError, UsageError
+
+T = TypeVar("T")
+
+TIMEOUT = timedelta(minutes=30)
+"""How long a process waits for another one. The longest that one works alone is to check a data set."""
+
+SECONDS_TO_AGREE = 5.0
+"""How long a process with an error waits to see whether the others have it too."""
+
+SECONDS_TO_TELL = 1.0
+"""How long the others leave to the one that tells: torchrun ends all when one has ended."""
+
+LOST = "lost"
+VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
+
+@contextmanager
+def joined(device: str) -> Iterator[None]:
+    """While the block runs, this process is one of those that torchrun started, and all but the first print nothing.
+
+    They talk by gloo on the CPU and by NCCL on CUDA. An error that all processes meet is raised in the first one as it
+    is; one that some meet is raised in the lowest of them, with its rank.
+
+    Args:
+        device: as the user asked for it.
+
+    Raises:
+        UsageError: the environment describes no process group, or there are not as many devices as processes.
+        ProcessError: some processes failed and others did not.
+        ToldElsewhereError: another process has the error too, and raises it.
+    """
+    missing = [name for name in VARIABLES if not os.environ.get(name)]
+    if missing:
+        raise UsageError(f"several processes are asked for, but {missing[0]} is not set; start them with torchrun")
+    store, rank, size = next(torch_dist.rendezvous("env://", timeout=TIMEOUT))
+    try:
+        with _silent() if rank else contextlib.nullcontext():
+            target = select_device(device)
+            backend = "nccl" if target.type == "cuda" else "gloo"
+            group = torch_dist.PrefixStore("group", store)
+            torch_dist.init_process_group(backend, store=group, rank=rank, world_size=size, timeout=TIMEOUT)
+            yield
+    except Exception as error:
+        raise _one_voice(error, store, rank, size) from error
+    finally:
+        if torch_dist.is_initialized():
+            torch_dist.destroy_process_group()
+
+
+def from_first(make: Callable[[], T]) -> T:
+    """What `make` gives in the first process, in every process; it must be picklable. The others do not call it.
+
+    Raises:
+        OpanasError: `make` raised it, in every process.
+    """
+    told: list[T | OpanasError | None] = [None]
+    if is_main_process():
+        try:
+            told[0] = make()
+        except OpanasError as error:
+            told[0] = error
+    broadcast_object_list(told)
+    return _unless_error(told)
+
+
+def once_per_machine(check: Callable[[], None]) -> None:
+    """Call `check` in one process of each machine, and wait for it in the others.
+
+    Raises:
+        OpanasError: a check raised it, in every process.
+    """
+    error: OpanasError | None = None
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        try:
+            check()
+        except OpanasError as raised:
+            error = raised
+    _unless_error(sorted(all_gather_object(error), key=lambda told: told is None))
+
+
+def _unless_error(told: list[T | OpanasError | None]) -> T:
+    if isinstance(told[0], OpanasError):
+        raise told[0]
+    return told[0]  # type: ignore[return-value]
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        yield
+
+
+def _one_voice(error: Exception, store: torch_dist.Store, rank: int, size: int) -> Exception:
+    """The error to raise in this process, so that the user reads of each failure once.
+
+    The processes find out by the store, which outlives a process that fails: torchrun holds it.
+    """
+    try:
+        if _is_lost_connection(error):
+            return _of_lost_connection(store, size)
+        text = f"{type(error).__name__}: {error}"
+        store.set(f"error/{rank}", text)
+        alike = _ranks_with(text, store, size)
+    except RuntimeError:  # The store itself is gone.
+        alike = [rank]
+    if alike[0] != rank:
+        time.sleep(SECONDS_TO_TELL)
+        return ToldElsewhereError(error)
+    return error if len(alike) == size else ProcessError(f"rank {rank} of {size}", error)
+
+
+def _ranks_with(text: str, store: torch_dist.Store, size: int) -> list[int]:
+    """The processes that failed with this text, once all have failed or had the time to."""
+    keys = [f"error/{rank}" for rank in range(size)]
+    deadline = time.monotonic() + SECONDS_TO_AGREE
+    while time.monotonic() < deadline and not store.check(keys):
+        time.sleep(0.05)
+    told = {rank: store.get(key).decode() for rank, key in enumerate(keys) if store.check([key])}
+    return [rank for rank, other in told.items() if other == text]
+
+
+def _of_lost_connection(store: torch_dist.Store, size: int) -> Exception:
+    """Who lost the connection tells it where nobody tells why: at once, before torchrun ends all."""
+    error = OpanasError(
+        "lost the connection to another process of this run, which was ended or whose machine is gone; go on with "
+        "--resume"
+    )
+    known = any(store.check([f"error/{rank}"]) for rank in range(size))
+    return ToldElsewhereError(error) if known or store.add(LOST, 1) > 1 else error
+
+
+def _is_lost_connection(error: Exception) -> bool:
+    """Whether a collective failed because its other end did; gloo tells it as a plain RuntimeError."""
+    backend_error = getattr(torch_dist, "DistBackendError", ())
+    if isinstance(error, backend_error):
+        return True
+    return isinstance(error, RuntimeError) and any(
+        sign in str(error) for sign in ("gloo/transport", "Connection closed by peer", "Connection reset by peer")
+    )
