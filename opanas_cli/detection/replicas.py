@@ -67,9 +67,9 @@ class SuperNetReplica(nn.Module):
 class DetectorReplica(MMDistributedDataParallel):
     """torch's DistributedDataParallel of a detector, with losses and batch norm's statistics of all processes."""
 
-    def __init__(self, module: nn.Module, find_unused_parameters: bool = False) -> None:
-        # Without device_ids it takes the device that the module is on, whichever that is.
-        super().__init__(module, broadcast_buffers=False, find_unused_parameters=find_unused_parameters)
+    def __init__(self, module: nn.Module, **options: Any) -> None:
+        # mmengine names a device by the local rank. Without it, it is the one that the module is on, the CPU too.
+        super().__init__(module, **{**options, "device_ids": None, "broadcast_buffers": False})
 
     def train_step(self, data: Any, optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
         """One update; returns the log variables, averaged over the processes."""

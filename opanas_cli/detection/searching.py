@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.dist import is_main_process
 
 from opanas_cli import __version__
 from opanas_cli.atomic import write_atomically
@@ -17,11 +18,13 @@ from opanas_cli.detection.checkpoints import fingerprint
 from opanas_cli.detection.config_parts import each_dataset
 from opanas_cli.detection.config_stages import search_space, stage_settings
 from opanas_cli.detection.evaluation import SuperNetEvaluator
+from opanas_cli.detection.processes import from_first
 from opanas_cli.detection.profiling import CostModel
 from opanas_cli.detection.supernet_training import read_super_net, require_same_task
 from opanas_cli.errors import UsageError
 from opanas_cli.formats import write_record
 from opanas_cli.search import (
+    Candidate,
     Constraints,
     History,
     Progress,
@@ -117,7 +120,7 @@ def search_super_net(
     }
     search = SearchSettings(space, strategy, budget, seed, constraints, str(settings.metric), evaluation)
     files = SearchFiles.of(work_dir)
-    history = (History.resume if resume else History.create)(files.history, search)
+    history = _history(files.history, search, resume)
     try:
         result = run_search(
             proposing,
@@ -130,13 +133,26 @@ def search_super_net(
             on_progress=progress,
         )
     finally:
-        if not history.recorded:  # Nothing to resume, and in the way of the next try.
+        if not history.recorded and is_main_process():  # Nothing to resume, and in the way of the next try.
             files.history.unlink(missing_ok=True)
     provenance = {"opanas_version": __version__, "super_net": str(super_net), "search": search.document()}
-    write_record(record_of(result.best, provenance), files.best)
-    document = population_document(result.population, result.front, against, search.metric, provenance)
-    write_atomically(files.population, json.dumps(document, indent=2) + "\n")
+    if is_main_process():
+        write_record(record_of(result.best, provenance), files.best)
+        document = population_document(result.population, result.front, against, search.metric, provenance)
+        write_atomically(files.population, json.dumps(document, indent=2) + "\n")
     return result
+
+
+def _history(path: Path, search: SearchSettings, resume: bool) -> History:
+    """The history that this process goes by: the first one's is the file, the others know what that held."""
+    opened: list[History] = []
+
+    def open_file() -> list[Candidate]:
+        opened.append((History.resume if resume else History.create)(path, search))
+        return opened[0].recorded
+
+    recorded = from_first(open_file)
+    return opened[0] if opened else History(recorded)
 
 
 def _annotations(config: Config, search_split: float) -> dict[str, str]:
