@@ -55,5 +55,5 @@ val_dataloader = dict(
     ),
 )
 test_dataloader = val_dataloader
-val_evaluator = [dict(type="DetectionAP"), dict(type="VOCMetric", metric="mAP", eval_mode="11points")]
+val_evaluator = dict(type="DetectionAP")
 test_evaluator = val_evaluator

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,13 +73,12 @@ def score_population(
     Returns:
         `STATISTICS` by their names, and `VOC_AP50` where asked; NaN where there is nothing to find.
     """
-    scores = []
-    for candidate in population:
-        statistics = _coco_statistics(candidate, truth)
-        if voc:
-            eleven_points = truth.dataset_type == "VOC2007"
+    with _quick():
+        scores = [_coco_statistics(candidate, truth) for candidate in population]
+    if voc:
+        eleven_points = truth.dataset_type == "VOC2007"
+        for candidate, statistics in zip(population, scores, strict=True):
             statistics[VOC_AP50] = voc_average_precision(candidate, truth.images, truth.num_classes, eleven_points)
-        scores.append(statistics)
     return scores
 
 
@@ -114,8 +114,22 @@ class DetectionAP(BaseMetric):
             # Detections of equal scores are ranked by the images' ids, as COCO's own tool does.
             results = sorted(results, key=lambda result: result[0])
             truths = truths_of_file(self.ann_file, meta["classes"], [image_id for image_id, _, _ in results])
-        voc = str(meta.get("dataset_type")).startswith("VOC")
-        return score_population([[found for _, found, _ in results]], GroundTruth(truths, meta), voc)[0]
+        # Only data sets of VOC have a type.
+        return score_population(
+            [[found for _, found, _ in results]], GroundTruth(truths, meta), "dataset_type" in meta
+        )[0]
+
+
+@contextlib.contextmanager
+def _quick() -> Iterator[None]:
+    """Hold the garbage collector: millions of small dicts, none in a circle, make it search all memory in vain."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _coco_statistics(candidate: Sequence[Detections], truth: GroundTruth) -> dict[str, float]:

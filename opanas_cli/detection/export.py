@@ -132,7 +132,8 @@ def standalone_config(config: Config, module: str) -> Config:
     for split in ("val", "test"):
         evaluators = each_evaluator(changed, split)
         others = [evaluator for evaluator in evaluators if evaluator["type"] != "DetectionAP"]
-        changed[f"{split}_evaluator"] = others or [_mmdet_evaluator(evaluator) for evaluator in evaluators]
+        dataset = next(iter(each_dataset(changed.get(f"{split}_dataloader"))), {})
+        changed[f"{split}_evaluator"] = others or [_mmdet_evaluator(evaluator, dataset) for evaluator in evaluators]
     return changed
 
 
@@ -153,12 +154,13 @@ def _require_jpg(dataset: Any) -> None:
         )
 
 
-def _mmdet_evaluator(evaluator: Any) -> Any:
+def _mmdet_evaluator(evaluator: Any, dataset: Any) -> Any:
     """mmdet's metric in place of ours, which stands alone."""
     if evaluator.get("ann_file"):
         path = str(Path(evaluator.get("data_root") or "", evaluator["ann_file"]))
         return dict(type="CocoMetric", ann_file=path, metric="bbox")
-    return dict(type="VOCMetric", metric="mAP", eval_mode="area")
+    is_2007 = "VOC2007" in str((dataset.get("data_prefix") or {}).get("sub_data_root"))
+    return dict(type="VOCMetric", metric="mAP", eval_mode="11points" if is_2007 else "area")
 
 
 def _detector_model(config: Config, detector: str | None, backbone: str | None) -> Any:

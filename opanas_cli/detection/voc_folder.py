@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from mmdet.datasets import XMLDataset
 
@@ -33,6 +33,8 @@ class ImagesByStem:
 
 class VOCFolder(XMLDataset):
     """mmdet's `XMLDataset`, each image found by its stem in ``JPEGImages``: see `SUFFIXES`."""
+
+    METAINFO: ClassVar = {"dataset_type": "VOC"}
 
     def load_data_list(self) -> list[dict[str, Any]]:
         """The annotations of every image, as mmdet's."""

@@ -1,22 +1,31 @@
-"""Average precision against pycocotools called plainly, and against mmdet's own metric."""
+"""Average precision against pycocotools called plainly, and against mmdet's own metrics."""
 
 from __future__ import annotations
 
 import contextlib
+import copy
+import gc
+import importlib.util
 import io
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from mmdet.evaluation import CocoMetric
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mmdet.evaluation import CocoMetric, VOCMetric
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+from random_detections import random_candidate, random_images
 
-from opanas_cli.detection.average_precision import STATISTICS, DetectionAP
+from opanas_cli.detection import average_precision
+from opanas_cli.detection.average_precision import STATISTICS, DetectionAP, GroundTruth, score_population
+from opanas_cli.detection.image_results import Detections, ImageTruth
 from opanas_cli.errors import InvalidDataError
 
 CLASSES = ("cat", "dog", "cow")
@@ -246,3 +255,109 @@ def test_a_class_that_the_file_does_not_have(tmp_path: Path) -> None:
     metric.dataset_meta = {"classes": ("cat", "unicorn")}
     with pytest.raises(InvalidDataError, match="no category is called 'unicorn'"):
         metric.compute_metrics([])
+
+
+def by_pycocotools(found: list[Detections], truths: list[ImageTruth], num_classes: int) -> list[float]:
+    """The first six numbers of pycocotools, entry by entry."""
+    document: dict[str, Any] = {
+        "info": {},
+        "images": [{"id": index} for index in range(len(truths))],
+        "categories": [{"id": label} for label in range(num_classes)],
+        "annotations": [],
+    }
+    for index, truth in enumerate(truths):
+        for box, label, ignored, area in zip(truth.boxes, truth.labels, truth.ignored, truth.areas, strict=True):
+            entry = {"id": len(document["annotations"]) + 1, "image_id": index, "category_id": int(label)}
+            entry.update(bbox=[float(side) for side in box], area=float(area), iscrowd=int(ignored))
+            document["annotations"].append(entry)
+    rows = [
+        {
+            "image_id": index,
+            "category_id": int(label),
+            "bbox": [float(x1), float(y1), float(x2) - float(x1), float(y2) - float(y1)],
+            "score": float(score),
+        }
+        for index, own in enumerate(found)
+        for (x1, y1, x2, y2), score, label in zip(own.boxes, own.scores, own.labels, strict=True)
+    ]
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO()
+        coco.dataset = document
+        coco.createIndex()
+        detections = coco.loadRes(rows) if rows else copy.deepcopy(coco)
+        if not rows:
+            detections.dataset["annotations"] = []
+            detections.createIndex()
+        evaluation = COCOeval(coco, detections, "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return [float(value) if value >= 0 else math.nan for value in evaluation.stats[:6]]
+
+
+def test_the_fast_library_is_in_use() -> None:
+    assert average_precision.COCOeval.__module__.startswith("faster_coco_eval")
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    num_images=st.integers(1, 6),
+    num_classes=st.integers(1, 4),
+    num_candidates=st.integers(1, 3),
+)
+def test_both_libraries_say_the_same_of_every_candidate(
+    seed: int, num_images: int, num_classes: int, num_candidates: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    images = random_images(rng, num_images, num_classes)
+    meta = {"classes": list(range(num_classes))}
+    population = [random_candidate(rng, images, num_classes) for _ in range(num_candidates)]
+    fast = score_population(population, GroundTruth(images, meta))
+    assert [list(scores) for scores in fast] == [list(STATISTICS)] * num_candidates
+    for candidate, scores in zip(population, fast, strict=True):
+        expected = by_pycocotools(candidate, images, num_classes)
+        assert list(scores.values()) == pytest.approx(expected, abs=1e-9, nan_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(average_precision, "COCO", COCO)
+        patch.setattr(average_precision, "COCOeval", COCOeval)
+        slow = score_population(population, GroundTruth(images, meta))
+    for one, other in zip(fast, slow, strict=True):
+        assert one == pytest.approx(other, abs=1e-9, nan_ok=True)
+
+
+def test_candidates_are_scored_alike_alone_and_in_company() -> None:
+    rng = np.random.default_rng(5)
+    images = random_images(rng, 8, 3)
+    truth = GroundTruth(images, {"classes": "abc"})
+    population = [random_candidate(rng, images, 3) for _ in range(4)]
+    together = score_population(population, truth, voc=True)
+    assert together == [score_population([candidate], truth, voc=True)[0] for candidate in population]
+    assert together == score_population(population[::-1], truth, voc=True)[::-1]
+    assert len({scores["AP"] for scores in together}) == 4
+    assert len({scores["VOC_AP50"] for scores in together}) == 4
+    assert gc.isenabled()
+
+
+def test_without_the_fast_library_pycocotools_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "faster_coco_eval", None)
+    spec = importlib.util.spec_from_file_location("without_the_fast_library", average_precision.__file__)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.COCOeval is COCOeval
+
+
+@pytest.mark.parametrize(("kind", "mode"), [("VOC2007", "11points"), ("VOC2012", "area"), (None, "area")])
+def test_voc_data_is_also_measured_by_vocs_rules(kind: str | None, mode: str) -> None:
+    rng = np.random.default_rng(3)
+    truth = random_truth(rng)
+    samples = samples_of(truth, random_finds(truth, rng))
+    ours, theirs = DetectionAP(), VOCMetric(eval_mode=mode)
+    for metric in (ours, theirs):
+        metric.dataset_meta = {"classes": CLASSES, "dataset_type": kind}
+        metric.process({}, copy.deepcopy(samples))
+    got = ours.compute_metrics(ours.results)
+    assert list(got) == [*STATISTICS, "VOC_AP50"]
+    assert got["VOC_AP50"] == pytest.approx(theirs.compute_metrics(theirs.results)["mAP"], abs=1e-6)
+    assert got["VOC_AP50"] != pytest.approx(got["AP50"], abs=1e-3)
