@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 import torch.distributed as torch_dist
-from mmengine.dist import all_gather_object, broadcast_object_list, is_main_process
+from mmengine.dist import all_gather_object, barrier, broadcast_object_list, is_main_process
 
 from opanas_cli.detection.devices import select_device
 from opanas_cli.errors import OpanasError, ProcessError, ToldElsewhereError, UsageError
@@ -58,6 +58,7 @@ def joined(device: str) -> Iterator[None]:
             group = torch_dist.PrefixStore("group", store)
             torch_dist.init_process_group(backend, store=group, rank=rank, world_size=size, timeout=TIMEOUT)
             yield
+            barrier()
     except Exception as error:
         raise _one_voice(error, store, rank, size) from error
     finally:
@@ -118,7 +119,7 @@ def _one_voice(error: Exception, store: torch_dist.Store, rank: int, size: int) 
             return _of_lost_connection(store, size)
         text = f"{type(error).__name__}: {error}"
         store.set(f"error/{rank}", text)
-        alike = _ranks_with(text, store, size)
+        alike = _ranks_with(text, store, rank, size)
     except RuntimeError:  # The store itself is gone.
         alike = [rank]
     if alike[0] != rank:
@@ -127,14 +128,21 @@ def _one_voice(error: Exception, store: torch_dist.Store, rank: int, size: int) 
     return error if len(alike) == size else ProcessError(f"rank {rank} of {size}", error)
 
 
-def _ranks_with(text: str, store: torch_dist.Store, size: int) -> list[int]:
+def _ranks_with(text: str, store: torch_dist.Store, rank: int, size: int) -> list[int]:
     """The processes that failed with this text, once all have failed or had the time to."""
-    keys = [f"error/{rank}" for rank in range(size)]
+    keys = [f"error/{other}" for other in range(size)]
+    _wait_until(lambda: store.check(keys))
+    told = {other: store.get(key).decode() for other, key in enumerate(keys) if store.check([key])}
+    store.add("read", 1)
+    if rank == 0:  # Without torchrun the store is this process's, and goes with it.
+        _wait_until(lambda: store.add("read", 0) >= len(told))
+    return [other for other, theirs in told.items() if theirs == text]
+
+
+def _wait_until(so: Callable[[], bool]) -> None:
     deadline = time.monotonic() + SECONDS_TO_AGREE
-    while time.monotonic() < deadline and not store.check(keys):
+    while time.monotonic() < deadline and not so():
         time.sleep(0.05)
-    told = {rank: store.get(key).decode() for rank, key in enumerate(keys) if store.check([key])}
-    return [rank for rank, other in told.items() if other == text]
 
 
 def _of_lost_connection(store: torch_dist.Store, size: int) -> Exception:

@@ -1,0 +1,154 @@
+"""Two processes that work as one, by gloo on the CPU; `two_processes.py` is what they do."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from opanas_cli.commands import run
+from opanas_cli.detection.supernet_training import read_super_net
+
+PROGRAM = Path(__file__).with_name("two_processes.py")
+PORTS = 20
+"""More than there are checks."""
+
+Told = list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("two")
+
+
+@pytest.fixture(scope="module")
+def told(folder: Path, shapes_root: Path, tiny_options: tuple[str, ...]) -> Told:
+    """What the checks gave in each of the two processes."""
+    started = []
+    port = free_ports(PORTS)
+    for rank in ("0", "1"):
+        environment = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
+        environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        command = [sys.executable, str(PROGRAM), str(folder), str(shapes_root), *tiny_options]
+        process = subprocess.Popen(
+            command, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        started.append(process)
+    try:
+        said = [process.communicate(timeout=300)[0] for process in started]
+    finally:
+        for process in started:
+            process.kill()
+    assert [process.returncode for process in started] == [0, 9], said
+    assert said == ["", ""]
+    return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(2)]
+
+
+def free_ports(count: int) -> int:
+    """The first of `count` ports in a row that nobody listens on."""
+    for first in range(29600, 60000, count):
+        with socket.socket() as probe:
+            try:
+                for port in (first, first + count - 1):
+                    socket.create_server(("127.0.0.1", port)).close()
+                probe.bind(("127.0.0.1", first + count // 2))
+            except OSError:
+                continue
+            return first
+    raise AssertionError("no free ports")
+
+
+def test_no_check_failed(told: Told) -> None:
+    failed = [
+        value["failed"] for one in told for value in one.values() if isinstance(value, dict) and "failed" in value
+    ]
+    assert failed == []
+
+
+def test_two_processes_compute_the_gradients_of_the_whole_batch(told: Told) -> None:
+    for one in told:
+        assert one["gradients_on_halves_are_those_on_the_whole_batch"] < 1e-7
+        step = one["a_step_on_halves_is_a_step_on_the_whole_batch"]
+        assert step["parameters"] < 1e-7
+        assert step["loss"] < 1e-6
+        assert step["moved"] > 0.5
+
+
+def test_all_processes_update_the_same_parameters(told: Told) -> None:
+    for one in told:
+        gradients = one["a_parameter_without_gradient_in_one_process_counts_as_zero"]
+        assert gradients == [[1.5] * 3, [0.5] * 3, None]
+        assert one["processes_stay_the_same"] is True
+
+
+def test_a_loss_that_is_not_finite_stops_both(told: Told) -> None:
+    for one in told:
+        message = one["a_loss_that_is_not_finite_in_one_process_stops_both"]
+        assert message.startswith("OpanasError: the loss is nan at step 1; lower supernet.lr")
+
+
+def test_what_one_process_finds_out_all_know(told: Told) -> None:
+    expected = ["of process 0", "InvalidDataError: no images", "InvalidDataError: no images"]
+    assert [one["what_the_first_knows"] for one in told] == [expected, expected]
+
+
+def test_an_error_is_told_once(told: Told) -> None:
+    first, second = (one["errors_of_all_of_one_and_of_each"] for one in told)
+    assert first[0] == "UsageError: all alike"
+    assert second[0] == "ToldElsewhereError: all alike"
+    assert first[1].startswith("ToldElsewhereError: lost the connection to another process")
+    assert second[1] == "ProcessError: rank 1 of 2: alone"
+    assert (first[2], second[2]) == ("ProcessError: rank 0 of 2: mine, 0", "ProcessError: rank 1 of 2: mine, 1")
+
+
+def test_a_process_that_dies_ends_the_other(told: Told) -> None:
+    assert told[0]["a_process_that_dies"].startswith("OpanasError: lost the connection to another process of this run")
+    assert told[0]["a_process_that_dies"].endswith("go on with --resume")
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "said"),
+    [
+        ("unknown option", 2, "No such option '--frob'"),
+        ("unknown config", 3, "no-such-config: no such config file"),
+        ("one device", 2, "--device: 'cuda:0' is one device for several processes"),
+    ],
+)
+def test_the_first_process_tells_what_all_meet(told: Told, name: str, code: int, said: str) -> None:
+    first, second = (one["commands"][name] for one in told)
+    assert second == [code, "", ""]
+    assert first[:2] == [code, ""]
+    assert first[2].count("\n") == 1
+    assert said in first[2]
+
+
+@pytest.mark.parametrize(("name", "file"), [("train-supernet", "supernet.pth"), ("retrain", "detector.pth")])
+def test_training_speaks_and_writes_once(told: Told, folder: Path, name: str, file: str) -> None:
+    first, second = (one["commands"][name] for one in told)
+    assert second == [0, "", ""]
+    assert first[0] == 0
+    assert str(folder / "work" / file) in first[1]
+    assert "warning" not in first[2]
+    assert len(list((folder / "work" / name).glob("*/*.log"))) == 1
+
+
+def test_what_several_processes_trained_one_reads(told: Told, folder: Path) -> None:
+    """No name tells that there was a wrapper, and an epoch has half as many steps as with one process."""
+    content = read_super_net(folder / "work" / "supernet.pth")
+    assert content["meta"]["steps"] == 1
+    assert all(name.startswith(("backbone", "neck", "rpn_head", "roi_head")) for name in content["state_dict"])
+
+
+def test_a_group_needs_torchrun(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.delenv("RANK", raising=False)
+    assert run(["retrain", "shapes"]) == 2
+    assert capsys.readouterr().err == (
+        "opanas: several processes are asked for, but RANK is not set; start them with torchrun\n"
+    )

@@ -1,0 +1,251 @@
+"""What two processes do together, for `test_processes.py`: one program, since each process imports mmdet for seconds.
+
+    python two_processes.py FOLDER DATA_ROOT OPTION…
+
+Needs torchrun's environment; MASTER_PORT counts up from check to check. Each process writes what its checks gave to
+FOLDER/RANK.json, or the traceback of the one that failed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmdet.structures import DetDataSample
+from mmengine.dist import all_gather_object, barrier
+from mmengine.optim import OptimWrapper
+from mmengine.registry import DefaultScope
+from mmengine.structures import InstanceData
+from tiny_config import tiny_config
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from opanas_cli.commands import run
+from opanas_cli.detection import processes
+from opanas_cli.detection.processes import from_first, joined, once_per_machine
+from opanas_cli.detection.replicas import average_gradients
+from opanas_cli.detection.super_net_detector import SuperNetDetector
+from opanas_cli.errors import InvalidDataError, OpanasError, UsageError
+from opanas_cli.search.fair_sampling import fair_genotypes, step_generator
+
+RANK = int(os.environ["RANK"])
+FOLDER, DATA_ROOT, OPTIONS = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]
+IMAGES = 4
+EVERYTHING = {"type": "RandomSampler", "num": 10**6, "pos_fraction": 1.0, "add_gt_as_proposals": False}
+
+
+def detector(norm_eval: bool = True) -> SuperNetDetector:
+    """A detector whose losses are means over the images.
+
+    The heads take every anchor and every proposal, of which each image has as many: so what they divide by is the
+    same in all halves of a batch. Batch norm does not look at the batch.
+    """
+    config = tiny_config(DATA_ROOT)
+    config.model.train_cfg.rpn.sampler = dict(EVERYTHING)
+    config.model.train_cfg.rcnn.sampler = dict(EVERYTHING)
+    config.model.train_cfg.rpn_proposal.max_per_img = 20
+    torch.manual_seed(0)
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        model = SuperNetDetector(config.model, l1_weight=0.25).double().train()
+    for module in model.modules():
+        if isinstance(module, _BatchNorm) and norm_eval:
+            module.train(False)
+            module.train = lambda mode, module=module: module
+    return model
+
+
+def batch(images: slice, boxes: tuple[tuple[float, ...], ...] = ((4, 6, 40, 50), (30, 20, 60, 62))) -> dict[str, Any]:
+    generator = torch.Generator().manual_seed(1)
+    pixels = torch.randint(0, 256, (IMAGES, 3, 64, 64), generator=generator, dtype=torch.uint8)
+    sample = DetDataSample(metainfo={"img_shape": (64, 64), "ori_shape": (64, 64), "scale_factor": (1.0, 1.0)})
+    labels = torch.arange(len(boxes))
+    sample.gt_instances = InstanceData(bboxes=torch.tensor(boxes, dtype=torch.double).reshape(-1, 4), labels=labels)
+    chosen = list(pixels[images])
+    return {"inputs": chosen, "data_samples": [sample.clone() for _ in chosen]}
+
+
+def optimizer(model: SuperNetDetector) -> OptimWrapper:
+    return OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.5), clip_grad={"max_norm": 0.1})
+
+
+def own_half() -> slice:
+    half = IMAGES // 2
+    return slice(RANK * half, (RANK + 1) * half)
+
+
+def a_step_on_halves_is_a_step_on_the_whole_batch() -> dict[str, float]:
+    """The greatest difference, relative to the greatest value of each tensor; clipping is a part of the step."""
+    whole = detector()
+    before = [parameter.detach().clone() for parameter in whole.parameters()]
+    expected = whole.train_step(batch(slice(None)), optimizer(whole))
+    model = detector()
+    with joined("cpu"):
+        logs = model.train_step(batch(own_half()), optimizer(model))
+    moved = [(after - start).detach() for after, start in zip(whole.parameters(), before, strict=True)]
+    got = [(after - start).detach() for after, start in zip(model.parameters(), before, strict=True)]
+    return {
+        "parameters": max(_difference(one, other) for one, other in zip(got, moved, strict=True)),
+        "loss": abs(float(logs["loss"] - expected["loss"])),
+        "moved": sum(bool(value.any()) for value in moved) / len(moved),
+    }
+
+
+def gradients_on_halves_are_those_on_the_whole_batch() -> float:
+    whole, model = detector(), detector()
+    genotypes = fair_genotypes(whole.detector.neck.search_space, step_generator(0, 0))
+    whole.accumulate_gradients(batch(slice(None)), genotypes, optimizer(whole))
+    with joined("cpu"):
+        model.accumulate_gradients(batch(own_half()), genotypes, optimizer(model))
+        average_gradients(model.parameters())
+    pairs = zip(model.parameters(), whole.parameters(), strict=True)
+    return max(_difference(one.grad, other.grad) for one, other in pairs)
+
+
+def _difference(one: torch.Tensor, other: torch.Tensor) -> float:
+    return float((one - other).abs().max() / other.abs().max().clamp(min=1e-12))
+
+
+def a_parameter_without_gradient_in_one_process_counts_as_zero() -> list[Any]:
+    parameters = [torch.nn.Parameter(torch.zeros(3)) for _ in range(3)]
+    parameters[0].grad = torch.full((3,), 1.0 + RANK)
+    parameters[1].grad = torch.ones(3) if RANK else None
+    with joined("cpu"):
+        average_gradients(parameters)
+    return [None if parameter.grad is None else parameter.grad.tolist() for parameter in parameters]
+
+
+def processes_stay_the_same() -> bool:
+    """Weights and running statistics, where one batch has no object and batch norm sees each batch alone."""
+    model = detector(norm_eval=False)
+    wrapped = optimizer(model)
+    with joined("cpu"):
+        for _ in range(2):
+            model.train_step(batch(own_half(), () if RANK else ((4, 6, 40, 50),)), wrapped)
+        states = all_gather_object({name: value.clone() for name, value in model.state_dict().items()})
+    started = detector(norm_eval=False).state_dict()
+    name = "detector.backbone.bn1.running_mean"
+    assert not torch.equal(states[0][name], started[name])
+    return all(torch.equal(states[0][name], states[1][name]) for name in started)
+
+
+def a_loss_that_is_not_finite_in_one_process_stops_both() -> str:
+    model = detector()
+    if RANK:
+        with torch.no_grad():
+            model.detector.rpn_head.rpn_cls.bias.fill_(float("inf"))
+    with joined("cpu"):
+        return _error(lambda: model.train_step(batch(own_half()), optimizer(model)))
+
+
+def what_the_first_knows() -> list[str]:
+    def refuse() -> None:
+        raise InvalidDataError("no images")
+
+    with joined("cpu"):
+        known = from_first(lambda: f"of process {RANK}")
+        refused = _error(lambda: from_first(refuse))
+        once_per_machine(lambda: None)
+        os.environ["LOCAL_RANK"] = "0"
+        checked = _error(lambda: once_per_machine(refuse if RANK else lambda: None))
+        os.environ["LOCAL_RANK"] = str(RANK)
+    return [known, refused, checked]
+
+
+def _error(call: Callable[[], Any]) -> str:
+    try:
+        call()
+    except OpanasError as error:
+        return f"{type(error).__name__}: {error}"
+    return "nothing"
+
+
+def errors_of_all_of_one_and_of_each() -> list[str]:
+    def fail(of: str, waiting: bool) -> None:
+        with joined("cpu"):
+            if of:
+                raise UsageError(of)
+            if waiting:
+                barrier()
+
+    told = [_error(lambda: fail("all alike", False))]
+    _next_port()
+    told.append(_error(lambda: fail("alone" if RANK else "", True)))
+    _next_port()
+    told.append(_error(lambda: fail(f"mine, {RANK}", False)))
+    return told
+
+
+def commands() -> dict[str, Any]:
+    given = ["--device", "cpu", "--work-dir", str(FOLDER / "work")]
+    options = ["--cfg-options", *OPTIONS]
+    lines = {
+        "unknown option": ["train-supernet", "shapes", "--frob"],
+        "unknown config": ["train-supernet", "no-such-config", *given],
+        "one device": ["train-supernet", "shapes", "--device", "cuda:0"],
+        "train-supernet": ["train-supernet", "shapes", *given, *options],
+        "retrain": ["retrain", "shapes", "--genotype", "fpn", *given, *options],
+    }
+    told = {}
+    for name, line in lines.items():
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = run(line)
+        told[name] = [code, out.getvalue(), err.getvalue()]
+        _next_port()
+    return told
+
+
+def a_process_that_dies() -> str:
+    """The last check: the second process is gone after it."""
+
+    def wait() -> None:
+        with joined("cpu"):
+            barrier()
+            if RANK:
+                os._exit(9)
+            barrier()
+
+    return _error(wait)
+
+
+def _next_port() -> None:
+    os.environ["MASTER_PORT"] = str(int(os.environ["MASTER_PORT"]) + 1)
+
+
+CHECKS = (
+    a_step_on_halves_is_a_step_on_the_whole_batch,
+    gradients_on_halves_are_those_on_the_whole_batch,
+    a_parameter_without_gradient_in_one_process_counts_as_zero,
+    processes_stay_the_same,
+    a_loss_that_is_not_finite_in_one_process_stops_both,
+    what_the_first_knows,
+    errors_of_all_of_one_and_of_each,
+    commands,
+    a_process_that_dies,
+)
+
+
+def main() -> None:
+    processes.SECONDS_TO_AGREE = 1.0
+    processes.SECONDS_TO_TELL = 0.1
+    results: dict[str, Any] = {}
+    for check in CHECKS:
+        # Before the last check ends this process, all others are on the disk.
+        (FOLDER / f"{RANK}.json").write_text(json.dumps(results))
+        try:
+            results[check.__name__] = check()
+        except Exception:
+            results[check.__name__] = {"failed": traceback.format_exc()}
+        _next_port()
+    (FOLDER / f"{RANK}.json").write_text(json.dumps(results))
+
+
+if __name__ == "__main__":
+    main()
