@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -13,6 +14,8 @@ from opanas_cli.commands.search_progress import SearchProgress
 from opanas_cli.commands.several_processes import SeveralProcessesCommand
 from opanas_cli.errors import UsageError
 
+T = TypeVar("T")
+
 
 @click.command(cls=SeveralProcessesCommand, short_help="Search a trained super-net for the best genotype.")
 @click.argument("config")
@@ -20,10 +23,17 @@ from opanas_cli.errors import UsageError
 @work_dir_option
 @click.option(
     "--strategy",
-    type=click.Choice(["evolution", "random"]),
+    metavar="NAME",
     default="evolution",
     show_default=True,
-    help="How candidates are proposed.",
+    help="How candidates are proposed: evolution, random, regularized, nsga2, or what a plug-in adds.",
+)
+@click.option(
+    "--against",
+    type=click.Choice(["macs", "params", "latency"]),
+    default="macs",
+    show_default=True,
+    help="What nsga2 trades AP against, and the Pareto front in population.json.",
 )
 @click.option("--population", type=click.IntRange(1), help="Candidates of a generation.  [default: the config's, 50]")
 @click.option("--generations", type=click.IntRange(0), help="Generations after the random one.  [default: 12]")
@@ -31,6 +41,7 @@ from opanas_cli.errors import UsageError
 @click.option("--mutation-prob", type=click.FloatRange(0, 1), help="Probability that an edge mutates.  [default: 0.1]")
 @click.option("--max-macs", metavar="QUANTITY", help="Most MACs of the detector, as 197G.")
 @click.option("--max-params", metavar="QUANTITY", help="Most parameters of the detector, as 36M.")
+@click.option("--max-latency", metavar="DURATION", help="Longest time of the detector for one image, as 50ms.")
 @click.option("--max-images", type=click.IntRange(1), help="Evaluate on at most so many images.")
 @click.option(
     "--search-split",
@@ -44,12 +55,14 @@ def evolve(
     supernet: Path,
     work_dir: Path | None,
     strategy: str,
+    against: str,
     population: int | None,
     generations: int | None,
     top_k: int | None,
     mutation_prob: float | None,
     max_macs: str | None,
     max_params: str | None,
+    max_latency: str | None,
     max_images: int | None,
     search_split: float | None,
     seed: int,
@@ -71,9 +84,14 @@ def evolve(
       opanas evolve coco runs/coco/supernet.pth --max-macs 200G
     """
     console = Console(quiet, as_json)
-    from opanas_cli.search import Constraints
+    from opanas_cli.search import Constraints, Resource, parse_milliseconds, parse_quantity, strategy_named
 
-    constraints = Constraints(_limit("--max-macs", max_macs), _limit("--max-params", max_params))
+    constraints = Constraints(
+        _limit("--max-macs", max_macs, parse_quantity),
+        _limit("--max-params", max_params, parse_quantity),
+        _limit("--max-latency", max_latency, parse_milliseconds),
+    )
+    strategy_named(strategy)  # Refuses an unknown one before anything long begins.
     folder = chosen_work_dir(work_dir, config)
     from opanas_cli.detection.config_files import load_config
     from opanas_cli.detection.data_checks import check_data
@@ -106,6 +124,7 @@ def evolve(
             seed,
             target,
             strategy=strategy,
+            against=Resource(against),
             overrides=overrides,
             constraints=constraints,
             search_split=search_split,
@@ -113,15 +132,14 @@ def evolve(
             progress=shown.candidate,
             on_images=shown.images,
             check=check,
+            say=console.say,
         )
     _show(console, result, SearchFiles.of(folder))
 
 
-def _limit(option: str, text: str | None) -> int | None:
-    from opanas_cli.search import parse_quantity
-
+def _limit(option: str, text: str | None, parse: Callable[[str], T]) -> T | None:
     try:
-        return None if text is None else parse_quantity(text)
+        return None if text is None else parse(text)
     except UsageError as error:
         raise UsageError(f"{option}: {error}") from error
 
@@ -132,9 +150,14 @@ def _show(console: Console, result: Any, files: Any) -> None:
     best = result.best
     text = line_of(best.genotype)
     ended = "; the space has no more candidates" if result.exhausted else ""
+    written = {"best": files.best, "population": files.population, "history": files.history}
+    latency = ""
+    if best.cost.latency_ms is not None:
+        latency = f" and takes {best.cost.latency_ms:.2f} ms"
+        written["latency"] = files.latency
     console.result(
         f"evaluated {len(result.evaluated)} candidates{ended}; best fitness {best.fitness:.4f}: {text}\n"
-        f"the detector has {best.cost.macs / 1e9:.3f} G MACs and {best.cost.params / 1e6:.3f} M parameters",
+        f"the detector has {best.cost.macs / 1e9:.3f} G MACs and {best.cost.params / 1e6:.3f} M parameters{latency}",
         {
             "evaluated": len(result.evaluated),
             "exhausted": result.exhausted,
@@ -142,9 +165,12 @@ def _show(console: Console, result: Any, files: Any) -> None:
                 "genotype": text,
                 "fitness": best.fitness,
                 "metrics": best.metrics,
-                "macs": best.cost.macs,
-                "params": best.cost.params,
+                **best.cost.document(),
             },
+            "pareto": [
+                {"genotype": line_of(candidate.genotype), "fitness": candidate.fitness, **candidate.cost.document()}
+                for candidate in result.front
+            ],
         },
-        {"best": files.best, "population": files.population, "history": files.history},
+        written,
     )

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.dist import is_main_process
+from torch import nn
 
 from opanas_cli import __version__
 from opanas_cli.atomic import write_atomically
@@ -18,14 +19,17 @@ from opanas_cli.detection.checkpoints import fingerprint
 from opanas_cli.detection.config_parts import each_dataset
 from opanas_cli.detection.config_stages import search_space, stage_settings
 from opanas_cli.detection.evaluation import SuperNetEvaluator
+from opanas_cli.detection.latency import latency_table
 from opanas_cli.detection.processes import from_first
 from opanas_cli.detection.profiling import CostModel
 from opanas_cli.detection.supernet_training import read_super_net, require_same_task
 from opanas_cli.errors import UsageError
 from opanas_cli.formats import write_record
+from opanas_cli.genotype import Genotype
 from opanas_cli.search import (
     Candidate,
     Constraints,
+    Cost,
     History,
     Progress,
     Resource,
@@ -36,6 +40,7 @@ from opanas_cli.search import (
     strategy_named,
 )
 from opanas_cli.search.findings import population_document, record_of
+from opanas_cli.search.latency_table import LatencyTable, with_latency
 
 CANDIDATES_AT_ONCE = 8
 
@@ -47,11 +52,13 @@ class SearchFiles:
     best: Path
     history: Path
     population: Path
+    latency: Path
 
     @classmethod
     def of(cls, work_dir: Path) -> SearchFiles:
         """The files in a work dir."""
-        return cls(work_dir / "best.json", work_dir / "history.jsonl", work_dir / "population.json")
+        names = ("best.json", "history.jsonl", "population.json", "latency.json")
+        return cls(*(work_dir / name for name in names))
 
 
 def search_super_net(
@@ -70,8 +77,11 @@ def search_super_net(
     progress: Callable[[Progress], None] = lambda _: None,
     on_images: Callable[[int, int, int], None] = lambda done, images, total: None,
     check: Callable[[float, int | None], None] = lambda split, max_images: None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> SearchResult:
     """Search, and write ``history.jsonl`` as it goes, ``best.json`` and ``population.json`` at the end.
+
+    Where latency counts, ``latency.json`` is measured first, on this device, if it is not there.
 
     Args:
         against: what fitness is traded against.
@@ -82,11 +92,13 @@ def search_super_net(
             told of each candidate; the second, during a pass, of the images done, those of a pass, and the candidates
             of the whole search.
         check: is called with the split and the most images that candidates are evaluated on, before they are read.
+        say: is told what takes long.
 
     Raises:
         UsageError: the split holds images that the super-net was trained on, or a setting is out of range.
         InvalidCheckpointError: the super-net is none, or was trained for another task than the config's.
         InfeasibleError: no genotype meets the constraints.
+        InvalidInputError: ``latency.json`` was measured under other conditions, or ``history.jsonl`` is broken.
         MissingDependencyError: the strategy needs a package that is not installed.
     """
     content = read_super_net(super_net)
@@ -118,14 +130,19 @@ def search_super_net(
         "classes": content["meta"]["classes"],
         "image_scale": list(stage_settings(config, "supernet").image_scale or ()),
     }
-    search = SearchSettings(space, strategy, budget, seed, constraints, str(settings.metric), evaluation)
     files = SearchFiles.of(work_dir)
+    cost_of: Callable[[Genotype], Cost] = CostModel(config)
+    if against is Resource.LATENCY or constraints.max_latency_ms is not None:
+        table = _latency_table(files.latency, evaluator.detector, config, device, say)
+        cost_of = with_latency(cost_of, table)
+        evaluation["latency_table"] = table.digest
+    search = SearchSettings(space, strategy, budget, seed, constraints, str(settings.metric), evaluation)
     history = _history(files.history, search, resume)
     try:
         result = run_search(
             proposing,
             evaluator,
-            CostModel(config),
+            cost_of,
             constraints,
             history,
             metric=search.metric,
@@ -141,6 +158,15 @@ def search_super_net(
         document = population_document(result.population, result.front, against, search.metric, provenance)
         write_atomically(files.population, json.dumps(document, indent=2) + "\n")
     return result
+
+
+def _latency_table(
+    path: Path, detector: nn.Module, config: Config, device: torch.device, say: Callable[[str], None]
+) -> LatencyTable:
+    """The table of the first process, in every process."""
+    if not path.exists():
+        say(f"measuring latencies once, into {path}")
+    return from_first(lambda: latency_table(path, detector, config, device))
 
 
 def _history(path: Path, search: SearchSettings, resume: bool) -> History:
