@@ -28,15 +28,17 @@ SUPERNET_DEFAULTS = dict(
     weight_decay=1e-4,
     l1_weight=1e-4,
     grad_clip=None,
+    watch_interval=None,
+    watch_sub_nets=50,
 )
-"""Section 4.1.2; `image_scale` None leaves the pipelines as they are."""
+"""Section 4.1.2; `image_scale` None leaves the pipelines as they are. The sub-nets watched are those of Figure 4."""
 
 SEARCH_DEFAULTS = dict(
     population=50, generations=12, top_k=10, mutation_prob=0.1, metric="AP", max_images=None, batch_size=8
 )
 """Section 3.2.2."""
 
-SUPERNET_ONLY = ("search_split", "data_fraction", "l1_weight")
+SUPERNET_ONLY = ("search_split", "data_fraction", "l1_weight", "watch_interval", "watch_sub_nets")
 
 RETRAIN_DEFAULTS = dict(
     {name: value for name, value in SUPERNET_DEFAULTS.items() if name not in SUPERNET_ONLY}, train_scales=None

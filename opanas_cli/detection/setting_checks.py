@@ -73,6 +73,8 @@ CHECKS: dict[str, Check] = {
     "weight_decay": _NOT_NEGATIVE,
     "l1_weight": _NOT_NEGATIVE,
     "grad_clip": _optional(_POSITIVE),
+    "watch_interval": _optional(_COUNT),
+    "watch_sub_nets": _COUNT,
     "population": _COUNT,
     "generations": _COUNT_OR_ZERO,
     "top_k": _COUNT,
