@@ -101,8 +101,10 @@ class _Quickstart:
 
     def train_super_net(self) -> None:
         """The super-net."""
+        from opanas_cli.detection.run_checkpoints import forget_run
         from opanas_cli.detection.supernet_training import train_super_net
 
+        forget_run(self.folder / "train-supernet")
         with self.timed("train-supernet"), self.console.progress("super-net") as report:
             trained = train_super_net(
                 self.config,
@@ -159,12 +161,14 @@ class _Quickstart:
         """The winner, from its exported config, and the FPN of the same MACs."""
         from opanas_cli.detection.config_files import load_config
         from opanas_cli.detection.retraining import baseline_config, train_detector, whole_config
+        from opanas_cli.detection.run_checkpoints import forget_run
 
         configs = {
             "winner": whole_config(load_config(str(self.files["config"]))),
             "fpn": baseline_config(self.config, record.genotype),
         }
         for name, config in configs.items():
+            forget_run(self.folder / name / "retrain")
             with self.timed(f"retrain {name}"), self.console.progress(f"retrain {name}") as report:
                 self.trained[name] = train_detector(
                     config,

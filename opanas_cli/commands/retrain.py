@@ -105,6 +105,8 @@ def _check_usage(genotype: str | None, neck: str, inherit: Path | None) -> None:
 
 
 def _show(console: Console, trained: Any, folder: Path) -> None:
+    if trained.found:
+        console.say(f"{trained.path}: was finished before and is left as it is")
     shown = ", ".join(f"{name} {value:.4f}" for name, value in trained.metrics.items() if isfinite(value))
     console.result(
         f"{shown}\n{trained.cost.macs / 1e9:.3f} G MACs, {trained.cost.params / 1e6:.3f} M parameters",

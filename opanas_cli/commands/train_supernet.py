@@ -65,6 +65,8 @@ def train_supernet(
             resume,
             lambda step: report(step.step, step.steps, f"epoch {step.epoch}/{step.epochs}, loss {step.loss:.3f}"),
         )
+    if trained.found:
+        console.say(f"{trained.path}: was finished before and is left as it is")
     console.result(
         f"trained {trained.steps} steps; {_losses(trained)}",
         {
@@ -78,7 +80,5 @@ def train_supernet(
 
 
 def _losses(trained: Any) -> str:
-    if trained.loss_at_start is None:
-        return "nothing was left to train"
     start, end = trained.loss_at_start, trained.loss_at_end
-    return f"loss {start:.3f} at the start of this run, {end:.3f} at its end (means of up to 10 steps)"
+    return f"loss {start:.3f} at the start, {end:.3f} at the end (means of up to 10 steps)"

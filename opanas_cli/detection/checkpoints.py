@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import warnings
 from pathlib import Path
 from typing import Any
@@ -42,9 +43,16 @@ def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
 
 
 def write_checkpoint(content: dict[str, Any], path: Path) -> None:
-    """Write a checkpoint, whole or not at all."""
+    """Write a checkpoint, whole or not at all. The same content gives the same bytes, whatever the file's name.
+
+    Raises:
+        OpanasError: it cannot be written.
+    """
+    # By way of memory: torch writes a file's name into it, and tells a full disk as anything but an OSError.
+    written = io.BytesIO()
+    torch.save(content, written)
     with replacing(path) as temporary:
-        torch.save(content, temporary)
+        temporary.write_bytes(written.getbuffer())
 
 
 def load_weights(model: nn.Module, state: Any, source: Path) -> None:

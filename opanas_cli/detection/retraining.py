@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-import math
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,16 +15,17 @@ from mmengine.runner import Runner
 from torch import nn
 
 from opanas_cli import __version__
-from opanas_cli.detection.checkpoints import load_weights, write_checkpoint
+from opanas_cli.detection.checkpoints import load_weights, read_checkpoint, write_checkpoint
 from opanas_cli.detection.config_parts import neck_of, super_net_neck
 from opanas_cli.detection.config_stages import retrain_stage, sub_net_neck
 from opanas_cli.detection.evaluation import build_detector
+from opanas_cli.detection.processes import from_first
 from opanas_cli.detection.profiling import detector_cost, with_sub_net
 from opanas_cli.detection.replicas import DetectorReplica, original, replicate
 from opanas_cli.detection.runs import Progress, ProgressHook, build_runner, silenced, training
 from opanas_cli.detection.supernet_training import read_super_net, require_same_task
 from opanas_cli.detection.widths import fpn_of_macs
-from opanas_cli.errors import InvalidConfigError
+from opanas_cli.errors import InvalidCheckpointError, InvalidConfigError
 from opanas_cli.genotype import Genotype
 from opanas_cli.necks.super_net import inherited_state_dict
 from opanas_cli.search.cost import Cost
@@ -32,11 +33,15 @@ from opanas_cli.search.cost import Cost
 
 @dataclass(frozen=True)
 class TrainedDetector:
-    """A trained detector: its file, what it costs, and its metrics on the test split."""
+    """A trained detector: its file, what it costs, and its metrics on the test split.
+
+    `found` tells that it was trained and tested before, and nothing was left to do.
+    """
 
     path: Path
     cost: Cost
     metrics: dict[str, float]
+    found: bool = False
 
 
 def train_detector(
@@ -61,23 +66,46 @@ def train_detector(
     if not config.get("test_dataloader") or not config.get("test_evaluator"):
         raise InvalidConfigError(f"{config.filename}: has no test_dataloader and test_evaluator to measure AP with")
     cost = detector_cost(config)
+    path = work_dir / "detector.pth"
+    start = None if weights is None else _digest(weights)
+    meta = {"opanas_version": __version__, "config": config.pretty_text, "seed": seed, "inherited": start}
+    if resume and (found := from_first(lambda: _finished(path, meta))):
+        return TrainedDetector(path, cost, found, found=True)
     stage = copy.deepcopy(config)
-    replicate(stage, DetectorReplica, seed)
-    runner = build_runner(stage, work_dir / "retrain", seed, device, resume, ProgressHook(progress))
+    replicate(stage, DetectorReplica)
+    hook = ProgressHook(progress)
+    runner = build_runner(stage, work_dir / "retrain", seed, device, resume, hook, inherited=start)
     with training(config):
-        if weights is not None and not runner._resume:
+        if weights is not None and runner.resumed is None:
             # Now, and never again: the runner would initialise the network when training begins.
             runner._init_model_weights = lambda: None
             original(runner.model).load_state_dict(weights)
         runner.train()
-        path = work_dir / "detector.pth"
-        meta = {"opanas_version": __version__, "config": config.pretty_text, "seed": seed}
         # Written before the test too, which may fail where the training did not.
         _write_detector(path, runner, meta)
         metrics = {name: float(value) for name, value in runner.test().items()}
-        measured = {name: value for name, value in metrics.items() if math.isfinite(value)}
-        _write_detector(path, runner, {**meta, "metrics": measured})
+        _write_detector(path, runner, {**meta, "metrics": metrics})
     return TrainedDetector(path, cost, metrics)
+
+
+def _finished(path: Path, meta: dict[str, Any]) -> dict[str, float] | None:
+    """The metrics in a detector's file, where it is all that a training of this `meta` would write."""
+    try:
+        found = read_checkpoint(path).get("meta")
+    except InvalidCheckpointError:
+        return None
+    if not isinstance(found, dict) or any(found.get(key) != meta[key] for key in ("config", "seed", "inherited")):
+        return None
+    metrics: dict[str, float] | None = found.get("metrics")
+    return metrics
+
+
+def _digest(weights: dict[str, torch.Tensor]) -> str:
+    """The SHA-256 of named tensors, in hex."""
+    digest = hashlib.sha256()
+    for name, value in weights.items():
+        digest.update(name.encode() + value.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _write_detector(path: Path, runner: Runner, meta: dict[str, Any]) -> None:

@@ -16,14 +16,19 @@ from uuid import uuid4
 
 import torch
 from mmengine.config import Config
+from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from opanas_cli.detection.checkpoints import read_checkpoint, refuse_unsafe_checkpoints, require_fit
+from opanas_cli.detection.checkpoints import refuse_unsafe_checkpoints, require_fit
 from opanas_cli.detection.config_parts import DATALOADERS
 from opanas_cli.detection.devices import use_device
 from opanas_cli.detection.operators import quietly
-from opanas_cli.errors import InvalidCheckpointError, InvalidConfigError, InvalidInputError, OpanasError
+from opanas_cli.detection.processes import from_first
+from opanas_cli.detection.replicas import original
+from opanas_cli.detection.run_checkpoints import RunCheckpoints, run_settings
+from opanas_cli.detection.run_state import restore
+from opanas_cli.errors import InvalidConfigError, InvalidInputError, OpanasError
 
 
 @dataclass(frozen=True)
@@ -39,13 +44,19 @@ class TrainingStep:
 
 Progress = Callable[[TrainingStep], None]
 
+LOSS_WINDOW = 10
+
 
 class ProgressHook(Hook):
-    """Tells a callback of every training step, and keeps the loss at the start and at the end."""
+    """Tells a callback of every training step, and keeps the losses at the start and at the end of the training.
+
+    They are kept in the checkpoints too, so that those of a resumed run are those of the whole of it.
+    """
 
     def __init__(self, progress: Progress | None) -> None:
         self.progress = progress
-        self.losses: list[float] = []
+        self.first: list[float] = []
+        self.last: list[float] = []
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         loss = float(outputs["loss"])
@@ -53,18 +64,39 @@ class ProgressHook(Hook):
             raise OpanasError(
                 f"the loss is {loss} at step {runner.iter + 1}; lower the learning rate or clip gradients"
             )
-        self.losses.append(loss)
+        self.first = [*self.first, loss][:LOSS_WINDOW]
+        self.last = [*self.last, loss][-LOSS_WINDOW:]
         if self.progress is not None:
             self.progress(TrainingStep(runner.epoch + 1, runner.max_epochs, runner.iter + 1, runner.max_iters, loss))
 
-
-class PlainCheckpointHook(Hook):
-    """Keeps log buffers and NumPy numbers out of mmengine's checkpoints, so that resuming never has to unpickle."""
-
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        facts = checkpoint["message_hub"]["runtime_info"]
-        plain = {key: value for key, value in facts.items() if type(value).__module__ == "builtins"}
-        checkpoint["message_hub"] = {"log_scalars": {}, "runtime_info": plain, "resumed_keys": {}}
+        checkpoint["losses"] = {"first": self.first, "last": self.last}
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        self.first, self.last = checkpoint["losses"]["first"], checkpoint["losses"]["last"]
+
+    def mean_losses(self, steps: int) -> tuple[float, float]:
+        """The means over the first and over the last steps of so many: over ten, or fewer where they would overlap."""
+        window = min(LOSS_WINDOW, (steps + 1) // 2)
+        return sum(self.first[:window]) / window, sum(self.last[-window:]) / window
+
+
+class ResumableRunner(Runner):
+    """mmengine's Runner, which goes on from the content of one of our checkpoints, or begins anew without one."""
+
+    resumed: dict[str, Any] | None = None
+
+    def _init_model_weights(self) -> None:
+        if self.resumed is None:
+            super()._init_model_weights()
+
+    def load_or_resume(self) -> None:
+        """What mmengine calls when network, optimizer and schedules are built."""
+        if self.resumed is None:
+            super().load_or_resume()
+        elif not self._has_loaded:
+            self._has_loaded = True
+            restore(self, self.resumed)
 
 
 @contextmanager
@@ -116,60 +148,63 @@ def building(config: Config) -> Iterator[None]:
 
 
 def build_runner(
-    config: Config, work_dir: Path, seed: int, device: torch.device, resume: bool, hook: ProgressHook
-) -> Runner:
+    config: Config,
+    work_dir: Path,
+    seed: int,
+    device: torch.device,
+    resume: bool,
+    hook: ProgressHook,
+    **more_settings: Any,
+) -> ResumableRunner:
     """A Runner of `config` that logs and saves into `work_dir`.
+
+    Args:
+        resume: go on from the newest checkpoint there, where there is one.
+        more_settings: what else two runs must share to be the same run, as JSON-able values.
 
     Raises:
         InvalidConfigError, InvalidDataError: what the config names cannot be built.
-        InvalidCheckpointError: the checkpoint to resume from is broken or of another network.
+        UsageError: there is a run already and `resume` is not set, or it is another run.
+        InvalidCheckpointError: the checkpoints to resume from are broken or of another network.
     """
     refuse_unsafe_checkpoints()
     use_device(device)
+    checkpoints = RunCheckpoints(work_dir, run_settings(config, seed, **more_settings))
+    found = from_first(lambda: checkpoints.newest(get_world_size()) if resume else checkpoints.require_none())
+    runner = _build(_runnable(config, work_dir, seed))
+    runner.train_loop.save = checkpoints.save
+    runner.register_hook(hook, priority="LOW")
+    if found is not None:
+        path, runner.resumed = found
+        require_fit(original(runner.model), runner.resumed["state_dict"], path)
+    return runner
+
+
+def _runnable(config: Config, work_dir: Path, seed: int) -> Config:
+    """The config as mmengine's Runner takes it, with our way to save instead of its own."""
     config = copy.deepcopy(config)
+    if config.train_cfg.get("type", "EpochBasedTrainLoop") != "EpochBasedTrainLoop" or not config.train_cfg.get(
+        "by_epoch", True
+    ):
+        raise InvalidConfigError(f"{config.filename}: train_cfg: must be an EpochBasedTrainLoop, which can be resumed")
+    config.train_cfg = dict(config.train_cfg, type="ResumableTrainLoop", **(config.pop("checkpoints", None) or {}))
+    config.train_cfg.pop("by_epoch", None)
+    config.default_hooks = dict(config.get("default_hooks") or {}, checkpoint=None)
     config.work_dir = str(work_dir)
     config.randomness = dict(seed=seed, deterministic=False)
-    latest = _latest_checkpoint(work_dir) if resume else None
-    resumed = None if latest is None else _read_resumable(latest)
-    config.resume = latest is not None
-    if latest is not None:
-        config.load_from = str(latest)
+    config.resume = False
     config.default_scope = "mmdet"
     # Two runs of one process may start in the same second, and mmengine keys its loggers by this name.
     config.experiment_name = f"{work_dir.name}-{uuid4().hex[:12]}"
     for loader in (config.get(name) or {} for name in DATALOADERS):
         if loader.get("num_workers") == 0:
             loader.pop("persistent_workers", None)
+    return config
+
+
+def _build(config: Config) -> ResumableRunner:
     with silenced(), building(config):
-        runner = Runner.from_cfg(config)
+        runner = ResumableRunner.from_cfg(config)
         # Reads the data set now, and not in the middle of what mmengine does next.
         runner.train_loop  # noqa: B018
-    if latest is not None and resumed is not None:
-        # mmengine would load what fits and begin the rest anew.
-        require_fit(runner.model, resumed["state_dict"], latest)
-    runner.register_hook(hook, priority="LOW")
-    runner.register_hook(PlainCheckpointHook())
     return runner
-
-
-def _read_resumable(path: Path) -> dict[str, Any]:
-    content = read_checkpoint(path)
-    missing = [key for key in ("meta", "state_dict", "optimizer", "message_hub") if key not in content]
-    if missing:
-        raise InvalidCheckpointError(f"{path}: has no '{missing[0]}' to resume from; start again without --resume")
-    return content
-
-
-def _latest_checkpoint(work_dir: Path) -> Path | None:
-    """The checkpoint to resume from: of the path that mmengine wrote down, the name counts; the folder may have moved.
-
-    Raises:
-        InvalidCheckpointError: it is gone.
-    """
-    record = work_dir / "last_checkpoint"
-    if not record.is_file():
-        return None
-    latest = work_dir / Path(record.read_text(errors="replace").strip()).name
-    if not latest.is_file():
-        raise InvalidCheckpointError(f"{record}: names {latest.name}, which is gone; start again without --resume")
-    return latest

@@ -16,26 +16,33 @@ from opanas_cli.detection.checkpoints import SUPER_NET_FORMAT, read_checkpoint, 
 from opanas_cli.detection.config_parts import DATALOADERS, each_dataset
 from opanas_cli.detection.config_stages import search_space, stage_settings, super_net_stage
 from opanas_cli.detection.data_checks import dataset_classes
+from opanas_cli.detection.processes import from_first
 from opanas_cli.detection.replicas import SuperNetReplica, original, replicate
 from opanas_cli.detection.runs import Progress, ProgressHook, build_runner, training
 from opanas_cli.errors import InvalidCheckpointError, InvalidGenotypeError
 from opanas_cli.genotype import SearchSpace
 
-LOSS_WINDOW = 10
-
 
 @dataclass(frozen=True)
 class TrainedSuperNet:
-    """A trained super-net: its file, and the mean loss over the first and over the last steps of this process.
+    """A trained super-net: its file, and the mean loss over the first and over the last steps of its training.
 
-    The losses are over up to ten steps, and they are None where a resumed run had nothing left to do.
+    The losses are over up to ten steps. `found` tells that it was trained before and nothing was left to do.
     """
 
     path: Path
     steps: int
-    loss_at_start: float | None
-    loss_at_end: float | None
+    loss_at_start: float
+    loss_at_end: float
     edge_importance: list[float]
+    found: bool = False
+
+    @classmethod
+    def of(cls, content: dict[str, Any], path: Path, found: bool = False) -> TrainedSuperNet:
+        """That of a file and its content."""
+        meta, importance = content["meta"], content["state_dict"].get("neck.edge_importance")
+        importances = [] if importance is None else importance.tolist()
+        return cls(path, meta["steps"], *meta["losses"], importances, found)
 
 
 def train_super_net(
@@ -52,14 +59,16 @@ def train_super_net(
         InvalidConfigError: the neck is no super-net, or a setting is unknown.
         OpanasError: the loss is not finite.
     """
+    path = work_dir / "supernet.pth"
+    if resume and (found := from_first(lambda: _finished(path, config, seed))):
+        return TrainedSuperNet.of(found, path, found=True)
     hook = ProgressHook(progress)
     stage = super_net_stage(config, seed)
-    replicate(stage, SuperNetReplica, seed)
+    replicate(stage, SuperNetReplica)
     runner = build_runner(stage, work_dir / "train-supernet", seed, device, resume, hook)
     with training(config):
         runner.train()
     detector = original(runner.model).detector
-    path = work_dir / "supernet.pth"
     content: dict[str, Any] = {
         "format": SUPER_NET_FORMAT,
         "version": 1,
@@ -69,22 +78,25 @@ def train_super_net(
             "config": config.pretty_text,
             "seed": seed,
             "steps": runner.iter,
+            "losses": list(hook.mean_losses(runner.iter)),
             "search_split": float(stage_settings(config, "supernet").search_split),
             **task_of(config),
         },
     }
     if is_main_process():
         write_checkpoint(content, path)
-    importance = detector.neck.edge_importance
-    window = min(LOSS_WINDOW, (len(hook.losses) + 1) // 2)
-    first, last = hook.losses[:window], hook.losses[len(hook.losses) - window :]
-    return TrainedSuperNet(
-        path,
-        runner.iter,
-        sum(first) / len(first) if first else None,
-        sum(last) / len(last) if last else None,
-        [] if importance is None else importance.detach().cpu().tolist(),
-    )
+    return TrainedSuperNet.of(content, path)
+
+
+def _finished(path: Path, config: Config, seed: int) -> dict[str, Any] | None:
+    """The content of a super-net's file, where it is all that this training would write."""
+    try:
+        content = read_super_net(path)
+    except InvalidCheckpointError:
+        return None
+    meta = content["meta"]
+    same = (meta.get("config"), meta.get("seed")) == (config.pretty_text, seed)
+    return content if same and "losses" in meta else None
 
 
 def task_of(config: Config) -> dict[str, Any]:
