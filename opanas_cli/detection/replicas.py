@@ -18,25 +18,17 @@ from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from opanas_cli.detection.config_parts import DATALOADERS
-
 BUCKET_MB = 32
 
 
-def replicate(config: Config, wrapper: type[nn.Module], seed: int) -> None:
-    """Make the Runner of `config` train one of several replicas. Where there is one process, nothing changes.
-
-    The processes share out the images of what would be their common batch; each augments its own.
-    """
+def replicate(config: Config, wrapper: type[nn.Module]) -> None:
+    """Make the Runner of `config` train one of several replicas. Where there is one process, nothing changes."""
     if get_world_size() == 1:
         return
     config.launcher = "pytorch"  # The processes are connected already; this tells the Runner that there are several.
     config.model_wrapper_cfg = dict(type=wrapper.__name__)
     if config.get("find_unused_parameters") and wrapper is DetectorReplica:
         config.model_wrapper_cfg.find_unused_parameters = True
-    for loader in (config.get(name) or {} for name in DATALOADERS):
-        if loader.get("sampler"):
-            loader.sampler.setdefault("seed", seed)
     for evaluator in (config.get("val_evaluator"), config.get("test_evaluator")):
         for metric in evaluator if isinstance(evaluator, (list, tuple)) else [evaluator or {}]:
             if metric.get("type"):
