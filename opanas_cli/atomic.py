@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -9,6 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from opanas_cli.errors import OpanasError
+
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""The disk is full, or so is what a user or a process may have of it."""
+
+PART = ".part."
+"""How the names of files that are being written begin."""
 
 
 @contextmanager
@@ -25,13 +32,14 @@ def replacing(path: Path) -> Iterator[Path]:
         if path.exists() and not path.is_file():
             raise OpanasError(f"{path}: cannot be written, as it is no regular file; choose another name")
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=f"{PART}{path.stem}.", suffix=path.suffix, dir=path.parent)
         os.close(handle)
     except OSError as error:
         raise cannot_write(path, error) from error
     temporary = Path(name)
     try:
         yield temporary
+        _to_disk(temporary)
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except OSError as error:
@@ -67,9 +75,23 @@ def require_writable(folder: Path) -> None:
         raise cannot_write(folder, error) from error
 
 
-def cannot_write(path: Path, error: OSError) -> OpanasError:
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes left half-written in a folder and in those within; nobody must be writing there."""
+    for pattern in (f"{PART}*", f"*/{PART}*"):
+        for path in folder.glob(pattern):
+            path.unlink(missing_ok=True)
+
+
+def cannot_write(path: Path | str, error: OSError) -> OpanasError:
     """The error for a path that cannot be written."""
-    return OpanasError(f"{path}: cannot be written ({error.strerror or error}); choose a place that can")
+    way_out = "make room and run again" if error.errno in NO_ROOM else "choose a place that can"
+    return OpanasError(f"{path}: cannot be written ({error.strerror or error}); {way_out}")
+
+
+def _to_disk(path: Path) -> None:
+    """See to it that a file outlives a crash of the machine, before its name says that it is whole."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _umask() -> int:

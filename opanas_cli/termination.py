@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-EXIT_CODE = 128 + signal.SIGTERM
-
 
 class Terminated(BaseException):
     """The process was told to end. No error, so that no `except Exception` on the way keeps it."""
@@ -41,6 +39,7 @@ def terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+        _wish.asked = False
 
 
 @contextmanager

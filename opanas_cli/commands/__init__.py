@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import importlib
+import signal
 import sys
 import time
 import traceback
@@ -13,9 +13,11 @@ from typing import Any
 import click
 
 from opanas_cli import __version__
+from opanas_cli.atomic import NO_ROOM, cannot_write
 from opanas_cli.commands.console import plain_warnings
 from opanas_cli.commands.several_processes import is_follower
 from opanas_cli.errors import OpanasError, ToldElsewhereError
+from opanas_cli.termination import Terminated, terminable
 
 COMMANDS = {
     "quickstart": "Search, draw, export and retrain on generated images, in minutes on a CPU.",
@@ -33,6 +35,7 @@ ALIASES = {"visualize": "viz"}
 RESUMABLE = ("train-supernet", "evolve", "retrain")
 
 INTERRUPTED = 130
+TERMINATED = 128 + signal.SIGTERM
 
 SECONDS_TO_TELL = 2.0
 """What the first of several processes is given to tell an error in: torchrun ends all when one has ended."""
@@ -73,13 +76,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code."""
     try:
-        with plain_warnings():
+        with plain_warnings(), terminable():
             result: Any = cli.main(list(arguments), prog_name="opanas", standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
-        resumable = bool(arguments) and arguments[0] in RESUMABLE
-        if not is_follower():
-            click.echo(f"opanas: interrupted{'; go on with --resume' if resumable else ''}", err=True)
-        return INTERRUPTED
+        return _stopped("interrupted", arguments, INTERRUPTED)
+    except Terminated:
+        return _stopped("terminated", arguments, TERMINATED)
     except click.ClickException as error:
         if is_follower():  # The first process has the same command line.
             time.sleep(SECONDS_TO_TELL)
@@ -93,13 +95,18 @@ def run(arguments: Sequence[str]) -> int:
         sys.stderr.close()
         return 0
     except OSError as error:
-        full = error.errno == errno.ENOSPC and error.filename is None
-        return _report(
-            OpanasError("cannot write: the disk is full; make room and run again") if full else error, arguments, 1
-        )
+        full = error.errno in NO_ROOM
+        return _report(cannot_write(error.filename or "output", error) if full else error, arguments, 1)
     except Exception as error:
         return _report(error, arguments, 1)
     return result if isinstance(result, int) else 0
+
+
+def _stopped(how: str, arguments: Sequence[str], exit_code: int) -> int:
+    resumable = bool(arguments) and arguments[0] in RESUMABLE
+    if not is_follower():
+        click.echo(f"opanas: {how}{'; go on with --resume' if resumable else ''}", err=True)
+    return exit_code
 
 
 def _refuse(error: click.ClickException) -> int:

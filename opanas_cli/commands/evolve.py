@@ -12,6 +12,7 @@ from opanas_cli.commands.console import Console
 from opanas_cli.commands.options import chosen_work_dir, run_options, work_dir_option
 from opanas_cli.commands.search_progress import SearchProgress
 from opanas_cli.commands.several_processes import SeveralProcessesCommand
+from opanas_cli.commands.work_dir_lock import work_dir_lock
 from opanas_cli.errors import UsageError
 
 T = TypeVar("T")
@@ -115,7 +116,7 @@ def evolve(
         part = ["train" if split else "val"]
         once_per_machine(lambda: check_data(settings, part, console.warn, console.say, split or 1.0, most))
 
-    with console.progress("search") as report:
+    with work_dir_lock(folder), console.progress("search") as report:
         shown = SearchProgress(report)
         result = search_super_net(
             settings,

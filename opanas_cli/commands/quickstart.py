@@ -21,6 +21,7 @@ from opanas_cli.commands.options import (
 )
 from opanas_cli.commands.search_progress import SearchProgress
 from opanas_cli.commands.several_processes import OneProcessCommand
+from opanas_cli.commands.work_dir_lock import work_dir_lock
 
 if TYPE_CHECKING:
     from opanas_cli.formats import GenotypeRecord
@@ -57,12 +58,13 @@ def quickstart(
     folder = chosen_work_dir(work_dir, "quickstart")
     console.say("loading torch and mmdet …")
     run = _Quickstart(console, folder, seed, device, cfg_options)
-    run.generate()
-    run.train_super_net()
-    record = run.evolve()
-    run.draw(record)
-    run.export(record)
-    run.retrain(record)
+    with work_dir_lock(folder):
+        run.generate()
+        run.train_super_net()
+        record = run.evolve()
+        run.draw(record)
+        run.export(record)
+        run.retrain(record)
     run.show(record)
 
 

@@ -11,6 +11,7 @@ import click
 from opanas_cli.commands.console import Console
 from opanas_cli.commands.options import chosen_work_dir, run_options, work_dir_option
 from opanas_cli.commands.several_processes import SeveralProcessesCommand
+from opanas_cli.commands.work_dir_lock import work_dir_lock
 from opanas_cli.errors import UsageError
 
 
@@ -83,7 +84,7 @@ def retrain(
         stage = sub_net_config(settings, chosen, edge_importance=inherit is not None)
     once_per_machine(lambda: check_data(settings, ["train", "test"], console.warn, console.say))
     weights = inherited_weights(settings, chosen, inherit) if inherit is not None else None
-    with console.progress("detector") as report:
+    with work_dir_lock(folder), console.progress("detector") as report:
         trained = train_detector(
             stage,
             folder,

@@ -10,6 +10,7 @@ import click
 from opanas_cli.commands.console import Console
 from opanas_cli.commands.options import chosen_work_dir, run_options, work_dir_option
 from opanas_cli.commands.several_processes import SeveralProcessesCommand
+from opanas_cli.commands.work_dir_lock import work_dir_lock
 
 
 @click.command(cls=SeveralProcessesCommand, short_help="Train the super-net of a config by fair sampling.")
@@ -56,7 +57,7 @@ def train_supernet(
     split = () if search_split is None else (f"supernet.search_split={search_split}",)
     settings = load_config(config, (*cfg_options, *split))
     once_per_machine(lambda: check_data(settings, ["train"], console.warn, console.say))
-    with console.progress("super-net") as report:
+    with work_dir_lock(folder), console.progress("super-net") as report:
         trained = train_super_net(
             settings,
             folder,

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import copy
 import io
+import logging
 import math
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from opanas_cli.atomic import NO_ROOM, cannot_write
 from opanas_cli.detection.checkpoints import refuse_unsafe_checkpoints, require_fit
 from opanas_cli.detection.config_parts import DATALOADERS
 from opanas_cli.detection.devices import use_device
@@ -101,9 +104,24 @@ class ResumableRunner(Runner):
 
 @contextmanager
 def silenced() -> Iterator[None]:
-    """Keep what mmengine and pycocotools print and warn from the terminal; errors still surface."""
-    with contextlib.redirect_stdout(io.StringIO()), quietly():
-        yield
+    """Keep what mmengine and pycocotools print and warn from the terminal; errors still surface.
+
+    Among them those of a log that cannot be written, of which Python's logging prints a traceback and goes on.
+    """
+    handle_error = logging.Handler.handleError
+    logging.Handler.handleError = _raise  # type: ignore[method-assign]
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), quietly():
+            yield
+    finally:
+        logging.Handler.handleError = handle_error  # type: ignore[method-assign]
+
+
+def _raise(handler: logging.Handler, record: logging.LogRecord) -> None:
+    error = sys.exc_info()[1]
+    if isinstance(error, OSError):
+        raise cannot_write(getattr(handler, "baseFilename", "the log"), error) from error
+    raise
 
 
 @contextmanager
@@ -140,6 +158,8 @@ def building(config: Config) -> Iterator[None]:
     except OpanasError:
         raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            raise
         # A KeyError quotes its message, and mmengine's registries raise those.
         reason = " ".join(str(error.args[0] if isinstance(error, KeyError) else error).split())
         raise InvalidConfigError(
