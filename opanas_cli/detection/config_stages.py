@@ -34,7 +34,15 @@ SUPERNET_DEFAULTS = dict(
 """Section 4.1.2; `image_scale` None leaves the pipelines as they are. The sub-nets watched are those of Figure 4."""
 
 SEARCH_DEFAULTS = dict(
-    population=50, generations=12, top_k=10, mutation_prob=0.1, metric="AP", max_images=None, batch_size=8
+    population=50,
+    generations=12,
+    top_k=10,
+    mutation_prob=0.1,
+    metric="AP",
+    max_images=None,
+    halving=False,
+    batch_size=8,
+    memory_mb=2000,
 )
 """Section 3.2.2."""
 

@@ -3,28 +3,44 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
-from typing import Any
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import torch
-from mmdet.registry import MODELS
+from mmdet.registry import DATASETS, MODELS
 from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.dist import all_gather_object, gather_object, get_rank, get_world_size
 from mmengine.registry import DefaultScope
-from mmengine.runner import Runner
-from torch import Tensor, nn
+from torch import nn
+from torch.utils.data import DataLoader
 
-from opanas_cli.detection.average_precision import DetectionAP
+from opanas_cli.detection.average_precision import VOC_AP50, GroundTruth, score_population
 from opanas_cli.detection.checkpoints import load_weights
 from opanas_cli.detection.config_stages import search_dataset, stage_settings, super_net_neck
+from opanas_cli.detection.pass_result import PassResult
+from opanas_cli.detection.population_pass import PopulationPass, head_threads
 from opanas_cli.detection.runs import building, silenced
-from opanas_cli.detection.shared_features import features_from
+from opanas_cli.detection.unfinished_pass import UnfinishedPass
 from opanas_cli.genotype import Genotype
+from opanas_cli.necks.sharing import Sharing
+
+T = TypeVar("T")
+
+IMAGE_SHARE = "image_share"
+"""Among the metrics of a candidate that was evaluated on a part of the images only: which part."""
+
+FIRST_SHARE = 0.25
+"""The part of the images that successive halving judges all candidates on."""
 
 
 class SuperNetEvaluator:
     """Evaluates genotypes on the search split, all of them in one pass over the images.
 
-    An image is decoded once, and the backbone and the neck's input side run once for all genotypes.
+    An image is decoded once, the backbone runs once, and so does whatever the sub-nets have in common: see
+    `PopulationPass`. Of several processes each takes every so-manieth batch, so that the batches, and with them the
+    figures, are those of one process. All must evaluate the same genotypes.
 
     Args:
         config: the config of the super-net.
@@ -33,6 +49,10 @@ class SuperNetEvaluator:
         search_split: the held-out fraction of the training images; 0 evaluates on the validation set.
         max_images: at most so many images.
         on_images: is told after each step of a pass how many images are done, and how many there are.
+        metric: what will be ranked by, and is computed beside COCO's statistics if it is none of them.
+        halving: all genotypes on a quarter of the images, and only the better half of them on the others. The metrics
+            of the worse half are those of the quarter, and `IMAGE_SHARE` among them says so.
+        unfinished: keeps what a killed pass has found.
 
     Raises:
         InvalidConfigError: the neck is no super-net.
@@ -50,28 +70,31 @@ class SuperNetEvaluator:
         device: torch.device,
         batch_size: int | None = None,
         on_images: Callable[[int, int], None] = lambda done, total: None,
+        *,
+        metric: str = "AP",
+        halving: bool = False,
+        unfinished: UnfinishedPass | None = None,
     ) -> None:
         super_net_neck(config)
-        dataset = search_dataset(config, search_split, max_images)
+        settings = stage_settings(config, "search")
         self.device = device
         self.on_images = on_images
+        self.metric = metric
+        self.unfinished = unfinished
+        self.memory_mb = float(settings.memory_mb)
+        self.batch_size = batch_size or int(settings.batch_size)
+        self.num_workers = int(config.val_dataloader.get("num_workers", 0))
         with silenced(), DefaultScope.overwrite_default_scope("mmdet"):
             self.detector = build_detector(config)
             load_weights(self.detector, state, source)
             self.detector.to(device).eval()
-            self.dataloader = Runner.build_dataloader(
-                dict(
-                    batch_size=batch_size or stage_settings(config, "search").batch_size,
-                    num_workers=config.val_dataloader.get("num_workers", 0),
-                    sampler=dict(type="DefaultSampler", shuffle=False),
-                    dataset=dataset,
-                )
-            )
+            self.dataset = DATASETS.build(search_dataset(config, search_split, max_images))
+        self.stages = self._stages(halving)
 
     @property
     def num_images(self) -> int:
         """How many images a genotype is evaluated on."""
-        return len(self.dataloader.dataset)
+        return len(self.dataset)
 
     def evaluate(self, genotypes: Sequence[Genotype]) -> list[dict[str, float]]:
         """COCO's statistics of each genotype, unrounded.
@@ -79,25 +102,72 @@ class SuperNetEvaluator:
         Raises:
             InvalidGenotypeError: a genotype is not of the super-net's space.
         """
-        metrics = [DetectionAP(collect_device="cpu") for _ in genotypes]
-        for metric in metrics:
-            metric.dataset_meta = self.dataloader.dataset.metainfo
-        done = 0
-        with torch.inference_mode(), silenced():
-            for batch in self.dataloader:
-                data = self.detector.data_preprocessor(batch, False)
-                pyramid = self.detector.neck.project(self.detector.backbone(data["inputs"]))
-                for genotype, metric in zip(genotypes, metrics, strict=True):
-                    metric.process(data, self._predict(pyramid, genotype, data))
-                done += len(data["data_samples"])
-                self.on_images(done, self.num_images)
-        return [metric.compute_metrics(metric.results) for metric in metrics]
+        for genotype in genotypes:
+            self.detector.neck.check(genotype)
+        if self.unfinished:
+            self.unfinished.begin(genotypes)
+        result = self._pass(genotypes, 0)
+        metrics = self._scores(result)
+        if len(self.stages) == 1:
+            return metrics
+        metrics = [{**values, IMAGE_SHARE: len(self.stages[0]) / self.num_images} for values in metrics]
+        better = self._better_half(metrics)
+        whole = self._pass([genotypes[index] for index in better], 1)
+        whole.add(result.of_candidates(better))
+        for index, values in zip(better, self._scores(whole), strict=True):
+            metrics[index] = values
+        return metrics
 
-    def _predict(self, pyramid: Sequence[Tensor], genotype: Genotype, data: dict[str, Any]) -> list[dict[str, Any]]:
-        samples = [copy.copy(sample) for sample in data["data_samples"]]
-        with features_from(self.detector, lambda: self.detector.neck.aggregate(pyramid, genotype)):
-            predicted = self.detector.predict(data["inputs"], samples)
-        return [sample.to_dict() for sample in predicted]
+    def _stages(self, halving: bool) -> list[list[int]]:
+        """The positions of the images, or those of the quarter of the lowest numbers and those of the others."""
+        everything = list(range(len(self.dataset)))
+        if not halving:
+            return [everything]
+        first = self.dataset.lowest(math.ceil(FIRST_SHARE * len(everything)))
+        return [first, sorted(set(everything) - set(first))]
+
+    def _better_half(self, metrics: Sequence[dict[str, float]]) -> list[int]:
+        """The better half of the candidates by their indices, one at least; those without a figure are the worst."""
+        known = [values[self.metric] if math.isfinite(values[self.metric]) else -1.0 for values in metrics]
+        order = sorted(range(len(known)), key=lambda index: (-known[index], index))
+        return sorted(order[: (len(order) + 1) // 2])
+
+    def _pass(self, genotypes: Sequence[Genotype], stage: int) -> PassResult:
+        """What the genotypes find in this process's share of the images of a stage."""
+        positions = self.stages[stage]
+        starts = range(0, len(positions), self.batch_size)
+        batches = [list(positions[start : start + self.batch_size]) for start in starts]
+        result = self.unfinished.known(stage, len(genotypes)) if self.unfinished else PassResult.none(len(genotypes))
+        own = [batch for batch in batches[get_rank() :: get_world_size()] if not result.truths.keys() >= set(batch)]
+        loader = DataLoader(self.dataset, batch_sampler=own, num_workers=self.num_workers, collate_fn=pseudo_collate)
+        with silenced(), head_threads(self.device) as threads:
+            run = PopulationPass(self.detector, Sharing.of(genotypes), self.memory_mb, threads)
+            for batch, data in zip(own, loader, strict=True):
+                found = run.run(data, batch)
+                result.add(found)
+                if self.unfinished:
+                    self.unfinished.add(found)
+                self.on_images(min(len(result.truths) * get_world_size(), len(positions)), len(positions))
+        return result
+
+    def _scores(self, result: PassResult) -> list[dict[str, float]]:
+        """The metrics of every candidate, in every process; each process scores some candidates."""
+        size = get_world_size()
+        truths = dict(sorted(_united(all_gather_object(result.truths)).items()))
+        truth = GroundTruth(list(truths.values()), self.dataset.metainfo)
+        own: dict[int, dict[str, float]] = {}
+        for index, found in enumerate(result.found):
+            parts = gather_object(found, dst=index % size)
+            if parts is not None:
+                everywhere = _united(parts)
+                candidate = [everywhere[position] for position in truths]
+                own[index] = score_population([candidate], truth, voc=self.metric == VOC_AP50)[0]
+        scored = _united(all_gather_object(own))
+        return [scored[index] for index in range(len(result.found))]
+
+
+def _united(parts: Iterable[Mapping[int, T]]) -> dict[int, T]:
+    return {key: value for part in parts for key, value in part.items()}
 
 
 def build_detector(config: Config) -> nn.Module:

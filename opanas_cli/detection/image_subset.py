@@ -47,7 +47,8 @@ class ImageSubset:
         self.dataset.full_init()
         last = search_split if part == "search" else search_split + (1 - search_split) * data_fraction
         first = 0.0 if part == "search" else search_split
-        self.indices = images_between([info["img_path"] for info in self._infos()], first, last, max_images)
+        self._paths = [info["img_path"] for info in self._infos()]
+        self.indices = images_between(self._paths, first, last, max_images)
         if not self.indices:
             raise InvalidDataError(
                 f"the {part} part of {len(self.dataset)} training images is empty at search_split={search_split} and "
@@ -78,6 +79,10 @@ class ImageSubset:
 
     def __len__(self) -> int:
         return len(self.indices)
+
+    def lowest(self, count: int) -> list[int]:
+        """The positions of the `count` images of the lowest numbers, ascending."""
+        return images_between([self._paths[index] for index in self.indices], 0.0, 1.0, count)
 
     def _infos(self) -> list[dict[str, Any]]:
         return [self.dataset.get_data_info(index) for index in range(len(self.dataset))]
