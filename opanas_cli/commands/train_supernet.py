@@ -69,12 +69,13 @@ def train_supernet(
     if trained.found:
         console.say(f"{trained.path}: was finished before and is left as it is")
     console.result(
-        f"trained {trained.steps} steps; {_losses(trained)}",
+        f"trained {trained.steps} steps; {_losses(trained)}{_watched(trained)}",
         {
             "steps": trained.steps,
             "loss_at_start": trained.loss_at_start,
             "loss_at_end": trained.loss_at_end,
             "edge_importance": trained.edge_importance,
+            "watched": trained.watched,
         },
         {"super-net": trained.path, "log": folder / "train-supernet"},
     )
@@ -83,3 +84,12 @@ def train_supernet(
 def _losses(trained: Any) -> str:
     start, end = trained.loss_at_start, trained.loss_at_end
     return f"loss {start:.3f} at the start, {end:.3f} at the end (means of up to 10 steps)"
+
+
+def _watched(trained: Any) -> str:
+    """The mean of the sub-nets at each look, as a line of its own."""
+    if not trained.watched:
+        return ""
+    *_, name = trained.watched[-1]
+    looks = ", ".join(f"{watch[name]:.4f} after epoch {watch['epoch']}" for watch in trained.watched)
+    return f"\n{name.replace('_', ' ')} of random sub-nets: {looks}"

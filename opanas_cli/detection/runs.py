@@ -214,8 +214,11 @@ def _runnable(config: Config, work_dir: Path, seed: int) -> Config:
     config.randomness = dict(seed=seed, deterministic=False)
     config.resume = False
     config.default_scope = "mmdet"
-    # Two runs of one process may start in the same second, and mmengine keys its loggers by this name.
+    # Two runs of one process may start in the same second, and mmengine keys its loggers by this name; visualizers too
+    # where they have none of their own, and one of another run would write into that run's folder.
     config.experiment_name = f"{work_dir.name}-{uuid4().hex[:12]}"
+    if config.get("visualizer"):
+        config.visualizer.pop("name", None)
     for loader in (config.get(name) or {} for name in DATALOADERS):
         if loader.get("num_workers") == 0:
             loader.pop("persistent_workers", None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from opanas_cli.detection.data_checks import dataset_classes
 from opanas_cli.detection.processes import from_first
 from opanas_cli.detection.replicas import SuperNetReplica, original, replicate
 from opanas_cli.detection.runs import Progress, ProgressHook, build_runner, training
+from opanas_cli.detection.watching import WatchHook, held_out_evaluation, watched_visualizer
 from opanas_cli.errors import InvalidCheckpointError, InvalidGenotypeError
 from opanas_cli.genotype import SearchSpace
 
@@ -27,7 +28,8 @@ from opanas_cli.genotype import SearchSpace
 class TrainedSuperNet:
     """A trained super-net: its file, and the mean loss over the first and over the last steps of its training.
 
-    The losses are over up to ten steps. `found` tells that it was trained before and nothing was left to do.
+    The losses are over up to ten steps. `found` tells that it was trained before and nothing was left to do. `watched`
+    is the mean AP of random sub-nets over the training, where `supernet.watch_interval` asks for it.
     """
 
     path: Path
@@ -36,13 +38,14 @@ class TrainedSuperNet:
     loss_at_end: float
     edge_importance: list[float]
     found: bool = False
+    watched: list[dict[str, float]] = field(default_factory=list)
 
     @classmethod
     def of(cls, content: dict[str, Any], path: Path, found: bool = False) -> TrainedSuperNet:
         """That of a file and its content."""
         meta, importance = content["meta"], content["state_dict"].get("neck.edge_importance")
         importances = [] if importance is None else importance.tolist()
-        return cls(path, meta["steps"], *meta["losses"], importances, found)
+        return cls(path, meta["steps"], *meta["losses"], importances, found, meta.get("watched", []))
 
 
 def train_super_net(
@@ -64,8 +67,11 @@ def train_super_net(
         return TrainedSuperNet.of(found, path, found=True)
     hook = ProgressHook(progress)
     stage = super_net_stage(config, seed)
+    stage.visualizer = watched_visualizer(config)
     replicate(stage, SuperNetReplica)
     runner = build_runner(stage, work_dir / "train-supernet", seed, device, resume, hook)
+    watch = WatchHook(config, seed, held_out_evaluation(config, device))
+    runner.register_hook(watch)
     with training(config):
         runner.train()
     detector = original(runner.model).detector
@@ -79,6 +85,7 @@ def train_super_net(
             "seed": seed,
             "steps": runner.iter,
             "losses": list(hook.mean_losses(runner.iter)),
+            "watched": watch.watched,
             "search_split": float(stage_settings(config, "supernet").search_split),
             **task_of(config),
         },

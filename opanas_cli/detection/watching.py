@@ -103,7 +103,7 @@ def watched_visualizer(config: Config) -> ConfigDict:
 
     What else the config names, as Weights & Biases, stays.
     """
-    visualizer = ConfigDict(config.get("visualizer") or dict(type="DetLocalVisualizer", name="visualizer"))
+    visualizer = ConfigDict(config.get("visualizer") or dict(type="DetLocalVisualizer"))
     given = list(visualizer.get("vis_backends") or ())
     kinds = ["LocalVisBackend"]
     if importlib.util.find_spec("tensorboard") is not None:
