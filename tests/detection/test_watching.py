@@ -14,6 +14,7 @@ import torch
 from mmengine.config import Config
 from tiny_config import tiny_config
 
+from opanas_cli.commands import run
 from opanas_cli.detection.config_files import load_config
 from opanas_cli.detection.config_stages import search_space
 from opanas_cli.detection.evaluation import SuperNetEvaluator
@@ -157,3 +158,15 @@ def test_other_backends_stay_and_the_scalars_are_written_in_any_case(
     backends = watched_visualizer(plain).vis_backends
     assert [backend.type for backend in backends] == ["LocalVisBackend"]
     assert [backend.type for backend in watched_visualizer(Config()).vis_backends] == ["LocalVisBackend"]
+
+
+def test_the_command_tells_it(
+    tiny_options: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = (*tiny_options, "supernet.watch_interval=1", "supernet.watch_sub_nets=2")
+    arguments = ["train-supernet", "shapes", "--work-dir", str(tmp_path), "--cfg-options", *options]
+    assert run([*arguments, "--json"]) == 0
+    watched = json.loads(capsys.readouterr().out)["watched"]
+    assert [list(watch) for watch in watched] == [["epoch", "step", "mean_AP"]]
+    assert run([*arguments, "--resume"]) == 0
+    assert f"mean AP of random sub-nets: {watched[0]['mean_AP']:.4f} after epoch 1\n" in capsys.readouterr().out
