@@ -50,8 +50,8 @@ class Admission:
 
     def _infeasible(self, draws: int) -> str:
         known = [r for r in Resource if r is not Resource.LATENCY or self._constraints.max_latency_ms is not None]
-        least = [format_resource(r, min(cost.of(r) for cost in self._costs.values())) for r in known]
+        *others, last = [format_resource(r, min(cost.of(r) for cost in self._costs.values())) for r in known]
         return (
-            f"no genotype with {self._constraints} in {draws:,} draws; the smallest seen were {' and '.join(least)}; "
-            "raise the limits, or take fewer channels or nodes"
+            f"no genotype with {self._constraints} in {draws:,} draws; the smallest seen were {', '.join(others)} and "
+            f"{last}; raise the limits, or take fewer channels or nodes"
         )

@@ -10,6 +10,10 @@ from opanas_cli.genotype import Genotype
 from opanas_cli.search.cost import Cost
 
 
+IMAGE_SHARE = "image_share"
+"""Among the metrics of a candidate that was evaluated on a part of the images only: which part, in (0, 1)."""
+
+
 class Origin(str, Enum):
     """How a genotype came about (section 3.2.2)."""
 
@@ -52,7 +56,15 @@ class Candidate:
         """The genotype that was evaluated."""
         return self.proposal.genotype
 
+    @property
+    def image_share(self) -> float:
+        """The part of the images that the candidate was evaluated on; 1 unless its search halves generations."""
+        return self.metrics.get(IMAGE_SHARE, 1.0)
+
 
 def fittest(candidates: Iterable[Candidate], count: int) -> tuple[Candidate, ...]:
-    """The best `count` candidates, best first; of equally fit ones the first evaluated is the better."""
-    return tuple(sorted(candidates, key=lambda candidate: (-candidate.fitness, candidate.index))[:count])
+    """The best `count` candidates, best first; of equally fit ones the first evaluated is the better.
+
+    Those that were judged on a part of the images only come last, whatever their fitness.
+    """
+    return tuple(sorted(candidates, key=lambda one: (-one.image_share, -one.fitness, one.index))[:count])

@@ -11,8 +11,7 @@ from opanas_cli.genotype import Genotype
 class Evaluator(Protocol):
     """Whatever tells how good genotypes are: the trained super-net, or a formula in a test.
 
-    For a resumed search to repeat the uninterrupted one, the metrics of a genotype must not depend on the others that
-    it is evaluated with.
+    For a resumed search to repeat the uninterrupted one, the same genotypes must get the same metrics.
     """
 
     def evaluate(self, genotypes: Sequence[Genotype]) -> Sequence[Mapping[str, float]]:

@@ -54,4 +54,4 @@ def format_quantity(value: int) -> str:
 
 def format_milliseconds(value: float) -> str:
     """`value` with the unit ms and at most four digits, rounded up like `format_quantity`."""
-    return f"{Decimal(value).normalize(_ROUND_UP):f}ms"
+    return f"{Decimal(str(value)).normalize(_ROUND_UP):f}ms"

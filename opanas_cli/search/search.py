@@ -61,7 +61,8 @@ def run_search(
 
     A search is resumed by repeating it: a strategy built anew from its seed proposes what it proposed before, and
     candidates that the history holds are not evaluated again. `cost_of` is called once for each genotype drawn, pruned.
-    The evaluator gets at most `batch_size` genotypes at once; what a crash can lose is one such batch.
+    The evaluator gets `batch_size` genotypes of a generation at once, and after a crash the same ones again where the
+    history does not hold all of them: what it computes for one may depend, in the last digits, on the others.
 
     Raises:
         InfeasibleError: no genotype within the constraints was drawn.
@@ -102,13 +103,15 @@ def _evaluated(
                 "opanas or numpy wrote it, or it was edited; begin anew in another --work-dir"
             )
         yield candidate, True
-    rest = proposals[len(known) :]
-    for start in range(0, len(rest), batch_size):
-        batch = rest[start : start + batch_size]
+    for start in range(0, len(proposals), batch_size):
+        batch = proposals[start : start + batch_size]
+        num_known = len(known[start : start + batch_size])
+        if num_known == len(batch):
+            continue
         results = evaluator.evaluate([proposal.genotype for proposal, _ in batch])
         if len(results) != len(batch):
             raise OpanasError(f"the evaluator was given {len(batch)} genotypes, but got back {len(results)} results")
-        for (proposal, cost), metrics in zip(batch, results, strict=True):
+        for (proposal, cost), metrics in list(zip(batch, results, strict=True))[num_known:]:
             index = len(history.recorded)
             candidate = Candidate(index, proposal, cost, _fitness(metrics, metric, index), _finite(metrics))
             history.append(candidate)

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 
 import pytest
+from conftest import ToyEvaluator, toy_cost
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -54,6 +55,7 @@ def test_the_papers_budget_is_spent_and_nothing_is_evaluated_twice(search, evalu
     assert len(set(pruned)) == len(pruned) == 50 * 13
     assert not result.exhausted
     assert len(result.population) == 10
+    assert result.population[0] == result.best
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
@@ -74,6 +76,42 @@ def test_a_space_of_one_genotype_can_be_searched(search):
     assert len(result.evaluated) == 1
     assert result.best.genotype == Genotype.of(["top_down"])
     assert result.exhausted
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize(
+    ("population", "generations", "num_nodes"), [(1, 0, 1), (1, 6, 1), (1, 6, 3), (2, 5, 1), (7, 0, 3)]
+)
+def test_the_smallest_searches_end_with_what_there_is(search, evaluator, name, population, generations, num_nodes):
+    space = SearchSpace(num_nodes)
+
+    result = search(strategies()[name](space, StrategySettings(population, generations, 1), 0))
+
+    assert len(result.evaluated) == min(population * (generations + 1), 5 if num_nodes == 1 else 46440)
+    assert len({prune(candidate.genotype) for candidate in result.evaluated}) == len(result.evaluated)
+    assert result.best.fitness == max(evaluator.fitness(candidate.genotype) for candidate in result.evaluated)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 2**32 - 1), st.sampled_from(sorted(BUILT_IN)), st.integers(2, 4), st.integers(1, 4))
+def test_children_are_made_of_their_parents_and_keep_the_limits(seed, name, num_nodes, heaviest):
+    space, limit = SearchSpace(num_nodes), Constraints(max_macs=100_000_000_000 + heaviest * 1_000_000_000)
+
+    evaluated = run_search(
+        strategies()[name](space, StrategySettings(6, 3, 3), seed), ToyEvaluator(), toy_cost, limit, History()
+    ).evaluated
+
+    for candidate in evaluated:
+        child, parents = candidate.genotype, [evaluated[parent].genotype for parent in candidate.proposal.parents]
+        assert all(parent < candidate.index for parent in candidate.proposal.parents)
+        assert len(parents) == {"random": 0, "mutation": 1, "crossover": 2}[candidate.proposal.origin]
+        assert child in space and output_nodes(child)
+        assert sum(path.is_parameterised for path in prune(child).paths) <= heaviest
+        if candidate.proposal.origin == "crossover":
+            assert all(path in paths for path, *paths in zip(child.paths, *(p.paths for p in parents), strict=True))
+        if candidate.proposal.origin == "mutation":
+            assert child != parents[0]
+    assert len({prune(candidate.genotype) for candidate in evaluated}) == len(evaluated)
 
 
 def test_generations_breed_half_by_crossover_half_by_mutation_from_the_fittest(search):
@@ -135,10 +173,10 @@ def test_other_seeds_give_other_searches(search):
     assert {c.genotype for c in first.evaluated}.isdisjoint(c.genotype for c in second.evaluated)
 
 
-def test_both_strategies_begin_with_the_same_random_generation(search):
-    first, second = (search(strategy(SearchSpace(), SMALL, 0)) for strategy in (Evolution, RandomSearch))
+def test_all_strategies_begin_with_the_same_random_generation(search):
+    results = [search(strategies()[name](SearchSpace(), SMALL, 0)) for name in BUILT_IN]
 
-    assert [c.genotype for c in first.evaluated[:12]] == [c.genotype for c in second.evaluated[:12]]
+    assert len({tuple(c.genotype for c in result.evaluated[:12]) for result in results}) == 1
 
 
 def test_batches_are_full_but_never_over_a_generation(search, evaluator):

@@ -1,0 +1,90 @@
+"""Strategies are found through entry points, and a bad plug-in never stops the others."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+from opanas_cli.errors import UsageError
+from opanas_cli.genotype import SearchSpace
+from opanas_cli.search import StrategySettings, registry, strategies, strategy_named
+from opanas_cli.search.random_search import RandomSearch
+from opanas_cli.search.registry import BUILT_IN, GROUP, load
+
+
+class Mine(RandomSearch):
+    """As a plug-in would define one."""
+
+
+class OfTwoThings:
+    """Cannot be built from a space, settings and a seed."""
+
+    def __init__(self, space: object, settings: object) -> None:
+        """Nothing."""
+
+
+NO_STRATEGY = 7
+
+
+def point(name: str, attribute: str) -> EntryPoint:
+    return EntryPoint(name, f"{__name__}:{attribute}", GROUP)
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, __name__, sys.modules[__name__])
+
+
+def built_in() -> list[EntryPoint]:
+    return [EntryPoint(name, value, GROUP) for name, value in BUILT_IN.items()]
+
+
+def test_built_in_strategies_come_first_and_can_be_built() -> None:
+    assert list(strategies())[:4] == ["evolution", "random", "regularized", "nsga2"]
+    for name in BUILT_IN:
+        strategy = strategies()[name](SearchSpace(), StrategySettings(), 0)
+        assert strategy.settings == StrategySettings()
+        assert strategy.population == ()
+
+
+def test_built_in_strategies_are_declared_as_a_plug_in_would() -> None:
+    text = Path(__file__).parents[2].joinpath("pyproject.toml").read_text(encoding="utf-8")
+    section = text.split('[project.entry-points."opanas.strategies"]')[1].split("\n[")[0]
+    assert dict(re.findall(r'^(\w+) = "(.+)"$', section, re.MULTILINE)) == BUILT_IN
+
+
+def test_a_plug_in_is_found_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [*built_in(), point("mine", "Mine")])
+    registry.strategies.cache_clear()
+    try:
+        assert strategy_named("mine") is Mine
+        with pytest.raises(UsageError, match=r"no strategy 'my'; choose one of evolution, .*, nsga2, mine"):
+            strategy_named("my")
+    finally:
+        registry.strategies.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("name", "attribute", "reason"),
+    [
+        ("gone", "GONE", "AttributeError"),
+        ("evolution", "Mine", "the name 'evolution' is taken"),
+        ("two", "OfTwoThings", "too many positional arguments"),
+        ("seven", "NO_STRATEGY", "to call with a space, settings and a seed is needed, but got 7"),
+    ],
+)
+def test_a_bad_plug_in_is_named_and_skipped(name: str, attribute: str, reason: str) -> None:
+    with pytest.warns(RuntimeWarning, match=f"strategy '{name}' .*{attribute}.* is skipped: .*{re.escape(reason)}"):
+        loaded = load([*built_in(), point(name, attribute), point("mine", "Mine")])
+    assert list(loaded) == [*BUILT_IN, "mine"]
+
+
+def test_strategies_are_listed_without_pymoo() -> None:
+    code = "import sys; from opanas_cli.search import strategies; strategies(); print('pymoo' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "False"
