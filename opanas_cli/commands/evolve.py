@@ -45,6 +45,9 @@ T = TypeVar("T")
 @click.option("--max-latency", metavar="DURATION", help="Longest time of the detector for one image, as 50ms.")
 @click.option("--max-images", type=click.IntRange(1), help="Evaluate on at most so many images.")
 @click.option(
+    "--halving", is_flag=True, help="Evaluate all on a quarter of the images, and only the better half on the others."
+)
+@click.option(
     "--search-split",
     type=click.FloatRange(0, 1, max_open=True),
     metavar="FRACTION",
@@ -65,6 +68,7 @@ def evolve(
     max_params: str | None,
     max_latency: str | None,
     max_images: int | None,
+    halving: bool,
     search_split: float | None,
     seed: int,
     device: str,
@@ -108,6 +112,7 @@ def evolve(
         "top_k": top_k,
         "mutation_prob": mutation_prob,
         "max_images": max_images,
+        "halving": halving or None,
     }
     if search_split == 0:
         console.warn("the search is done on the validation set: its AP is no measure of the winner any more")

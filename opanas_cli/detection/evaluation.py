@@ -25,11 +25,9 @@ from opanas_cli.detection.runs import building, silenced
 from opanas_cli.detection.unfinished_pass import UnfinishedPass
 from opanas_cli.genotype import Genotype
 from opanas_cli.necks.sharing import Sharing
+from opanas_cli.search.candidate import IMAGE_SHARE
 
 T = TypeVar("T")
-
-IMAGE_SHARE = "image_share"
-"""Among the metrics of a candidate that was evaluated on a part of the images only: which part."""
 
 FIRST_SHARE = 0.25
 """The part of the images that successive halving judges all candidates on."""
@@ -52,7 +50,9 @@ class SuperNetEvaluator:
         metric: what will be ranked by, and is computed beside COCO's statistics if it is none of them.
         halving: all genotypes on a quarter of the images, and only the better half of them on the others. The metrics
             of the worse half are those of the quarter, and `IMAGE_SHARE` among them says so.
-        unfinished: keeps what a killed pass has found.
+
+    Attributes:
+        unfinished: keeps what a pass has found, so that a search that was killed takes it up again; None keeps nothing.
 
     Raises:
         InvalidConfigError: the neck is no super-net.
@@ -73,14 +73,14 @@ class SuperNetEvaluator:
         *,
         metric: str = "AP",
         halving: bool = False,
-        unfinished: UnfinishedPass | None = None,
     ) -> None:
         super_net_neck(config)
         settings = stage_settings(config, "search")
         self.device = device
         self.on_images = on_images
         self.metric = metric
-        self.unfinished = unfinished
+        self.halving = halving
+        self.unfinished: UnfinishedPass | None = None
         self.memory_mb = float(settings.memory_mb)
         self.batch_size = batch_size or int(settings.batch_size)
         self.num_workers = int(config.val_dataloader.get("num_workers", 0))
@@ -89,7 +89,7 @@ class SuperNetEvaluator:
             load_weights(self.detector, state, source)
             self.detector.to(device).eval()
             self.dataset = DATASETS.build(search_dataset(config, search_split, max_images))
-        self.stages = self._stages(halving)
+        self.stages = self._stages()
 
     @property
     def num_images(self) -> int:
@@ -118,10 +118,10 @@ class SuperNetEvaluator:
             metrics[index] = values
         return metrics
 
-    def _stages(self, halving: bool) -> list[list[int]]:
+    def _stages(self) -> list[list[int]]:
         """The positions of the images, or those of the quarter of the lowest numbers and those of the others."""
         everything = list(range(len(self.dataset)))
-        if not halving:
+        if not self.halving:
             return [everything]
         first = self.dataset.lowest(math.ceil(FIRST_SHARE * len(everything)))
         return [first, sorted(set(everything) - set(first))]

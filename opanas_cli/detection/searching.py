@@ -23,6 +23,7 @@ from opanas_cli.detection.latency import latency_table
 from opanas_cli.detection.processes import from_first
 from opanas_cli.detection.profiling import CostModel
 from opanas_cli.detection.supernet_training import read_super_net, require_same_task
+from opanas_cli.detection.unfinished_pass import UnfinishedPass
 from opanas_cli.errors import UsageError
 from opanas_cli.formats import write_record
 from opanas_cli.genotype import Genotype
@@ -41,8 +42,6 @@ from opanas_cli.search import (
 )
 from opanas_cli.search.findings import population_document, record_of
 from opanas_cli.search.latency_table import LatencyTable, with_latency
-
-CANDIDATES_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -88,9 +87,8 @@ def search_super_net(
         overrides: settings of the `search` section that were given from outside; None leaves the config's.
         search_split: evaluate on this part of the training images, at most what was held out from the super-net's
             training; 0 evaluates on the validation set. By default all that was held out.
-        progress, on_images: candidates are evaluated `CANDIDATES_AT_ONCE` in one pass over the images. The first is
-            told of each candidate; the second, during a pass, of the images done, those of a pass, and the candidates
-            of the whole search.
+        progress, on_images: a generation is evaluated in one pass over the images. The first is told of each candidate;
+            the second, during a pass, of the images done, those of a pass, and the candidates of the whole search.
         check: is called with the split and the most images that candidates are evaluated on, before they are read.
         say: is told what takes long.
 
@@ -121,6 +119,8 @@ def search_super_net(
         device,
         int(settings.batch_size),
         lambda done, images: on_images(done, images, budget.budget),
+        metric=str(settings.metric),
+        halving=bool(settings.halving),
     )
     evaluation = {
         "super_net": fingerprint(super_net),
@@ -129,6 +129,8 @@ def search_super_net(
         "annotations": _annotations(config, split),
         "classes": content["meta"]["classes"],
         "image_scale": list(stage_settings(config, "supernet").image_scale or ()),
+        "halving": evaluator.halving,
+        "batch_size": evaluator.batch_size,
     }
     files = SearchFiles.of(work_dir)
     cost_of: Callable[[Genotype], Cost] = CostModel(config)
@@ -138,6 +140,7 @@ def search_super_net(
         evaluation["latency_table"] = table.digest
     search = SearchSettings(space, strategy, budget, seed, constraints, str(settings.metric), evaluation)
     history = _history(files.history, search, resume)
+    evaluator.unfinished = UnfinishedPass(work_dir / "evolve", json.dumps(search.document()))
     try:
         result = run_search(
             proposing,
@@ -146,12 +149,13 @@ def search_super_net(
             constraints,
             history,
             metric=search.metric,
-            batch_size=CANDIDATES_AT_ONCE,
+            batch_size=budget.population,
             on_progress=progress,
         )
     finally:
         if not history.recorded and is_main_process():  # Nothing to resume, and in the way of the next try.
             files.history.unlink(missing_ok=True)
+    evaluator.unfinished.delete()
     provenance = {"opanas_version": __version__, "super_net": str(super_net), "search": search.document()}
     if is_main_process():
         write_record(record_of(result.best, provenance), files.best)

@@ -9,7 +9,6 @@ from enum import Enum
 from opanas_cli.genotype import Genotype
 from opanas_cli.search.cost import Cost
 
-
 IMAGE_SHARE = "image_share"
 """Among the metrics of a candidate that was evaluated on a part of the images only: which part, in (0, 1)."""
 

@@ -81,7 +81,7 @@ def run_search(
             on_progress(Progress(candidate, best[0], strategy.settings.budget, resumed))
         strategy.tell(generation)
         evaluated += generation
-    front = pareto_front(evaluated, strategy.settings.against)
+    front = pareto_front([one for one in evaluated if one.image_share == 1.0], strategy.settings.against)
     exhausted = len(evaluated) < strategy.settings.budget
     return SearchResult(best[0], strategy.population, front, tuple(evaluated), exhausted)
 
