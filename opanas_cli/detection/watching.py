@@ -22,7 +22,7 @@ from opanas_cli.genotype import Genotype
 from opanas_cli.search.operators import sample
 
 Evaluate = Callable[[nn.Module, Sequence[Genotype]], list[dict[str, float]]]
-"""The statistics of genotypes with the weights of a detector whose neck is a super-net."""
+"""The statistics of genotypes with the weights of a detector whose neck is a super-net; the detector stays as it is."""
 
 
 class WatchHook(Hook):
@@ -34,7 +34,7 @@ class WatchHook(Hook):
     Args:
         config: the super-net's; `supernet.watch_interval` is in epochs, None for never, and the last epoch is always
             looked at. The mean is of `search.metric`.
-        evaluate: is called in every process, with the detector in evaluation mode.
+        evaluate: is called in every process.
     """
 
     def __init__(self, config: Config, seed: int, evaluate: Evaluate) -> None:
@@ -68,23 +68,31 @@ class WatchHook(Hook):
         self.watched = checkpoint.get("watched", [])
 
     def _mean(self, detector: nn.Module) -> float:
-        states, was_training = random_states(), detector.training
-        detector.eval()
-        try:
-            metrics = self.evaluate(detector, self.genotypes)
-        finally:
-            detector.train(was_training)
-            restore_random_states(states)
+        states = random_states()
+        metrics = self.evaluate(detector, self.genotypes)
+        restore_random_states(states)
         return sum(values[self.metric] for values in metrics) / len(metrics)
 
 
 def held_out_evaluation(config: Config, device: torch.device) -> Evaluate:
-    """Evaluates on the images that a search would see: those held out from training, at most `search.max_images`."""
-    split, most = stage_settings(config, "supernet").search_split, stage_settings(config, "search").max_images
+    """Evaluates on the images that a search would see: those held out from training, at most `search.max_images`.
+
+    A copy of the detector is made when it is first asked, and gets the weights of that moment each time.
+    """
+    split, search = stage_settings(config, "supernet").search_split, stage_settings(config, "search")
+    evaluator: SuperNetEvaluator | None = None
 
     def evaluate(detector: nn.Module, genotypes: Sequence[Genotype]) -> list[dict[str, float]]:
-        source = "the super-net in training"
-        return SuperNetEvaluator(config, detector.state_dict(), source, split, most, device).evaluate(genotypes)
+        nonlocal evaluator
+        state = detector.state_dict()
+        if evaluator is None:
+            source = "the super-net in training"
+            evaluator = SuperNetEvaluator(
+                config, state, source, split, search.max_images, device, metric=str(search.metric)
+            )
+        else:
+            evaluator.detector.load_state_dict(state)
+        return evaluator.evaluate(genotypes)
 
     return evaluate
 
