@@ -17,13 +17,13 @@ class SeveralProcessesCommand(ConfigCommand):
     """
 
     def invoke(self, ctx: click.Context) -> Any:
-        if _number("TORCHELASTIC_RESTART_COUNT", 0):
-            ctx.params["resume"] = True
         if num_processes() == 1:
+            ctx.params["resume"] |= _number("TORCHELASTIC_RESTART_COUNT", 0) > 0
             return super().invoke(ctx)
         from opanas_cli.detection.processes import joined
 
-        with joined(ctx.params["device"]):
+        with joined(ctx.params["device"]) as restarted:
+            ctx.params["resume"] |= restarted
             return super().invoke(ctx)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TypeVar
+from uuid import uuid4
 
 import torch.distributed as torch_dist
 from mmengine.dist import all_gather_object, barrier, broadcast_object_list, is_main_process
@@ -33,7 +34,7 @@ VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
 @contextmanager
-def joined(device: str) -> Iterator[None]:
+def joined(device: str) -> Iterator[bool]:
     """While the block runs, this process is one of those that torchrun started, and all but the first print nothing.
 
     They talk by gloo on the CPU and by NCCL on CUDA. An error that all processes meet is raised in the first one as it
@@ -41,6 +42,9 @@ def joined(device: str) -> Iterator[None]:
 
     Args:
         device: as the user asked for it.
+
+    Returns:
+        Whether torchrun started the processes again after one had failed.
 
     Raises:
         UsageError: the environment describes no process group, or there are not as many devices as processes.
@@ -50,14 +54,16 @@ def joined(device: str) -> Iterator[None]:
     missing = [name for name in VARIABLES if not os.environ.get(name)]
     if missing:
         raise UsageError(f"several processes are asked for, but {missing[0]} is not set; start them with torchrun")
-    store, rank, size = next(torch_dist.rendezvous("env://", timeout=TIMEOUT))
+    shared, rank, size = next(torch_dist.rendezvous("env://", timeout=TIMEOUT))
+    store = torch_dist.PrefixStore(_name_of_start(shared, rank, size), shared)
     try:
         with _silent() if rank else contextlib.nullcontext():
             target = select_device(device)
             backend = "nccl" if target.type == "cuda" else "gloo"
             group = torch_dist.PrefixStore("group", store)
             torch_dist.init_process_group(backend, store=group, rank=rank, world_size=size, timeout=TIMEOUT)
-            yield
+            # On several machines, only the one that a process failed on counts.
+            yield any(count != "0" for count in all_gather_object(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")))
             barrier()
     except Exception as error:
         raise _one_voice(error, store, rank, size) from error
@@ -101,6 +107,28 @@ def _unless_error(told: list[T | OpanasError | None]) -> T:
     if isinstance(told[0], OpanasError):
         raise told[0]
     return told[0]  # type: ignore[return-value]
+
+
+def _name_of_start(store: torch_dist.Store, rank: int, size: int) -> str:
+    """A name that this start of the processes has in all of them and no earlier start had.
+
+    The store that torchrun keeps remembers what the processes wrote before they failed and were started again. So each
+    process asks the first one by a question of its own, and the first one answers what it reads until all have heard.
+    """
+    own = uuid4().hex
+    if rank:
+        store.set(f"question/{rank}", own)
+        name: str = store.get(f"answer/{own}").decode()  # Waits for it.
+        store.set(f"{name}/heard/{rank}", "")
+        return name
+    waiting = set(range(1, size))
+    deadline = time.monotonic() + TIMEOUT.total_seconds()
+    while waiting and time.monotonic() < deadline:
+        time.sleep(0.02)
+        for other in (other for other in waiting if store.check([f"question/{other}"])):
+            store.set(f"answer/{store.get(f'question/{other}').decode()}", own)
+        waiting = {other for other in waiting if not store.check([f"{own}/heard/{other}"])}
+    return own
 
 
 @contextmanager
