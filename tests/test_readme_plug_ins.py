@@ -1,0 +1,70 @@
+"""The plug-ins that the README shows, installed as a user would install them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+README = Path(__file__).resolve().parents[1] / "README.md"
+
+SEARCH = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from opanas_cli.genotype import SearchSpace
+from opanas_cli.search import Constraints, Cost, History, StrategySettings, run_search, strategy_named
+
+class PathCount:
+    def evaluate(self, genotypes):
+        return [{"AP": len(set(genotype.paths)) / 10} for genotype in genotypes]
+
+strategy = strategy_named("hill-climbing")(SearchSpace(3), StrategySettings(8, 4, 2), 0)
+limit = Constraints(max_macs=6)
+result = run_search(strategy, PathCount(), lambda genotype: Cost(len(set(genotype.paths)), 1), limit, History())
+origins = [candidate.proposal.origin.value for candidate in result.evaluated]
+print(json.dumps([type(strategy).__module__, len(result.evaluated), result.best.fitness, origins]))
+"""
+
+
+def installed(folder: Path, module: str) -> None:
+    """Install the module that the README shows, and its entry points, into a folder."""
+    text = README.read_text(encoding="utf-8")
+    code = re.search(rf"^```python\n# {module}\.py\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    points = re.search(rf'^\[project\.entry-points\."(\S+)"\]\n(\S+) = "({module}:\w+)"$', text, re.MULTILINE)
+    assert code and points
+    (folder / f"{module}.py").write_text(code[1], encoding="utf-8")
+    metadata = folder / f"{module}-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[{}]\n{} = {}\n".format(*points.groups()))
+
+
+def answer(folder: Path, *arguments: str, code: str | None = None) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    program = ["-c", code, str(folder)] if code else ["-m", "opanas_cli", *arguments]
+    ran = subprocess.run([sys.executable, *program], capture_output=True, text=True, check=False, env=environment)
+    assert (ran.returncode, ran.stderr) == (0, ""), ran.stderr
+    return ran.stdout
+
+
+def test_the_strategy_of_the_readme_searches(tmp_path: Path) -> None:
+    installed(tmp_path, "opanas_hill_climbing")
+
+    module, evaluated, best, origins = json.loads(answer(tmp_path, code=SEARCH))
+
+    assert (module, evaluated, best) == ("opanas_hill_climbing", 40, 0.6)
+    assert set(origins[:8]) == {"random"}
+    assert "mutation" in origins[8:]
+
+
+def test_the_format_of_the_readme_is_written_and_read(tmp_path: Path) -> None:
+    installed(tmp_path, "opanas_csv")
+
+    file = tmp_path / "opa.csv"
+    file.write_text(answer(tmp_path, "genotype", "convert", "opa-fpn", "--to", "csv"))
+
+    assert file.read_text().startswith("top_down,top_down,top_down,fusing_splitting,none,")
+    assert answer(tmp_path, "genotype", "compare", "opa-fpn", str(file)).startswith("equal\n")
