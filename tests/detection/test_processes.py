@@ -10,10 +10,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from opanas_cli.commands import run
+from opanas_cli.detection.config_files import load_config
+from opanas_cli.detection.config_stages import search_space
+from opanas_cli.detection.evaluation import build_detector
 from opanas_cli.detection.supernet_training import read_super_net
+from opanas_cli.detection.watching import held_out_evaluation
+from opanas_cli.search.operators import sample
 
 PROGRAM = Path(__file__).with_name("two_processes.py")
 PORTS = 20
@@ -143,6 +150,18 @@ def test_what_several_processes_trained_one_reads(told: Told, folder: Path) -> N
     content = read_super_net(folder / "work" / "supernet.pth")
     assert content["meta"]["steps"] == 1
     assert all(name.startswith(("backbone", "neck", "rpn_head", "roi_head")) for name in content["state_dict"])
+
+
+def test_what_several_processes_watched_one_sees(told: Told, folder: Path, tiny_options: tuple[str, ...]) -> None:
+    content = read_super_net(folder / "work" / "supernet.pth")
+    config = load_config("shapes", tiny_options)
+    evaluate = held_out_evaluation(config, torch.device("cpu"))
+    detector = build_detector(config)
+    detector.load_state_dict(content["state_dict"])
+    rng = np.random.default_rng(0)
+    metrics = evaluate(detector, [sample(search_space(config), rng) for _ in range(3)])
+    (watched,) = content["meta"]["watched"]
+    assert watched["mean_AP"] == sum(values["AP"] for values in metrics) / 3 > 0
 
 
 def test_a_group_needs_torchrun(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

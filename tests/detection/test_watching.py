@@ -63,7 +63,8 @@ def test_the_mean_is_that_of_the_same_sub_nets_on_the_held_out_images(config: Co
     genotypes = [sample(search_space(config), rng) for _ in range(4)]
     evaluator = SuperNetEvaluator(config, content["state_dict"], trained.path, 0.4, None, CPU)
     expected = np.mean([metrics["AP50"] for metrics in evaluator.evaluate(genotypes)])
-    assert trained.watched[-1]["mean_AP50"] == pytest.approx(expected, abs=1e-9)
+    assert trained.watched[-1]["mean_AP50"] == pytest.approx(expected, abs=1e-12)
+    assert expected > 1e-4, "sub-nets that find nothing tell nothing"
 
 
 def test_the_visualizer_is_told(trained: TrainedSuperNet) -> None:

@@ -37,6 +37,7 @@ from opanas_cli.search.fair_sampling import fair_genotypes, step_generator
 
 RANK = int(os.environ["RANK"])
 FOLDER, DATA_ROOT, OPTIONS = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]
+WATCHED = ("supernet.watch_interval=1", "supernet.watch_sub_nets=3")
 IMAGES = 4
 EVERYTHING = {"type": "RandomSampler", "num": 10**6, "pos_fraction": 1.0, "add_gt_as_proposals": False}
 
@@ -189,7 +190,7 @@ def commands() -> dict[str, Any]:
         "unknown option": ["train-supernet", "shapes", "--frob"],
         "unknown config": ["train-supernet", "no-such-config", *given],
         "one device": ["train-supernet", "shapes", "--device", "cuda:0"],
-        "train-supernet": ["train-supernet", "shapes", *given, *options],
+        "train-supernet": ["train-supernet", "shapes", *given, *options, *WATCHED],
         "retrain": ["retrain", "shapes", "--genotype", "fpn", *given, *options],
     }
     told = {}
