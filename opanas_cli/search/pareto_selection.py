@@ -39,8 +39,13 @@ class ParetoSelection:
         self._survivors = Population()
 
     def keep(self, candidates: Sequence[Candidate], count: int) -> list[Candidate]:
-        """The `count` candidates that survive: front by front, of the last front those in the least crowded places."""
+        """The `count` candidates that survive: front by front, of the last front those in the least crowded places.
+
+        Those that were judged on a part of the images only stand behind all others.
+        """
         objectives = np.array([[-candidate.fitness, candidate.cost.of(self._against)] for candidate in candidates])
+        partly = np.array([candidate.image_share < 1 for candidate in candidates])
+        objectives[partly] += np.ptp(objectives, axis=0) + 1
         everyone = self._population_of(F=objectives, X=np.arange(len(candidates))[:, None])
         self._survivors = self._survival.do(self._problem, everyone, n_survive=count, random_state=self._rng)
         return [candidates[int(survivor.X[0])] for survivor in self._survivors]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from opanas_cli.errors import UsageError
 from opanas_cli.genotype import Genotype
 from opanas_cli.search import Candidate, Cost, Proposal, Resource
+from opanas_cli.search.candidate import IMAGE_SHARE
 from opanas_cli.search.pareto import pareto_front
 
 PROPOSAL = Proposal(Genotype.of(["top_down"]))
@@ -39,6 +40,14 @@ def test_the_front_is_what_nothing_dominates(values, against):
     assert sorted(front, key=lambda candidate: candidate.index) == expected
     assert list(front) == sorted(front, key=lambda candidate: candidate.cost.of(against))
     assert pareto_front(reversed(everyone), against) == front
+
+
+def test_what_was_judged_on_a_part_of_the_images_is_not_of_the_front():
+    whole = Candidate(0, PROPOSAL, Cost(5, 5), 0.3, {})
+    partly = Candidate(1, PROPOSAL, Cost(1, 1), 0.9, {IMAGE_SHARE: 0.25})
+
+    assert pareto_front([whole, partly], Resource.MACS) == (whole,)
+    assert pareto_front([partly], Resource.MACS) == (partly,)
 
 
 def test_a_front_against_latency_needs_latencies():
