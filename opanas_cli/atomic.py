@@ -88,6 +88,21 @@ def cannot_write(path: Path | str, error: OSError) -> OpanasError:
     return OpanasError(f"{path}: cannot be written ({error.strerror or error}); {way_out}")
 
 
+@contextmanager
+def writing_into(folder: Path) -> Iterator[None]:
+    """While the block runs, a full disk that a library tells without the name of a file is told with the folder's.
+
+    Raises:
+        OpanasError: instead of the library's error.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        raise cannot_write(error.filename or folder, error) from error
+
+
 def _to_disk(path: Path) -> None:
     """See to it that a file outlives a crash of the machine, before its name says that it is whole."""
     with path.open("rb") as file:

@@ -177,7 +177,7 @@ def apply_schedule(config: Config, settings: dict[str, Any]) -> None:
         config.param_scheduler.append(dict(type="LinearLR", start_factor=0.001, by_epoch=False, begin=0, end=warmup))
     if milestones:
         config.param_scheduler.append(
-            dict(type="MultiStepLR", by_epoch=True, begin=0, end=epochs, milestones=list(milestones), gamma=0.1)
+            dict(type="MultiStepLR", by_epoch=True, begin=0, milestones=list(milestones), gamma=0.1)
         )
 
 

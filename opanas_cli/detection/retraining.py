@@ -15,6 +15,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from opanas_cli import __version__
+from opanas_cli.atomic import writing_into
 from opanas_cli.detection.checkpoints import load_weights, read_checkpoint, write_checkpoint
 from opanas_cli.detection.config_parts import neck_of, super_net_neck
 from opanas_cli.detection.config_stages import retrain_stage, sub_net_neck
@@ -75,7 +76,7 @@ def train_detector(
     replicate(stage, DetectorReplica)
     hook = ProgressHook(progress)
     runner = build_runner(stage, work_dir / "retrain", seed, device, resume, hook, inherited=start)
-    with training(config):
+    with training(config), writing_into(work_dir):
         if weights is not None and runner.resumed is None:
             # Now, and never again: the runner would initialise the network when training begins.
             runner._init_model_weights = lambda: None

@@ -8,6 +8,7 @@ import io
 import logging
 import math
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from opanas_cli.atomic import NO_ROOM, cannot_write
+from opanas_cli.atomic import NO_ROOM, cannot_write, writing_into
 from opanas_cli.detection.checkpoints import refuse_unsafe_checkpoints, require_fit
 from opanas_cli.detection.config_parts import DATALOADERS
 from opanas_cli.detection.devices import use_device
@@ -108,13 +109,29 @@ def silenced() -> Iterator[None]:
 
     Among them those of a log that cannot be written, of which Python's logging prints a traceback and goes on.
     """
-    handle_error = logging.Handler.handleError
-    logging.Handler.handleError = _raise  # type: ignore[method-assign]
+    with (
+        _instead(logging.Handler, "handleError", _raise),
+        _instead(threading, "excepthook", _tell_unless_full),
+        contextlib.redirect_stdout(io.StringIO()),
+        quietly(),
+    ):
+        yield
+
+
+@contextmanager
+def _instead(owner: Any, name: str, value: Any) -> Iterator[None]:
+    before = getattr(owner, name)
+    setattr(owner, name, value)
     try:
-        with contextlib.redirect_stdout(io.StringIO()), quietly():
-            yield
+        yield
     finally:
-        logging.Handler.handleError = handle_error  # type: ignore[method-assign]
+        setattr(owner, name, before)
+
+
+def _tell_unless_full(told: threading.ExceptHookArgs) -> None:
+    # TensorBoard's thread: the next to write is told by the same full disk, in words.
+    if not (isinstance(told.exc_value, OSError) and told.exc_value.errno in NO_ROOM):
+        threading.__excepthook__(told)
 
 
 def _raise(handler: logging.Handler, record: logging.LogRecord) -> None:
@@ -158,8 +175,6 @@ def building(config: Config) -> Iterator[None]:
     except OpanasError:
         raise
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in NO_ROOM:
-            raise
         # A KeyError quotes its message, and mmengine's registries raise those.
         reason = " ".join(str(error.args[0] if isinstance(error, KeyError) else error).split())
         raise InvalidConfigError(
@@ -226,7 +241,7 @@ def _runnable(config: Config, work_dir: Path, seed: int) -> Config:
 
 
 def _build(config: Config) -> ResumableRunner:
-    with silenced(), building(config):
+    with silenced(), building(config), writing_into(Path(config.work_dir)):
         runner = ResumableRunner.from_cfg(config)
         # Reads the data set now, and not in the middle of what mmengine does next.
         runner.train_loop  # noqa: B018

@@ -85,23 +85,37 @@ CHECKS: dict[str, Check] = {
 """What each setting must be, and how to say it."""
 
 
+CHECKPOINTS: dict[str, Check] = {"minutes": _optional(_POSITIVE), "steps": _optional(_COUNT)}
+"""What the settings of `checkpoints` must be: the most minutes and the most steps between two of them."""
+
+
 def check_settings(config: Config) -> None:
-    """Check the sections `supernet`, `search` and `retrain`, and `cost_input`, where they are there.
+    """Check the sections `supernet`, `search`, `retrain` and `checkpoints`, and `cost_input`, where they are there.
 
     Raises:
         InvalidConfigError: a value is not what it must be.
     """
     for stage in DEFAULTS:
-        section = config.get(stage)
-        if section is None:
-            continue
-        if not isinstance(section, dict):
-            raise InvalidConfigError(f"{config.filename}: {stage} must be a dict of settings, but got {section!r:.60}")
-        stage_settings(config, stage)
-        for name, value in section.items():
-            holds, wanted = CHECKS.get(name, (lambda _: True, ""))
-            if not holds(value):
-                raise InvalidConfigError(f"{config.filename}: {stage}.{name} must be {wanted}, but got {value!r:.60}")
+        if config.get(stage) is not None:
+            _check_section(config, stage, CHECKS)
+            stage_settings(config, stage)
+    if config.get("checkpoints") is not None:
+        _check_section(config, "checkpoints", CHECKPOINTS)
+        unknown = sorted(set(config.checkpoints) - set(CHECKPOINTS))
+        if unknown:
+            raise InvalidConfigError(
+                f"{config.filename}: checkpoints.{unknown[0]} is not a setting; there are {', '.join(CHECKPOINTS)}"
+            )
     size = config.get("cost_input")
     if size is not None and not _pair(size):
         raise InvalidConfigError(f"{config.filename}: cost_input must be (height, width), but got {size!r:.60}")
+
+
+def _check_section(config: Config, name: str, checks: dict[str, Check]) -> None:
+    section = config[name]
+    if not isinstance(section, dict):
+        raise InvalidConfigError(f"{config.filename}: {name} must be a dict of settings, but got {section!r:.60}")
+    for key, value in section.items():
+        holds, wanted = checks.get(key, (lambda _: True, ""))
+        if not holds(value):
+            raise InvalidConfigError(f"{config.filename}: {name}.{key} must be {wanted}, but got {value!r:.60}")

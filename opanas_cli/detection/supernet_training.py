@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 
 from opanas_cli import __version__
+from opanas_cli.atomic import writing_into
 from opanas_cli.detection.checkpoints import SUPER_NET_FORMAT, read_checkpoint, write_checkpoint
 from opanas_cli.detection.config_parts import DATALOADERS, each_dataset
 from opanas_cli.detection.config_stages import search_space, stage_settings, super_net_stage
@@ -72,7 +73,7 @@ def train_super_net(
     runner = build_runner(stage, work_dir / "train-supernet", seed, device, resume, hook)
     watch = WatchHook(config, seed, held_out_evaluation(config, device))
     runner.register_hook(watch)
-    with training(config):
+    with training(config), writing_into(work_dir):
         runner.train()
     detector = original(runner.model).detector
     content: dict[str, Any] = {
