@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import time
@@ -81,7 +82,7 @@ class UnfinishedPass:
         """Forget everything, when nothing will be taken up again."""
         for file in self._files("*"):
             file.unlink(missing_ok=True)
-        if self.folder.is_dir() and not any(self.folder.iterdir()):
+        with contextlib.suppress(OSError):  # It was never made, or another process has files there or was quicker.
             self.folder.rmdir()
 
     def _files(self, name: str) -> list[Path]:

@@ -23,6 +23,9 @@ from opanas_cli.detection.watching import held_out_evaluation
 from opanas_cli.search.operators import sample
 
 PROGRAM = Path(__file__).with_name("two_processes.py")
+EVOLVE = ("--population", "4", "--generations", "1", "--top-k", "2")
+"""As in `two_processes.py`."""
+
 PORTS = 20
 """More than there are checks."""
 
@@ -125,14 +128,16 @@ def test_a_process_that_dies_ends_the_other(told: Told) -> None:
         ("unknown option", 2, "No such option '--frob'"),
         ("unknown config", 3, "no-such-config: no such config file"),
         ("one device", 2, "--device: 'cuda:0' is one device for several processes"),
+        ("evolve again", 2, "a search is here already; add --resume"),
     ],
 )
 def test_the_first_process_tells_what_all_meet(told: Told, name: str, code: int, said: str) -> None:
     first, second = (one["commands"][name] for one in told)
     assert second == [code, "", ""]
     assert first[:2] == [code, ""]
-    assert first[2].count("\n") == 1
-    assert said in first[2]
+    (line,) = [line for line in first[2].splitlines() if not line.startswith("checking ")]
+    assert line.startswith("opanas: ")
+    assert said in line
 
 
 @pytest.mark.parametrize(("name", "file"), [("train-supernet", "supernet.pth"), ("retrain", "detector.pth")])
@@ -162,6 +167,20 @@ def test_what_several_processes_watched_one_sees(told: Told, folder: Path, tiny_
     metrics = evaluate(detector, [sample(search_space(config), rng) for _ in range(3)])
     (watched,) = content["meta"]["watched"]
     assert watched["mean_AP"] == sum(values["AP"] for values in metrics) / 3 > 0
+
+
+def test_a_search_by_two_processes_is_that_of_one(
+    told: Told, folder: Path, tmp_path: Path, tiny_options: tuple[str, ...]
+) -> None:
+    first, second = (one["commands"]["evolve"] for one in told)
+    assert second == [0, "", ""]
+    assert first[0] == 0
+    super_net = str(folder / "work" / "supernet.pth")
+    given = ["--device", "cpu", "--work-dir", str(tmp_path), "-q", *EVOLVE]
+    assert run(["evolve", "shapes", super_net, *given, "--cfg-options", *tiny_options]) == 0
+    for name in ("history.jsonl", "best.json", "population.json"):
+        assert (folder / "work" / name).read_bytes() == (tmp_path / name).read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best.json", "history.jsonl", "population.json"]
 
 
 def test_a_group_needs_torchrun(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

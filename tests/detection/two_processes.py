@@ -39,6 +39,7 @@ RANK = int(os.environ["RANK"])
 FOLDER, DATA_ROOT, OPTIONS = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]
 WATCHED = ("supernet.watch_interval=1", "supernet.watch_sub_nets=3")
 IMAGES = 4
+EVOLVE = ("--population", "4", "--generations", "1", "--top-k", "2")
 EVERYTHING = {"type": "RandomSampler", "num": 10**6, "pos_fraction": 1.0, "add_gt_as_proposals": False}
 
 
@@ -192,6 +193,8 @@ def commands() -> dict[str, Any]:
         "one device": ["train-supernet", "shapes", "--device", "cuda:0"],
         "train-supernet": ["train-supernet", "shapes", *given, *options, *WATCHED],
         "retrain": ["retrain", "shapes", "--genotype", "fpn", *given, *options],
+        "evolve": ["evolve", "shapes", str(FOLDER / "work" / "supernet.pth"), *given, *EVOLVE, *options],
+        "evolve again": ["evolve", "shapes", str(FOLDER / "work" / "supernet.pth"), *given, *EVOLVE, *options],
     }
     told = {}
     for name, line in lines.items():
