@@ -3,7 +3,7 @@
     python benchmarks/strategies.py --plot benchmarks/strategies.svg
     python benchmarks/strategies.py --supernet runs/quickstart/supernet.pth --data runs/quickstart/data --json
 
-Without --supernet the super-net of the config `shapes` is trained first, on generated images, as in the quickstart.
+Without --supernet the super-net of the config is trained first; `shapes` generates its images.
 AP is that of the super-net on the held-out training images. It is deterministic, so a genotype is evaluated once,
 whichever strategies and seeds meet it.
 """
@@ -172,7 +172,8 @@ def prepared(options: argparse.Namespace, folder: Path, device: torch.device) ->
     if data is None and options.config == "shapes":
         data = folder / "data"
         generate_shapes(data)
-    config = load_config(options.config, (f"data_root={data}",) if data else ())
+    overrides = (f"supernet.epochs={options.epochs}", *([f"data_root={data}"] if data else []))
+    config = load_config(options.config, overrides)
     if options.supernet is not None:
         return config, options.supernet
     say(f"training the super-net of {options.config}")
@@ -189,6 +190,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", default="shapes", help="a config's file or name (default: shapes)")
     parser.add_argument("--supernet", type=Path, help="a supernet.pth of the config (default: train one)")
+    parser.add_argument("--epochs", type=int, default=6, help="of the super-net, if it is trained (default: 6)")
     parser.add_argument("--data", type=Path, help="the data_root (default: the config's; generated for shapes)")
     parser.add_argument("--strategies", nargs="+", metavar="NAME", help="which to compare (default: all installed)")
     parser.add_argument("--population", type=int, default=20, help="candidates of a generation (default: 20)")
@@ -203,8 +205,8 @@ def main() -> None:
     names = options.strategies or list(strategies())
     if unknown := set(names) - set(strategies()):
         parser.error(f"--strategies: there is no {min(unknown)}; choose of {', '.join(strategies())}")
-    if min(options.population, options.seeds, options.generations + 1, options.top_k) < 1:
-        parser.error("--population, --seeds and --top-k must be at least 1, --generations at least 0")
+    if min(options.population, options.seeds, options.generations + 1, options.top_k, options.epochs) < 1:
+        parser.error("--population, --seeds, --top-k and --epochs must be at least 1, --generations at least 0")
     device = select_device(options.device)
     settings = StrategySettings(options.population, options.generations, options.top_k)
     with tempfile.TemporaryDirectory() as folder:

@@ -8,6 +8,7 @@ import math
 import platform
 import re
 import time
+import warnings
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -40,6 +41,9 @@ MOST_ROUNDS = 50
 ENOUGH_SECONDS = 30.0
 """After so long no further round begins, once there were the fewest."""
 
+DECISIVE = ("device", "image_size", "detector")
+"""The conditions under which a table is used again. A resumed search may have other threads, or a newer torch."""
+
 
 def latency_table(path: Path, detector: nn.Module, config: Config, device: torch.device) -> LatencyTable:
     """The latency table of a config's super-net on a device: of a file, or measured and written there.
@@ -60,16 +64,22 @@ def latency_table(path: Path, detector: nn.Module, config: Config, device: torch
         table = parse_latency_table(path.read_text(encoding="utf-8"), str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInputError(f"{path}: cannot be read ({error})") from error
-    changes = "; ".join(differences(dict(table.conditions), conditions))
-    if changes:
-        raise InvalidInputError(
-            f"{path}: was measured under other conditions: {changes}; delete it to measure again, or choose another "
-            "--work-dir"
-        )
+    _check_conditions(path, dict(table.conditions), conditions)
     if missing := [part for part in _parts(config) if part not in table.paths_ms]:
         edge, name = missing[0]
         raise InvalidInputError(f"{path}: has no latency of {name} on {edge}; delete it to measure again")
     return table
+
+
+def _check_conditions(path: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
+    decisive = [{key: value for key, value in facts.items() if key in DECISIVE} for facts in (old, new)]
+    if changes := "; ".join(differences(*decisive)):
+        raise InvalidInputError(
+            f"{path}: was measured under other conditions: {changes}; delete it to measure again, or choose another "
+            "--work-dir"
+        )
+    if changes := "; ".join(differences(old, new)):
+        warnings.warn(f"{path}: is used though {changes}; delete it to measure again", stacklevel=2)
 
 
 def measuring_conditions(config: Config, device: torch.device) -> dict[str, Any]:

@@ -145,6 +145,11 @@ def test_a_table_is_measured_once_and_refused_under_other_conditions(
     with pytest.raises(InvalidInputError, match="under other conditions: detector was"):
         latency_table(path, detector, tiny_config(shapes_root, "faster-rcnn", "model.neck.deformable=False"), CPU)
     assert path.read_bytes() == whole
+    document["conditions"]["threads"] += 3
+    path.write_text(json.dumps(document))
+    with pytest.warns(UserWarning, match=r"latency\.json: is used though threads was .*; delete it to measure again"):
+        assert latency_table(path, detector, config, CPU).paths_ms == table.paths_ms
+    document["conditions"]["threads"] -= 3
     del document["paths"][3]
     path.write_text(json.dumps(document))
     with pytest.raises(InvalidInputError, match=r"latency\.json: has no latency of fusing_splitting on 0->1; delete"):
