@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from opanas_cli.errors import InfeasibleError
+from opanas_cli.errors import InfeasibleError, OpanasError
 from opanas_cli.genotype import Genotype
 from opanas_cli.genotype.liveness import prune
 from opanas_cli.search.candidate import Proposal
@@ -38,8 +38,15 @@ class Admission:
         return None
 
     def cost(self, genotype: Genotype) -> Cost:
-        """The cost of a genotype that was drawn before."""
-        return self._costs[prune(genotype)]
+        """The cost of a genotype that was drawn before.
+
+        Raises:
+            OpanasError: it was not, so its strategy breaks the rules.
+        """
+        pruned = prune(genotype)
+        if pruned not in self._costs:
+            raise OpanasError("the strategy proposes a genotype that it did not draw by admission.first_new; mend it")
+        return self._costs[pruned]
 
     def _passes(self, genotype: Genotype) -> bool:
         pruned = prune(genotype)

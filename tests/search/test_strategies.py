@@ -18,6 +18,7 @@ from opanas_cli.search import (
     Cost,
     Evolution,
     History,
+    Proposal,
     RandomSearch,
     StrategySettings,
     run_search,
@@ -204,6 +205,15 @@ def test_constraints_that_nothing_meets_tell_the_smallest_cost(search, evaluator
     assert "no genotype with at most 99.9G MACs in 10,000 draws" in str(error.value)
     assert "the smallest seen were 100G MACs and 30M parameters" in str(error.value)
     assert not evaluator.asked
+
+
+def test_a_strategy_that_goes_past_the_admission_is_told(search):
+    class Careless(RandomSearch):
+        def ask(self, admission):
+            return [Proposal(Genotype.of(["top_down"]))]
+
+    with pytest.raises(OpanasError, match=r"did not draw by admission\.first_new"):
+        search(Careless(SearchSpace(1), SMALL, 0))
 
 
 def test_the_cost_of_a_pruned_genotype_is_asked_once(evaluator, cost_of):
