@@ -82,7 +82,7 @@ def evolve(
 
     Reads CONFIG and SUPERNET, the supernet.pth of train-supernet. Candidates are evaluated on training images that
     were held out from the super-net's training. Writes history.jsonl (one candidate a line; --resume goes on from
-    it), best.json and population.json into the work dir.
+    it), best.json and population.json into the work dir, and latency.json where latency counts.
 
     \b
     Example:
