@@ -71,6 +71,14 @@ def test_settings_from_outside_go_before_the_configs(shapes_root: Path, super_ne
     assert settings["evaluation"]["num_images"] <= 2
 
 
+def test_candidates_are_ranked_by_vocs_rules_where_asked(shapes_root: Path, super_net: Path, tmp_path: Path) -> None:
+    overrides = {"population": 4, "generations": 0, "metric": "VOC_AP50"}
+    result = search(shapes_root, super_net, tmp_path, overrides=overrides, strategy="random")
+    values = [candidate.metrics["VOC_AP50"] for candidate in result.evaluated]
+    assert result.best.fitness == max(values) > 0
+    assert all("AP50" in candidate.metrics for candidate in result.evaluated)
+
+
 def test_images_that_were_trained_on_are_not_searched_on(shapes_root: Path, super_net: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"--search-split: 0.5 of the training images .* held out 0.4"):
         search(shapes_root, super_net, tmp_path, search_split=0.5)

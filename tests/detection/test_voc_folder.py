@@ -56,6 +56,7 @@ def test_the_data_set_loads_them(tmp_path: Path) -> None:
     with DefaultScope.overwrite_default_scope("mmdet"):
         dataset = DATASETS.build(dict(type="VOCFolder", data_prefix=dict(sub_data_root="."), **common))
     assert [Path(dataset.get_data_info(index)["img_path"]).name for index in range(3)] == ["a.png", "b.jpg", "c.BMP"]
+    assert dataset.metainfo["dataset_type"] == "VOC"
     for index in range(3):
         sample = dataset[index]
         assert sample["img"].shape == (20, 30, 3)
