@@ -97,7 +97,7 @@ def _process() -> str:
 def _read(file: Path) -> PassResult | None:
     """The content of a file of `UnfinishedPass.add`, None where it is broken: its images are then run again."""
     try:
-        with np.load(file, allow_pickle=False) as arrays:
+        with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as arrays:
             return PassResult.from_arrays(arrays)
-    except (OSError, KeyError, ValueError, TypeError, zipfile.BadZipFile):
+    except (OSError, EOFError, KeyError, ValueError, TypeError, zipfile.BadZipFile):
         return None

@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
@@ -14,8 +15,11 @@ from mmengine.runner import Runner
 from tiny_config import tiny_config
 
 from opanas_cli.detection.evaluation import SuperNetEvaluator, build_detector
+from opanas_cli.detection.pass_result import PassResult
+from opanas_cli.detection.population_pass import PopulationPass
 from opanas_cli.detection.profiling import with_sub_net
 from opanas_cli.detection.runs import silenced
+from opanas_cli.detection.unfinished_pass import UnfinishedPass
 from opanas_cli.errors import InvalidConfigError, InvalidGenotypeError
 from opanas_cli.genotype import Genotype
 from opanas_cli.necks import inherited_state_dict
@@ -117,11 +121,81 @@ def test_a_genotype_is_judged_alike_alone_and_in_company_and_whatever_the_batch(
 
     evaluator = SuperNetEvaluator(config, state, "test", 0.0, None, CPU, batch_size=2)
     together = list(map(defined, evaluator.evaluate(GENOTYPES)))
-    assert together == [defined(evaluator.evaluate([genotype])[0]) for genotype in GENOTYPES]
-    assert together == list(map(defined, reversed(evaluator.evaluate(GENOTYPES[::-1]))))
+    assert together == list(map(defined, evaluator.evaluate(GENOTYPES))), "the same again, to the last digit"
     other = SuperNetEvaluator(config, state, "test", 0.0, None, CPU, batch_size=3)
-    for metrics, expected in zip(map(defined, other.evaluate(GENOTYPES)), together, strict=True):
-        assert metrics == pytest.approx(expected, abs=1e-6)
+    for again in (
+        [evaluator.evaluate([genotype])[0] for genotype in GENOTYPES],
+        list(reversed(evaluator.evaluate(GENOTYPES[::-1]))),
+        other.evaluate(GENOTYPES),
+    ):
+        for metrics, expected in zip(map(defined, again), together, strict=True):
+            assert metrics == pytest.approx(expected, abs=1e-6)
+
+
+def test_detections_are_those_of_the_stand_alone_sub_nets(shapes_root: Path, tmp_path: Path) -> None:
+    config = tiny_config(shapes_root)
+    state = with_weights(config)
+    evaluator = SuperNetEvaluator(config, state, "test", 0.0, None, CPU, batch_size=2)
+    found = evaluator._pass(GENOTYPES, 0).found
+    for index, genotype in enumerate(GENOTYPES):
+        runner = stand_alone(config, state, genotype, tmp_path / f"{index}")
+        runner.model.eval()
+        with torch.inference_mode():
+            samples = [sample for batch in runner.test_dataloader for sample in runner.model.test_step(batch)]
+        assert len(samples) == len(found[index]) == 6
+        for position, sample in enumerate(samples):
+            ours, theirs = found[index][position], sample.pred_instances
+            assert len(theirs) > 0
+            # Of detections that are all but equal in score the order may differ.
+            order, expected = np.lexsort(rounded(ours.boxes)), np.lexsort(rounded(theirs.bboxes.numpy()))
+            np.testing.assert_allclose(ours.boxes[order], theirs.bboxes.numpy()[expected], atol=1e-3)
+            np.testing.assert_allclose(ours.scores[order], theirs.scores.numpy()[expected], atol=1e-5)
+            np.testing.assert_array_equal(ours.labels[order], theirs.labels.numpy()[expected])
+
+
+def rounded(boxes: np.ndarray) -> np.ndarray:
+    return np.round(boxes, 1).T
+
+
+def test_the_worse_half_is_judged_on_a_quarter_of_the_images(shapes_root: Path, tmp_path: Path) -> None:
+    config = tiny_config(shapes_root)
+    state = with_weights(config)
+    first = stand_alone(config, state, GENOTYPES[0], tmp_path / "first")
+    config = tiny_config(found_by(first, shapes_root, tmp_path / "data"))
+    arguments = (config, state, "test", 0.0)
+
+    whole = SuperNetEvaluator(*arguments, None, CPU, batch_size=2).evaluate(GENOTYPES)
+    quarter = SuperNetEvaluator(*arguments, 2, CPU, batch_size=2).evaluate(GENOTYPES)
+    halving = SuperNetEvaluator(*arguments, None, CPU, batch_size=2, halving=True)
+    assert [len(stage) for stage in halving.stages] == [2, 4]
+    metrics = halving.evaluate(GENOTYPES)
+
+    better = sorted(range(3), key=lambda index: -quarter[index]["AP"])[:2]
+    for index, values in enumerate(metrics):
+        expected = whole[index] if index in better else {**quarter[index], "image_share": 2 / 6}
+        assert defined(values) == pytest.approx(defined(expected), abs=1e-6)
+
+
+def test_a_killed_pass_is_taken_up_where_it_was(
+    shapes_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny_config(shapes_root)
+    evaluator = SuperNetEvaluator(config, with_weights(config), "test", 0.0, None, CPU, batch_size=2)
+    expected = list(map(defined, evaluator.evaluate(GENOTYPES)))
+    original, runs = PopulationPass.run, []
+
+    def killed(self: PopulationPass, batch: Any, positions: Any) -> PassResult:
+        runs.append(list(positions))
+        if runs == [[0, 1], [2, 3]]:
+            raise KeyboardInterrupt
+        return original(self, batch, positions)
+
+    monkeypatch.setattr(PopulationPass, "run", killed)
+    evaluator.unfinished = UnfinishedPass(tmp_path / "evolve", "facts", seconds=0)
+    with pytest.raises(KeyboardInterrupt):
+        evaluator.evaluate(GENOTYPES)
+    assert list(map(defined, evaluator.evaluate(GENOTYPES))) == expected
+    assert runs == [[0, 1], [2, 3], [2, 3], [4, 5]]
 
 
 def test_the_heads_are_left_as_they_were(shapes_root: Path) -> None:

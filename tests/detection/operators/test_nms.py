@@ -1,10 +1,13 @@
 import numpy as np
 import pytest
 import torch
+import torchvision
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from mmcv.ops import batched_nms, nms
+
+from opanas_cli.detection.operators.nms import _apart
 
 
 def naive_iou(a: list[float], b: list[float], offset: int) -> float:
@@ -43,6 +46,24 @@ def test_keeps_the_boxes_that_the_naive_version_keeps(
     detections, kept = nms(boxes, scores, iou_threshold, offset=offset)
     assert kept.tolist() == naive_nms(boxes, scores, iou_threshold, offset)
     assert torch.equal(detections, torch.cat([boxes[kept], scores[kept, None]], dim=1))
+
+
+@given(st.integers(0, 10_000), st.lists(st.integers(1, 400), min_size=1, max_size=5), st.booleans())
+@hypothesis_settings(deadline=None, max_examples=40)
+def test_boxes_suppressed_apart_are_those_of_one_call(seed: int, sizes: list[int], ties: bool) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    groups = [random_boxes(size, seed + index)[0] + 60 * index for index, size in enumerate(sizes)]
+    boxes = torch.cat(groups)[torch.randperm(sum(sizes), generator=generator)]
+    scores = torch.rand(len(boxes), generator=generator)
+    scores = (scores * 8).round() / 8 if ties else scores
+    _, kept = nms(boxes, scores, 0.5)
+    assert torch.equal(kept, torchvision.ops.nms(boxes, scores, 0.5))
+
+
+def test_boxes_that_touch_are_apart_and_boxes_that_overlap_are_not() -> None:
+    left = torch.tensor([[0.0, 0.0, 2.0, 2.0]]).repeat(200, 1)
+    assert len(_apart(torch.cat([left, left + 2]))) == 2
+    assert len(_apart(torch.cat([left, left + 1.9]))) == 1
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16])

@@ -1,0 +1,327 @@
+"""Times the evaluation of a population in a super-net in three ways, and tells where the time goes.
+
+    peer    mmdet's test loop for each candidate, with torchvision's deformable convolution, which is mmcv's too, and
+            mmdet's COCO metric on pycocotools
+    plain   mmdet's test loop for each candidate, with our operators and metric
+    ours    one pass over the images for the whole population, as evolve does
+
+All three evaluate the same candidates of the same super-net on the same images, in this process, and the APs of plain
+and ours must agree to 1e-6. Populations: random ones, and the sixth generation of an evolution. The parts of ours are
+timed in a run of their own, without the threads that heads otherwise run in, so that they add up.
+
+    python benchmarks/evaluate.py --num-nodes 5
+    python benchmarks/evaluate.py --config custom --image-size 800 500 --untrained --device cuda
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import torch
+import torchvision
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+from PIL import Image
+
+from opanas_cli.detection import evaluation, population_pass
+from opanas_cli.detection.config_files import load_config
+from opanas_cli.detection.config_stages import search_dataset, search_space
+from opanas_cli.detection.devices import select_device, use_device
+from opanas_cli.detection.evaluation import SuperNetEvaluator, build_detector
+from opanas_cli.detection.profiling import CostModel
+from opanas_cli.detection.runs import silenced
+from opanas_cli.detection.shapes import generate_shapes
+from opanas_cli.detection.supernet_training import read_super_net, train_super_net
+from opanas_cli.genotype import Genotype
+from opanas_cli.necks import deformable
+from opanas_cli.necks.sharing import Sharing
+from opanas_cli.search import Constraints, Evolution, History, StrategySettings, run_search
+from opanas_cli.search.admission import Admission
+from opanas_cli.search.random_search import random_proposals
+
+AGREEMENT = 1e-6
+"""Between the APs of plain and ours; mmdet's own metric, the peer's, rounds to three digits."""
+
+GENERATION = 6
+PROJECTED_CANDIDATES, PROJECTED_IMAGES = 600, 5000
+"""The paper's search, on COCO's validation images."""
+
+
+class Loop:
+    """mmdet's test loop on one super-net, candidate by candidate."""
+
+    def __init__(
+        self, config: Config, state: Any, device: torch.device, metric: Mapping[str, Any], folder: Path
+    ) -> None:
+        stage = copy.deepcopy(config)
+        for name in (
+            "supernet",
+            "search",
+            "retrain",
+            "train_dataloader",
+            "val_dataloader",
+            "val_evaluator",
+            "test_evaluator",
+        ):
+            stage.pop(name, None)
+        stage.test_dataloader = dict(
+            batch_size=config.val_dataloader.batch_size,
+            num_workers=0,
+            sampler=dict(type="DefaultSampler", shuffle=False),
+            dataset=search_dataset(config, 0.0, None),
+        )
+        stage.update(test_evaluator=metric, test_cfg=dict(type="TestLoop"), work_dir=str(folder), log_level="ERROR")
+        stage.experiment_name = f"{folder.name}-{metric['type']}"
+        use_device(device)
+        with silenced():
+            self.runner = Runner.from_cfg(stage)
+            self.runner.model.load_state_dict(state)
+            self.loop = self.runner.test_loop
+            self.runner.call_hook("before_run")
+
+    def evaluate(self, genotypes: Sequence[Genotype]) -> list[float]:
+        """The AP of each genotype."""
+        with silenced():
+            return [self._ap(genotype) for genotype in genotypes]
+
+    def _ap(self, genotype: Genotype) -> float:
+        with self.runner.model.neck.running(genotype):
+            metrics = self.loop.run()
+        return float(metrics.get("AP", metrics.get("coco/bbox_mAP")))
+
+
+def librarys_deformable_convolution() -> Any:
+    """While entered, necks use torchvision's deformable convolution."""
+    return mock.patch.object(deformable, "deform_conv2d", torchvision.ops.deform_conv2d)
+
+
+def populations(evaluator: SuperNetEvaluator, config: Config, size: int, seed: int) -> dict[str, list[Genotype]]:
+    """Random genotypes, and those of the sixth generation of an evolution that begins with them."""
+    space, cost_of = search_space(config), CostModel(config)
+    rng = np.random.default_rng(seed)
+    drawn = random_proposals(space, size, 0, Admission(cost_of, Constraints()), rng)
+    strategy = Evolution(space, StrategySettings(size, GENERATION, max(size // 5, 1)), seed)
+    found = run_search(strategy, evaluator, cost_of, Constraints(), History(), batch_size=size)
+    evolved = [one.genotype for one in found.evaluated if one.proposal.generation == GENERATION]
+    return {"random": [proposal.genotype for proposal in drawn], f"generation_{GENERATION}": evolved}
+
+
+def seconds_of(call: Callable[[], Any], device: torch.device) -> tuple[float, Any]:
+    """How long a call takes, and its result."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    start = time.perf_counter()
+    result = call()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - start, result
+
+
+def parts(evaluator: SuperNetEvaluator, genotypes: Sequence[Genotype], device: torch.device) -> dict[str, float]:
+    """The seconds of each part of ours, heads beside nothing else; `heads_apart` is that of one candidate at a time."""
+    spent: dict[str, float] = defaultdict(float)
+
+    def timed(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*arguments: Any, **options: Any) -> Any:
+            seconds, result = seconds_of(lambda: call(*arguments, **options), device)
+            spent[name] += seconds
+            return result
+
+        return run
+
+    def timed_necks(*arguments: Any) -> Iterator[Any]:
+        necks = run_population(*arguments)
+        while (item := timed("neck", lambda: next(necks, None))()) is not None:
+            yield item
+
+    run_population = population_pass.run_population
+    detector, heads = evaluator.detector, population_pass.PopulationPass
+    with ExitStack() as stack:
+        replace = lambda owner, name, value: stack.enter_context(mock.patch.object(owner, name, value))  # noqa: E731
+        kind = type(evaluator.dataset)
+        replace(kind, "__getitem__", timed("decode", kind.__getitem__))
+        replace(detector.data_preprocessor, "forward", timed("backbone", detector.data_preprocessor.forward))
+        replace(detector.backbone, "forward", timed("backbone", detector.backbone.forward))
+        replace(detector.neck, "project", timed("backbone", detector.neck.project))
+        replace(population_pass, "run_population", timed_necks)
+        replace(heads, "_predict", timed("heads", heads._predict))
+        replace(evaluation, "GroundTruth", timed("scoring", evaluation.GroundTruth))
+        replace(evaluation, "score_population", timed("scoring", evaluation.score_population))
+        replace(evaluation, "head_threads", lambda _: nullcontext())
+        total, _ = seconds_of(lambda: evaluator.evaluate(genotypes), device)
+        measured = dict(spent)
+        replace(population_pass, "IMAGES_AT_ONCE", dict.fromkeys(population_pass.IMAGES_AT_ONCE, 1))
+        spent.clear()
+        evaluator.evaluate(genotypes)
+    return {**measured, "other": total - sum(measured.values()), "total": total, "heads_apart": spent["heads"]}
+
+
+@contextmanager
+def peak_memory(device: torch.device) -> Iterator[dict[str, float]]:
+    """The most memory, in 10**6 bytes, held while the block ran: of the GPU, or of the whole process (Linux)."""
+    peak: dict[str, float] = {}
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    else:
+        Path("/proc/self/clear_refs").write_text("5")
+    yield peak
+    if device.type == "cuda":
+        peak["mb"] = torch.cuda.max_memory_allocated(device) / 1e6
+    else:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        peak["mb"] = next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmHWM"))
+
+
+def measure(
+    evaluator: SuperNetEvaluator,
+    loops: Mapping[str, Loop],
+    genotypes: Sequence[Genotype],
+    device: torch.device,
+    repeats: int,
+) -> dict[str, Any]:
+    """One row: the seconds of each way (the fastest of its runs, which take turns), and the parts of ours."""
+    seconds: dict[str, list[float]] = defaultdict(list)
+    evaluator.evaluate(genotypes[:2])
+    loops["plain"].evaluate(genotypes[:1])
+    with peak_memory(device) as peak:
+        evaluator.evaluate(genotypes)
+    for _ in range(repeats):
+        with librarys_deformable_convolution():
+            spent, _ = seconds_of(lambda: loops["peer"].evaluate(genotypes), device)
+        seconds["peer"].append(spent)
+        spent, plain = seconds_of(lambda: loops["plain"].evaluate(genotypes), device)
+        seconds["plain"].append(spent)
+        spent, ours = seconds_of(lambda: evaluator.evaluate(genotypes), device)
+        seconds["ours"].append(spent)
+    difference = max(abs(one["AP"] - other) for one, other in zip(ours, plain, strict=True))
+    if difference > AGREEMENT:
+        raise SystemExit(f"the APs of plain and ours differ by up to {difference:.2e}")
+    fastest = {name: min(values) for name, values in seconds.items()}
+    per_pair = fastest["ours"] / len(genotypes) / evaluator.num_images
+    return {
+        "candidates": len(genotypes),
+        "images": evaluator.num_images,
+        "mean_ap": float(np.mean(plain)),
+        **{f"{name}_candidates_per_second": len(genotypes) / value for name, value in fastest.items()},
+        "speedup_vs_peer": fastest["peer"] / fastest["ours"],
+        "speedup_vs_plain": fastest["plain"] / fastest["ours"],
+        "path_calls_saved": Sharing.of(genotypes).share_saved,
+        "peak_mb": peak["mb"],
+        "projected_hours": per_pair * PROJECTED_CANDIDATES * PROJECTED_IMAGES / 3600,
+        "parts_seconds": parts(evaluator, genotypes, device),
+    }
+
+
+def resize(root: Path, size: tuple[int, int]) -> None:
+    """Stretch all images of a generated data set to (width, height), their boxes with them."""
+    for split in ("train", "val"):
+        file = root / "annotations" / f"{split}.json"
+        document = json.loads(file.read_text())
+        scale = [new / document["images"][0][side] for new, side in zip(size, ("width", "height"), strict=True)]
+        for image in document["images"]:
+            path = root / split / image["file_name"]
+            Image.open(path).resize(size).save(path)
+            image.update(width=size[0], height=size[1])
+        for annotation in document["annotations"]:
+            annotation["bbox"] = [value * factor for value, factor in zip(annotation["bbox"], scale * 2, strict=True)]
+            annotation["area"] = annotation["bbox"][2] * annotation["bbox"][3]
+        file.write_text(json.dumps(document))
+
+
+def state_of(config: Config, options: argparse.Namespace, folder: Path, device: torch.device) -> Any:
+    """The weights of the super-net: given, or trained on the generated images, or drawn."""
+    if options.untrained:
+        torch.manual_seed(0)
+        with silenced(), DefaultScope.overwrite_default_scope("mmdet"):
+            detector = build_detector(config)
+            detector.init_weights()
+        return detector.state_dict()
+    path = options.supernet or train_super_net(config, folder / "super-net", 0, device).path
+    return read_super_net(path)["state_dict"]
+
+
+def run(options: argparse.Namespace, folder: Path, device: torch.device) -> dict[str, Any]:
+    """All rows."""
+    data = folder / "data"
+    generate_shapes(data, num_val=options.images)
+    overrides = [f"data_root={data}", f"model.neck.num_nodes={options.num_nodes}"]
+    if options.image_size:
+        resize(data, tuple(options.image_size))
+        overrides.append(f"supernet.image_scale=({options.image_size[0]},{options.image_size[1]})")
+    if options.config != "shapes":
+        overrides += ["model.backbone.init_cfg=None", "classes=disk,square,triangle"]
+    config = load_config(options.config, tuple(overrides))
+    state = state_of(config, options, folder, device)
+    evaluator = SuperNetEvaluator(config, state, "the super-net", 0.0, None, device)
+    metric = dict(type="CocoMetric", metric="bbox", ann_file=str(data / "annotations" / "val.json"))
+    loops = {
+        "peer": Loop(config, state, device, metric, folder / "peer"),
+        "plain": Loop(config, state, device, dict(type="DetectionAP"), folder / "plain"),
+    }
+    chosen = populations(evaluator, config, options.candidates, seed=0)
+    rows = {name: measure(evaluator, loops, genotypes, device, options.repeats) for name, genotypes in chosen.items()}
+    facts = {"device": str(device), "threads": torch.get_num_threads(), "torch": torch.__version__}
+    smallest = {name: min(row[name] for row in rows.values()) for name in ("speedup_vs_peer", "speedup_vs_plain")}
+    setting = {"config": options.config, "num_nodes": options.num_nodes}
+    return {"version": 1, **facts, **setting, **smallest, "populations": rows}
+
+
+def show(document: Mapping[str, Any]) -> None:
+    """The document as a table."""
+    print(
+        f"config {document['config']}, {document['num_nodes']} nodes, {document['device']}, torch {document['torch']}"
+    )
+    for name, row in document["populations"].items():
+        print(f"{name}: {row['candidates']} candidates, {row['images']} images, mean AP {row['mean_ap']:.3f}")
+        for way in ("peer", "plain", "ours"):
+            faster = "" if way == "ours" else f"   ours is {row[f'speedup_vs_{way}']:.2f} times faster"
+            print(f"  {way:<6} {row[f'{way}_candidates_per_second']:7.2f} candidates/s{faster}")
+        spent = row["parts_seconds"]
+        shares = ", ".join(f"{part} {spent[part]:.2f}" for part in spent if part not in ("total", "heads_apart"))
+        seconds = row["candidates"] / row["ours_candidates_per_second"]
+        print(f"  parts (s) without threads: {shares}, total {spent['total']:.2f}; with threads {seconds:.2f}")
+        print(f"  heads one candidate at a time: {spent['heads_apart']:.2f} s")
+        print(f"  path calls saved {row['path_calls_saved']:.1%}, peak memory {row['peak_mb']:.0f} MB")
+        print(
+            f"  {PROJECTED_CANDIDATES} candidates on {PROJECTED_IMAGES} such images: {row['projected_hours']:.2f} hours"
+        )
+
+
+def main() -> None:
+    """Measure, and print a table or a JSON document."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", default="shapes", help="shapes, custom or custom-small (default: shapes)")
+    parser.add_argument("--num-nodes", type=int, default=3, help="of the super-net (default: 3, that of shapes)")
+    parser.add_argument("--image-size", type=int, nargs=2, metavar=("WIDTH", "HEIGHT"), help="default: 128 128")
+    parser.add_argument("--supernet", type=Path, help="weights that fit (default: train on the generated images)")
+    parser.add_argument("--untrained", action="store_true", help="take weights as they are drawn")
+    parser.add_argument("--images", type=int, default=64, help="to evaluate on (default: 64)")
+    parser.add_argument("--candidates", type=int, default=50, help="of a population (default: 50)")
+    parser.add_argument("--repeats", type=int, default=2, help="timed runs of each way (default: 2)")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:i (default: cpu)")
+    parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
+    options = parser.parse_args()
+    if min(options.images, options.repeats, options.num_nodes) < 1 or options.candidates < 2:
+        parser.error("--images, --repeats and --num-nodes must be at least 1, and --candidates at least 2")
+    with tempfile.TemporaryDirectory() as folder:
+        document = run(options, Path(folder), select_device(options.device))
+    if options.json:
+        print(json.dumps(document, indent=2))
+    else:
+        show(document)
+
+
+if __name__ == "__main__":
+    main()
