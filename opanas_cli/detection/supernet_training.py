@@ -20,7 +20,7 @@ from opanas_cli.detection.data_checks import dataset_classes
 from opanas_cli.detection.processes import from_first
 from opanas_cli.detection.replicas import SuperNetReplica, original, replicate
 from opanas_cli.detection.runs import Progress, ProgressHook, build_runner, training
-from opanas_cli.detection.watching import WatchHook, held_out_evaluation, watched_visualizer
+from opanas_cli.detection.watching import WatchHook, held_out_evaluator, watched_visualizer
 from opanas_cli.errors import InvalidCheckpointError, InvalidGenotypeError
 from opanas_cli.genotype import SearchSpace
 
@@ -67,11 +67,11 @@ def train_super_net(
     if resume and (found := from_first(lambda: _finished(path, config, seed))):
         return TrainedSuperNet.of(found, path, found=True)
     hook = ProgressHook(progress)
+    watch = WatchHook(config, seed, lambda detector: held_out_evaluator(config, detector, device))
     stage = super_net_stage(config, seed)
     stage.visualizer = watched_visualizer(config)
     replicate(stage, SuperNetReplica)
     runner = build_runner(stage, work_dir / "train-supernet", seed, device, resume, hook)
-    watch = WatchHook(config, seed, held_out_evaluation(config, device))
     runner.register_hook(watch)
     with training(config), writing_into(work_dir):
         runner.train()

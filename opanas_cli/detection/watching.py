@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -18,46 +19,59 @@ from opanas_cli.detection.config_stages import search_space, stage_settings
 from opanas_cli.detection.evaluation import SuperNetEvaluator
 from opanas_cli.detection.random_states import random_states, restore_random_states
 from opanas_cli.detection.replicas import original
-from opanas_cli.genotype import Genotype
+from opanas_cli.errors import InvalidConfigError
 from opanas_cli.search.operators import sample
-
-Evaluate = Callable[[nn.Module, Sequence[Genotype]], list[dict[str, float]]]
-"""The statistics of genotypes with the weights of a detector whose neck is a super-net; the detector stays as it is."""
 
 
 class WatchHook(Hook):
     """After every epoch tells the visualizer each edge importance, and every so often the mean AP of some sub-nets.
 
-    They are the same sub-nets each time, drawn from the seed. Training goes on as if nobody had looked: the random
-    states are put back. What was seen is kept in the checkpoints, so that a resumed run has all of it.
+    They are the same sub-nets each time, drawn from the seed. Training goes on as if nobody had looked: the evaluator
+    has a network of its own, and the random states are put back. What was seen is kept in the checkpoints, so that a
+    resumed run has all of it.
 
     Args:
         config: the super-net's; `supernet.watch_interval` is in epochs, None for never, and the last epoch is always
             looked at. The mean is of `search.metric`.
-        evaluate: is called in every process.
+        evaluator_of: makes the evaluator, given the detector, before the first step; called in every process.
+
+    Raises:
+        InvalidConfigError: no images are held out to look at.
     """
 
-    def __init__(self, config: Config, seed: int, evaluate: Evaluate) -> None:
+    def __init__(self, config: Config, seed: int, evaluator_of: Callable[[nn.Module], SuperNetEvaluator]) -> None:
         settings = stage_settings(config, "supernet")
         self.interval = settings.watch_interval
+        if self.interval and not settings.search_split:
+            raise InvalidConfigError(
+                f"{config.filename}: supernet.watch_interval: no images are held out from training to look at; set "
+                "supernet.search_split above 0"
+            )
         self.metric = str(stage_settings(config, "search").metric)
-        self.evaluate = evaluate
+        self.evaluator_of = evaluator_of
+        self.evaluator: SuperNetEvaluator | None = None
         space, rng = search_space(config), np.random.default_rng(seed)
         self.genotypes = [sample(space, rng) for _ in range(settings.watch_sub_nets if self.interval else 0)]
         self.watched: list[dict[str, float]] = []
+
+    def before_train(self, runner: Runner) -> None:
+        """Make the evaluator, which finds out whether there is anything to look at."""
+        if self.interval:
+            with random_states_kept():
+                self.evaluator = self.evaluator_of(original(runner.model).detector)
 
     def after_train_epoch(self, runner: Runner, metrics: Any = None) -> None:
         """Look, and tell the visualizer."""
         detector = original(runner.model).detector
         seen = edge_importances(detector.neck)
-        if self.interval and (self.every_n_epochs(runner, self.interval) or self.is_last_train_epoch(runner)):
-            seen[f"sub_nets/mean_{self.metric}"] = mean = self._mean(detector)
+        if self.evaluator and (self.every_n_epochs(runner, self.interval) or self.is_last_train_epoch(runner)):
+            mean = self._mean(detector, self.evaluator)
             if math.isfinite(mean):
+                seen[f"sub_nets/mean_{self.metric}"] = mean
                 watch = {"epoch": runner.epoch + 1, "step": runner.iter, f"mean_{self.metric}": mean}
                 self.watched = [*self.watched, watch]
-        finite = {name: value for name, value in seen.items() if math.isfinite(value)}
-        if finite:
-            runner.visualizer.add_scalars(finite, step=runner.iter)
+        if seen:
+            runner.visualizer.add_scalars(seen, step=runner.iter)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Keep what was seen."""
@@ -67,34 +81,28 @@ class WatchHook(Hook):
         """Go on behind what was seen."""
         self.watched = checkpoint.get("watched", [])
 
-    def _mean(self, detector: nn.Module) -> float:
-        states = random_states()
-        metrics = self.evaluate(detector, self.genotypes)
-        restore_random_states(states)
+    def _mean(self, detector: nn.Module, evaluator: SuperNetEvaluator) -> float:
+        with random_states_kept():
+            evaluator.detector.load_state_dict(detector.state_dict())
+            metrics = evaluator.evaluate(self.genotypes)
         return sum(values[self.metric] for values in metrics) / len(metrics)
 
 
-def held_out_evaluation(config: Config, device: torch.device) -> Evaluate:
-    """Evaluates on the images that a search would see: those held out from training, at most `search.max_images`.
-
-    A copy of the detector is made when it is first asked, and gets the weights of that moment each time.
-    """
+def held_out_evaluator(config: Config, detector: nn.Module, device: torch.device) -> SuperNetEvaluator:
+    """Evaluates on the images that a search would see: those held out from training, at most `search.max_images`."""
     split, search = stage_settings(config, "supernet").search_split, stage_settings(config, "search")
-    evaluator: SuperNetEvaluator | None = None
+    source, metric = "the super-net in training", str(search.metric)
+    return SuperNetEvaluator(config, detector.state_dict(), source, split, search.max_images, device, metric=metric)
 
-    def evaluate(detector: nn.Module, genotypes: Sequence[Genotype]) -> list[dict[str, float]]:
-        nonlocal evaluator
-        state = detector.state_dict()
-        if evaluator is None:
-            source = "the super-net in training"
-            evaluator = SuperNetEvaluator(
-                config, state, source, split, search.max_images, device, metric=str(search.metric)
-            )
-        else:
-            evaluator.detector.load_state_dict(state)
-        return evaluator.evaluate(genotypes)
 
-    return evaluate
+@contextmanager
+def random_states_kept() -> Iterator[None]:
+    """Whatever the block draws, all generators go on from where they were."""
+    states = random_states()
+    try:
+        yield
+    finally:
+        restore_random_states(states)
 
 
 def edge_importances(neck: nn.Module) -> dict[str, float]:

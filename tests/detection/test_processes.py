@@ -19,7 +19,7 @@ from opanas_cli.detection.config_files import load_config
 from opanas_cli.detection.config_stages import search_space
 from opanas_cli.detection.evaluation import build_detector
 from opanas_cli.detection.supernet_training import read_super_net
-from opanas_cli.detection.watching import held_out_evaluation
+from opanas_cli.detection.watching import held_out_evaluator
 from opanas_cli.search.operators import sample
 
 PROGRAM = Path(__file__).with_name("two_processes.py")
@@ -160,11 +160,11 @@ def test_what_several_processes_trained_one_reads(told: Told, folder: Path) -> N
 def test_what_several_processes_watched_one_sees(told: Told, folder: Path, tiny_options: tuple[str, ...]) -> None:
     content = read_super_net(folder / "work" / "supernet.pth")
     config = load_config("shapes", tiny_options)
-    evaluate = held_out_evaluation(config, torch.device("cpu"))
     detector = build_detector(config)
     detector.load_state_dict(content["state_dict"])
     rng = np.random.default_rng(0)
-    metrics = evaluate(detector, [sample(search_space(config), rng) for _ in range(3)])
+    genotypes = [sample(search_space(config), rng) for _ in range(3)]
+    metrics = held_out_evaluator(config, detector, torch.device("cpu")).evaluate(genotypes)
     (watched,) = content["meta"]["watched"]
     assert watched["mean_AP"] == sum(values["AP"] for values in metrics) / 3 > 0
 

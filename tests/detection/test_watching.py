@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from pathlib import Path
 from types import SimpleNamespace
@@ -98,51 +99,72 @@ def test_a_resumed_run_has_seen_it_all(config: Config, trained: TrainedSuperNet,
     assert resumed.watched == trained.watched
 
 
-def test_a_look_leaves_training_as_it_was(config: Config) -> None:
-    def careless(detector: torch.nn.Module, genotypes: Any) -> list[dict[str, float]]:
-        random.random()
-        np.random.rand()  # noqa: NPY002
-        torch.rand(1)
-        return [{"AP50": 0.25} for _ in genotypes]
+class Careless:
+    """An evaluator that draws random numbers, and finds the same of all genotypes."""
 
-    def draws() -> tuple[float, float, float]:
+    def __init__(self, detector: torch.nn.Module, found: float = 0.25) -> None:
+        self.detector = torch.nn.Identity()
+        self.found = found
+        self.draw()
+
+    def evaluate(self, genotypes: Any) -> list[dict[str, float]]:
+        self.draw()
+        return [{"AP50": self.found} for _ in genotypes]
+
+    @staticmethod
+    def draw() -> tuple[float, float, float]:
         return random.random(), float(np.random.rand()), float(torch.rand(1))  # noqa: NPY002
 
-    neck = SimpleNamespace(edge_importance=None)
+
+def runner_at(epoch: int, told: list[Any]) -> Any:
+    """As much of a runner as the hook looks at, `epoch` epochs done; its network has no parameters."""
     model = torch.nn.Module()
     model.detector = torch.nn.Identity()
-    model.detector.neck = neck
+    model.detector.neck = SimpleNamespace(edge_importance=None)
+    visualizer = SimpleNamespace(add_scalars=lambda *given, **more: told.append((*given, more)))
+    return SimpleNamespace(model=model, epoch=epoch - 1, max_epochs=9, iter=7, visualizer=visualizer)
+
+
+def test_random_numbers_go_on_as_if_nobody_had_looked(config: Config) -> None:
     told: list[Any] = []
-    runner = SimpleNamespace(
-        model=model,
-        epoch=1,
-        max_epochs=9,
-        iter=7,
-        visualizer=SimpleNamespace(add_scalars=lambda *a, **k: told.append(a)),
-    )
-    outcomes = []
+    draws = []
     for look in (False, True):
         random.seed(3)
         np.random.seed(3)  # noqa: NPY002
         torch.manual_seed(3)
         if look:
-            hook = WatchHook(config, 0, careless)
-            hook.after_train_epoch(runner)
+            hook = WatchHook(config, 0, Careless)
+            hook.before_train(runner_at(1, told))
+            hook.after_train_epoch(runner_at(2, told))
             assert hook.watched == [{"epoch": 2, "step": 7, "mean_AP50": 0.25}]
-        outcomes.append(draws())
-    assert outcomes[0] == outcomes[1]
-    assert model.detector.training
-    assert told == [({"sub_nets/mean_AP50": 0.25},)]
+        draws.append(Careless.draw())
+    assert draws[0] == draws[1]
+    assert told == [({"sub_nets/mean_AP50": 0.25}, {"step": 7})]
 
 
 def test_what_cannot_be_told_is_left_out(config: Config) -> None:
     """Where the held-out images hold no object, the mean is not a number, which JSON does not know."""
-    hook = WatchHook(config, 0, lambda detector, genotypes: [{"AP50": float("nan")} for _ in genotypes])
-    model = torch.nn.Module()
-    model.detector = torch.nn.Identity()
-    model.detector.neck = SimpleNamespace(edge_importance=None)
-    hook.after_train_epoch(SimpleNamespace(model=model, epoch=8, max_epochs=9, iter=7))
-    assert hook.watched == []
+    hook, told = WatchHook(config, 0, lambda detector: Careless(detector, math.nan)), []
+    hook.before_train(runner_at(1, told))
+    hook.after_train_epoch(runner_at(9, told))
+    assert hook.watched == told == []
+
+
+@pytest.mark.parametrize(
+    ("split", "said"),
+    [
+        ("0.0", r"watch_interval: no images are held out .*; set supernet.search_split above 0"),
+        ("0.0001", r"the search part of 12 training images is empty at search_split=0.0001"),
+    ],
+)
+def test_nothing_to_look_at_is_told_before_the_first_step(
+    split: str, said: str, shapes_root: Path, tmp_path: Path
+) -> None:
+    config = tiny_config(shapes_root, "faster-rcnn", *WATCHED, f"supernet.search_split={split}")
+    told: list[TrainingStep] = []
+    with pytest.raises(OpanasError, match=said):
+        train_super_net(config, tmp_path, 5, CPU, progress=told.append)
+    assert told == []
 
 
 def test_other_backends_stay_and_the_scalars_are_written_in_any_case(
