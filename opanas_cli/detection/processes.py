@@ -59,9 +59,14 @@ def joined(device: str) -> Iterator[bool]:
     try:
         with _silent() if rank else contextlib.nullcontext():
             target = select_device(device)
-            backend = "nccl" if target.type == "cuda" else "gloo"
-            group = torch_dist.PrefixStore("group", store)
-            torch_dist.init_process_group(backend, store=group, rank=rank, world_size=size, timeout=TIMEOUT)
+            torch_dist.init_process_group(
+                "nccl" if target.type == "cuda" else "gloo",
+                store=torch_dist.PrefixStore("group", store),
+                rank=rank,
+                world_size=size,
+                timeout=TIMEOUT,
+                device_id=target if target.type == "cuda" else None,
+            )
             # On several machines, only the one that a process failed on counts.
             yield any(count != "0" for count in all_gather_object(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")))
             barrier()

@@ -44,3 +44,16 @@ def test_no_such_device(name: str, two_gpus: list[int]) -> None:
     with pytest.raises(UsageError, match="--device: "):
         select_device(name)
     assert two_gpus == []
+
+
+def test_each_of_several_processes_takes_a_gpu_of_its_own(two_gpus: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert select_device("auto") == select_device("cuda") == torch.device("cuda", 1)
+    assert select_device("cpu") == torch.device("cpu")
+    with pytest.raises(UsageError, match="'cuda:0' is one device for several processes"):
+        select_device("cuda:0")
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(UsageError, match="3 processes, but 2 CUDA devices are here; set torchrun's --nproc-per-node"):
+        select_device("cuda")

@@ -7,17 +7,20 @@ import os
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch.distributed import HashStore
 
 from opanas_cli.commands import run
 from opanas_cli.detection.config_files import load_config
 from opanas_cli.detection.config_stages import search_space
 from opanas_cli.detection.evaluation import build_detector
+from opanas_cli.detection.processes import _name_of_start
 from opanas_cli.detection.supernet_training import read_super_net
 from opanas_cli.detection.watching import held_out_evaluator
 from opanas_cli.search.operators import sample
@@ -40,12 +43,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def told(folder: Path, shapes_root: Path, tiny_options: tuple[str, ...]) -> Told:
     """What the checks gave in each of the two processes."""
+    return two_processes(folder, shapes_root, "cpu", tiny_options)
+
+
+def two_processes(folder: Path, data_root: Path, device: str, options: tuple[str, ...]) -> Told:
     started = []
     port = free_ports(PORTS)
     for rank in ("0", "1"):
         environment = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
         environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-        command = [sys.executable, str(PROGRAM), str(folder), str(shapes_root), *tiny_options]
+        command = [sys.executable, str(PROGRAM), str(folder), str(data_root), device, *options]
         process = subprocess.Popen(
             command, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
@@ -190,3 +197,33 @@ def test_a_group_needs_torchrun(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     assert capsys.readouterr().err == (
         "opanas: several processes are asked for, but RANK is not set; start them with torchrun\n"
     )
+
+
+def test_torchrun_starting_it_again_is_resuming(
+    tiny_supernet: Path,
+    tiny_options: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    line = ["train-supernet", "shapes", "--device", "cpu", "--work-dir", str(tiny_supernet.parent)]
+    line += ["--cfg-options", *tiny_options]
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "0")
+    assert run(line) == 2
+    assert "add --resume" in capsys.readouterr().err
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    assert run(line) == 0
+    assert "was finished before and is left as it is" in capsys.readouterr().err
+
+
+def test_a_start_finds_nothing_of_an_earlier_one() -> None:
+    """torchrun's store keeps the questions and answers of processes that failed."""
+    store = HashStore()
+    names = [_names_of_a_start(store) for _ in range(3)]
+    assert all(len(set(name)) == 1 for name in names)
+    assert len({name[0] for name in names}) == 3
+
+
+def _names_of_a_start(store: HashStore) -> list[str]:
+    with ThreadPoolExecutor(3) as threads:
+        asked = [threads.submit(_name_of_start, store, rank, 3) for rank in (2, 0, 1)]
+        return [future.result(timeout=60) for future in asked]

@@ -1,6 +1,6 @@
 """What two processes do together, for `test_processes.py`: one program, since each process imports mmdet for seconds.
 
-    python two_processes.py FOLDER DATA_ROOT OPTION…
+    python two_processes.py FOLDER DATA_ROOT DEVICE OPTION…
 
 Needs torchrun's environment; MASTER_PORT counts up from check to check. Each process writes what its checks gave to
 FOLDER/RANK.json, or the traceback of the one that failed.
@@ -36,7 +36,7 @@ from opanas_cli.errors import InvalidDataError, OpanasError, UsageError
 from opanas_cli.search.fair_sampling import fair_genotypes, step_generator
 
 RANK = int(os.environ["RANK"])
-FOLDER, DATA_ROOT, OPTIONS = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]
+FOLDER, DATA_ROOT, DEVICE, OPTIONS = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], sys.argv[4:]
 WATCHED = ("supernet.watch_interval=1", "supernet.watch_sub_nets=3")
 IMAGES = 4
 EVOLVE = ("--population", "4", "--generations", "1", "--top-k", "2")
@@ -88,7 +88,7 @@ def a_step_on_halves_is_a_step_on_the_whole_batch() -> dict[str, float]:
     before = [parameter.detach().clone() for parameter in whole.parameters()]
     expected = whole.train_step(batch(slice(None)), optimizer(whole))
     model = detector()
-    with joined("cpu"):
+    with joined(DEVICE):
         logs = model.train_step(batch(own_half()), optimizer(model))
     moved = [(after - start).detach() for after, start in zip(whole.parameters(), before, strict=True)]
     got = [(after - start).detach() for after, start in zip(model.parameters(), before, strict=True)]
@@ -103,7 +103,7 @@ def gradients_on_halves_are_those_on_the_whole_batch() -> float:
     whole, model = detector(), detector()
     genotypes = fair_genotypes(whole.detector.neck.search_space, step_generator(0, 0))
     whole.accumulate_gradients(batch(slice(None)), genotypes, optimizer(whole))
-    with joined("cpu"):
+    with joined(DEVICE):
         model.accumulate_gradients(batch(own_half()), genotypes, optimizer(model))
         average_gradients(model.parameters())
     pairs = zip(model.parameters(), whole.parameters(), strict=True)
@@ -118,7 +118,7 @@ def a_parameter_without_gradient_in_one_process_counts_as_zero() -> list[Any]:
     parameters = [torch.nn.Parameter(torch.zeros(3)) for _ in range(3)]
     parameters[0].grad = torch.full((3,), 1.0 + RANK)
     parameters[1].grad = torch.ones(3) if RANK else None
-    with joined("cpu"):
+    with joined(DEVICE):
         average_gradients(parameters)
     return [None if parameter.grad is None else parameter.grad.tolist() for parameter in parameters]
 
@@ -127,7 +127,7 @@ def processes_stay_the_same() -> bool:
     """Weights and running statistics, where one batch has no object and batch norm sees each batch alone."""
     model = detector(norm_eval=False)
     wrapped = optimizer(model)
-    with joined("cpu"):
+    with joined(DEVICE):
         for _ in range(2):
             model.train_step(batch(own_half(), () if RANK else ((4, 6, 40, 50),)), wrapped)
         states = all_gather_object({name: value.clone() for name, value in model.state_dict().items()})
@@ -142,7 +142,7 @@ def a_loss_that_is_not_finite_in_one_process_stops_both() -> str:
     if RANK:
         with torch.no_grad():
             model.detector.rpn_head.rpn_cls.bias.fill_(float("inf"))
-    with joined("cpu"):
+    with joined(DEVICE):
         return _error(lambda: model.train_step(batch(own_half()), optimizer(model)))
 
 
@@ -150,7 +150,7 @@ def what_the_first_knows() -> list[str]:
     def refuse() -> None:
         raise InvalidDataError("no images")
 
-    with joined("cpu"):
+    with joined(DEVICE):
         known = from_first(lambda: f"of process {RANK}")
         refused = _error(lambda: from_first(refuse))
         once_per_machine(lambda: None)
@@ -170,7 +170,7 @@ def _error(call: Callable[[], Any]) -> str:
 
 def errors_of_all_of_one_and_of_each() -> list[str]:
     def fail(of: str, waiting: bool) -> None:
-        with joined("cpu"):
+        with joined(DEVICE):
             if of:
                 raise UsageError(of)
             if waiting:
@@ -185,7 +185,7 @@ def errors_of_all_of_one_and_of_each() -> list[str]:
 
 
 def commands() -> dict[str, Any]:
-    given = ["--device", "cpu", "--work-dir", str(FOLDER / "work")]
+    given = ["--device", DEVICE, "--work-dir", str(FOLDER / "work")]
     options = ["--cfg-options", *OPTIONS]
     lines = {
         "unknown option": ["train-supernet", "shapes", "--frob"],
@@ -210,7 +210,7 @@ def a_process_that_dies() -> str:
     """The last check: the second process is gone after it."""
 
     def wait() -> None:
-        with joined("cpu"):
+        with joined(DEVICE):
             barrier()
             if RANK:
                 os._exit(9)
