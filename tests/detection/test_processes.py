@@ -29,7 +29,7 @@ PROGRAM = Path(__file__).with_name("two_processes.py")
 EVOLVE = ("--population", "4", "--generations", "1", "--top-k", "2")
 """As in `two_processes.py`."""
 
-PORTS = 20
+PORTS = 30
 """More than there are checks."""
 
 Told = list[dict[str, Any]]
@@ -68,17 +68,26 @@ def two_processes(folder: Path, data_root: Path, device: str, options: tuple[str
 
 
 def free_ports(count: int) -> int:
-    """The first of `count` ports in a row that nobody listens on."""
-    for first in range(29600, 60000, count):
-        with socket.socket() as probe:
-            try:
-                for port in (first, first + count - 1):
-                    socket.create_server(("127.0.0.1", port)).close()
-                probe.bind(("127.0.0.1", first + count // 2))
-            except OSError:
-                continue
-            return first
+    """The first of `count` ports in a row that nobody listens on; other ones for each process that asks."""
+    for attempt in range(100):
+        first = 10_000 + (os.getpid() + 97 * attempt) * count % 20_000
+        try:
+            for port in range(first, first + count):
+                socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
+        return first
     raise AssertionError("no free ports")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
+def test_two_gpus_do_the_same(tmp_path: Path, shapes_root: Path, tiny_options: tuple[str, ...]) -> None:
+    told = two_processes(tmp_path, shapes_root, "cuda", tiny_options)
+    test_no_check_failed(told)
+    test_two_processes_compute_the_gradients_of_the_whole_batch(told)
+    test_all_processes_update_the_same_parameters(told)
+    assert [told[0]["commands"][name][0] for name in ("train-supernet", "retrain", "evolve")] == [0, 0, 0]
 
 
 def test_no_check_failed(told: Told) -> None:
