@@ -26,6 +26,7 @@ def main() -> None:
     """Measure, and print a table or a JSON document."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("--device", default="cpu", help="taken as everywhere; nothing here computes on a GPU")
     parser.add_argument("--repeat", type=int, default=5, metavar="N", help="runs of each call (5)")
     options = parser.parse_args()
 
