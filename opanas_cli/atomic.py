@@ -27,12 +27,12 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OpanasError: the folder cannot be written to, or the path is of something else than a file.
     """
-    path = Path(os.path.realpath(path))
+    place = Path(os.path.realpath(path))
     try:
-        if path.exists() and not path.is_file():
+        if place.exists() and not place.is_file():
             raise OpanasError(f"{path}: cannot be written, as it is no regular file; choose another name")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f"{PART}{path.stem}.", suffix=path.suffix, dir=path.parent)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f"{PART}{place.stem}.", suffix=place.suffix, dir=place.parent)
         os.close(handle)
     except OSError as error:
         raise cannot_write(path, error) from error
@@ -41,7 +41,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         _to_disk(temporary)
         temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
+        temporary.replace(place)
     except OSError as error:
         raise cannot_write(path, error) from error
     finally:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 from mmengine.config import Config, DictAction
 
+from opanas_cli.atomic import writing_into
 from opanas_cli.detection.config_parts import DATALOADERS, as_classes, each_dataset, each_evaluator, set_classes
 from opanas_cli.detection.config_stages import DEFAULTS
 from opanas_cli.detection.own_folder import resolve_own_folders
@@ -53,7 +55,8 @@ def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
     """
     path = find_config(name)
     try:
-        config = Config.fromfile(str(path))
+        with writing_into(Path(gettempdir())):  # mmengine copies configs there.
+            config = Config.fromfile(str(path))
     except OpanasError:
         raise
     except ImportError as error:

@@ -7,6 +7,7 @@ import re
 import warnings
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 from mmengine.config import Config
 from mmengine.runner import Runner
@@ -145,6 +146,10 @@ def _decisive(value: Any) -> Any:
 
 def _read(path: Path) -> dict[str, Any]:
     content = read_checkpoint(path)
+    with ZipFile(path) as archive:
+        damaged = archive.testzip()  # torch takes the bytes of a tensor as they are.
+    if damaged is not None:
+        raise InvalidCheckpointError(f"{path}: is damaged at {damaged}, whose bytes are not those that were written")
     if content.get("format") != FORMAT:
         raise InvalidCheckpointError(f"{path}: is no checkpoint of a training run of opanas")
     if content.get("version") != VERSION:

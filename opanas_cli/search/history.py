@@ -77,12 +77,7 @@ class History:
             OpanasError: the file cannot be written.
         """
         if self._path is not None:
-            try:
-                with self._path.open("ab", buffering=0) as file:
-                    file.write(f"{dump_candidate(candidate)}\n".encode())
-                    os.fsync(file.fileno())
-            except OSError as error:
-                raise cannot_write(self._path, error) from error
+            _append(self._path, f"{dump_candidate(candidate)}\n".encode())
         self.recorded.append(candidate)
 
 
@@ -98,6 +93,23 @@ def _read(path: Path) -> tuple[bytes, bytes]:
         raise InvalidInputError(f"{path}: cannot be read ({error.strerror or error})") from error
     end = content.rfind(b"\n") + 1
     return content[:end], content[end:]
+
+
+def _append(path: Path, line: bytes) -> None:
+    """Append a line and see it on the disk, or leave the file as it was: where a disk gets full, half of it fits."""
+    try:
+        with path.open("ab", buffering=0) as file:
+            before = file.tell()
+            try:
+                rest = memoryview(line)
+                while rest:
+                    rest = rest[file.write(rest) :]
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(before)
+                raise
+    except OSError as error:
+        raise cannot_write(path, error) from error
 
 
 def _truncate(path: Path, size: int) -> None:
