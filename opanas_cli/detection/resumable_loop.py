@@ -35,6 +35,8 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         self, runner: Runner, dataloader: Any, minutes: float | None = 10, steps: int | None = None, **others: Any
     ) -> None:
         super().__init__(runner, dataloader, **others)
+        if self.val_interval > self.max_epochs:
+            self.val_begin = self.val_interval  # mmengine would validate after the last epoch all the same.
         self.dataloader = seeded_loader(self.dataloader, runner.seed)
         self.minutes, self.steps = minutes, steps
         self._batch = 0
