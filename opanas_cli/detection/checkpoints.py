@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -50,9 +51,22 @@ def write_checkpoint(content: dict[str, Any], path: Path) -> None:
     """
     # By way of memory: torch writes a file's name into it, and tells a full disk as anything but an OSError.
     written = io.BytesIO()
-    torch.save(content, written)
+    torch.save(_canonical(content), written)
     with replacing(path) as temporary:
         temporary.write_bytes(written.getbuffer())
+
+
+def _canonical(value: Any) -> Any:
+    """The same plain data in which equal texts are one object and no container is another one's.
+
+    Pickle writes an object that it has met before as a reference, so what was read from a file, where each text is an
+    object of its own, would be written in other bytes than what was just made.
+    """
+    if type(value) is dict:
+        return {_canonical(key): _canonical(item) for key, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(map(_canonical, value))
+    return sys.intern(value) if type(value) is str else value
 
 
 def load_weights(model: nn.Module, state: Any, source: Path) -> None:

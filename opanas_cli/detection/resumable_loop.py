@@ -71,12 +71,17 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
             for index, batch in batches:
                 self.run_iter(index, batch)
                 self._batch = index + 1
-                if self._batch < len(self.dataloader):
+                # The last batch of an epoch has its checkpoint below; gradients that wait for an update have none.
+                if self._batch < len(self.dataloader) and self._iter % self._steps_per_update == 0:
                     self._save_where_due(asked())
             self.runner.call_hook("after_train_epoch")
             self._epoch += 1
             self._batch = 0
             self._save()
+
+    @property
+    def _steps_per_update(self) -> int:
+        return getattr(self.runner.optim_wrapper, "_accumulative_counts", 1)
 
     def _save_where_due(self, end: bool) -> None:
         due = (self.steps is not None and self._iter - self._saved_step >= self.steps) or (

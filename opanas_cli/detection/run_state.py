@@ -48,7 +48,8 @@ def restore(runner: Runner, content: dict[str, Any]) -> None:
     runner.optim_wrapper.load_state_dict(content["optimizer"])
     states = iter(_flat(content["param_schedulers"]))
     _each(runner.param_schedulers, lambda scheduler: scheduler.load_state_dict(next(states)))
-    runner.train_loop.go_on(content["position"], lambda: restore_random_states(content["random_states"][get_rank()]))
+    own_random_states = content["random_states"][get_rank()]
+    runner.train_loop.go_on(content["position"], lambda: restore_random_states(own_random_states))
 
 
 def _each(schedulers: Any, call: Callable[[Any], Any]) -> Any:

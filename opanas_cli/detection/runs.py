@@ -99,8 +99,9 @@ class ResumableRunner(Runner):
         if self.resumed is None:
             super().load_or_resume()
         elif not self._has_loaded:
-            self._has_loaded = True
+            self._has_loaded = self._resume = True  # As mmengine's own resuming does; its hooks look at the second.
             restore(self, self.resumed)
+            self.resumed = {}  # It was as large as the network and its optimizer.
 
 
 @contextmanager

@@ -17,7 +17,10 @@ NARROW = ("model.backbone.base_channels=8", "model.backbone.stem_channels=8", "m
 """Beside a super-net that was trained with it, a run need not be of its shape."""
 OFTEN = ("checkpoints.steps=1", "checkpoints.minutes=0.001")
 TRAINING = {
-    "train-supernet": ("supernet.batch_size=1", "supernet.epochs=2", "supernet.milestones=(1,)"),
+    "train-supernet": (
+        *("supernet.batch_size=1", "supernet.epochs=2", "supernet.milestones=(1,)"),
+        *("supernet.watch_interval=1", "supernet.watch_sub_nets=1"),
+    ),
     "retrain": ("retrain.batch_size=2", "retrain.epochs=2", "retrain.milestones=(1,)", "retrain.warmup_iters=4"),
 }
 SEARCH = ("--population", 4, "--generations", 2, "--top-k", 2)

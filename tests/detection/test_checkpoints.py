@@ -40,6 +40,16 @@ def test_round_trip(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["c.pth"]
 
 
+def test_what_was_read_is_written_in_the_same_bytes(tmp_path: Path) -> None:
+    """Texts that are one object where they were made are many where they were read."""
+    shared = ["a b"]
+    content = {"rows": [{"a b": 1, "c": "a b"}, {"a b": 2}], "lists": [shared, shared, ("a b", 1.5, None)]}
+    write_checkpoint(content, tmp_path / "a.pth")
+    write_checkpoint(read_checkpoint(tmp_path / "a.pth"), tmp_path / "b.pth")
+    assert (tmp_path / "a.pth").read_bytes() == (tmp_path / "b.pth").read_bytes()
+    assert read_checkpoint(tmp_path / "b.pth") == content
+
+
 @pytest.mark.parametrize("content", [b"", b"hello world", b"PK\x03\x04 no zip", b"\x80\x02."])
 def test_what_is_no_checkpoint(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "c.pth"
