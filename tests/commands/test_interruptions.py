@@ -26,6 +26,14 @@ STEPS = 5
 OPTIONS = ("supernet.batch_size=1", "supernet.epochs=1", "supernet.data_fraction=0.6", "checkpoints.steps=1")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def plain_configs() -> Iterator[None]:
+    """Half of the start of a run is to lay its config out prettily, several times."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("yapf.yapflib.yapf_api.FormatCode", lambda text, **_: (text, True))
+        yield
+
+
 @pytest.fixture
 def train(tiny_options: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
     """The command line of a training in the folder ``run``, with overrides, and with options that have no value."""

@@ -64,8 +64,9 @@ def test_the_lock_of_a_killed_process_is_free_at_once_even_if_its_worker_lives(t
     process = subprocess.Popen(
         [sys.executable, "-c", program, tmp_path], stdout=subprocess.PIPE, text=True, start_new_session=True
     )
+    assert process.stdout is not None
     try:
-        assert process.stdout is not None and process.stdout.readline() == "held\n"
+        assert process.stdout.readline() == "held\n"
         with pytest.raises(OpanasError, match=f"process {process.pid} on .* is at work here"), work_dir_lock(tmp_path):
             pass
         process.kill()
@@ -74,6 +75,7 @@ def test_the_lock_of_a_killed_process_is_free_at_once_even_if_its_worker_lives(t
             pass
     finally:
         os.killpg(process.pid, signal.SIGKILL)
+        process.stdout.close()
 
 
 def test_a_place_that_cannot_be_written_to(tmp_path: Path) -> None:
