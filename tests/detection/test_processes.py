@@ -166,6 +166,10 @@ def test_training_speaks_and_writes_once(told: Told, folder: Path, name: str, fi
     assert len(list((folder / "work" / name).glob("*/*.log"))) == 1
 
 
+def test_a_training_of_two_processes_goes_on_where_it_was_stopped(told: Told) -> None:
+    assert [one["a_training_that_was_stopped_goes_on"] for one in told] == [[0, 1, 0, True], [0, 1, 0]]
+
+
 def test_what_several_processes_trained_one_reads(told: Told, folder: Path) -> None:
     """No name tells that there was a wrapper, and an epoch has half as many steps as with one process."""
     content = read_super_net(folder / "work" / "supernet.pth")

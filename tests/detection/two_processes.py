@@ -31,6 +31,7 @@ from opanas_cli.commands import run
 from opanas_cli.detection import processes
 from opanas_cli.detection.processes import from_first, joined, once_per_machine
 from opanas_cli.detection.replicas import average_gradients
+from opanas_cli.detection.resumable_loop import ResumableTrainLoop
 from opanas_cli.detection.super_net_detector import SuperNetDetector
 from opanas_cli.errors import InvalidDataError, OpanasError, UsageError
 from opanas_cli.search.fair_sampling import fair_genotypes, step_generator
@@ -206,6 +207,34 @@ def commands() -> dict[str, Any]:
     return told
 
 
+def a_training_that_was_stopped_goes_on() -> list[Any]:
+    """The exit codes of an undisturbed, a stopped and a resumed run, and whether the first and the last end alike."""
+    run_iter = ResumableTrainLoop.run_iter
+
+    def stopping(loop: ResumableTrainLoop, index: int, data: Any) -> None:
+        if loop.iter == 2:
+            raise OpanasError("stopped")
+        run_iter(loop, index, data)
+
+    def train(folder: str, *more: str) -> int:
+        given = ["--device", DEVICE, "-q", "--work-dir", str(FOLDER / folder), *more]
+        options = ["--cfg-options", *OPTIONS, "supernet.batch_size=1", "checkpoints.steps=1"]
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            code = run(["train-supernet", "shapes", *given, *options])
+        _next_port()
+        return code
+
+    codes = [train("whole")]
+    ResumableTrainLoop.run_iter = stopping  # type: ignore[method-assign]
+    codes.append(train("stopped"))
+    ResumableTrainLoop.run_iter = run_iter  # type: ignore[method-assign]
+    codes.append(train("stopped", "--resume"))
+    if RANK:  # The first process writes.
+        return codes
+    files = [FOLDER / folder / "supernet.pth" for folder in ("whole", "stopped")]
+    return [*codes, files[0].read_bytes() == files[1].read_bytes()]
+
+
 def a_process_that_dies() -> str:
     """The last check: the second process is gone after it."""
 
@@ -232,6 +261,7 @@ CHECKS = (
     what_the_first_knows,
     errors_of_all_of_one_and_of_each,
     commands,
+    a_training_that_was_stopped_goes_on,
     a_process_that_dies,
 )
 
