@@ -197,7 +197,7 @@ def test_limits_that_nothing_meets(
     arguments = ("evolve", "shapes", tiny_supernet, "--work-dir", "run", *SMALL)
     line = refused(5, *arguments, option, "1K", *options)
     assert "the smallest seen were " in line
-    assert not list(Path("run").iterdir())
+    assert not Path("run").exists()
     # The folder is free for the next try.
     assert run([*map(str, arguments), "-q", option, "1T", *options]) == 0
 
