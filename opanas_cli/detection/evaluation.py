@@ -77,6 +77,7 @@ class SuperNetEvaluator:
     ) -> None:
         super_net_neck(config)
         settings = stage_settings(config, "search")
+        dataset = search_dataset(config, search_split, max_images)
         self.device = device
         self.on_images = on_images
         self.metric = metric
@@ -91,7 +92,7 @@ class SuperNetEvaluator:
             self.detector = build_detector(config)
             load_weights(self.detector, state, source)
             self.detector.to(device).eval()
-            self.dataset = DATASETS.build(search_dataset(config, search_split, max_images))
+            self.dataset = DATASETS.build(dataset)
         self.stages = self._stages()
 
     @property
