@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
+from mmengine.registry import OPTIMIZERS
 
 from opanas_cli.detection.config_parts import DATALOADERS, each_dataset, neck_of, super_net_neck
 from opanas_cli.errors import InvalidConfigError, InvalidGenotypeError
@@ -96,6 +98,7 @@ def super_net_stage(config: Config, seed: int) -> Config:
         type="SuperNetDetector", detector=copy.deepcopy(config.model), l1_weight=settings.l1_weight, seed=seed
     )
     apply_schedule(stage, settings)
+    _fuse_update(stage)
     stage.train_dataloader.dataset = dict(
         type="ImageSubset",
         dataset=stage.train_dataloader.dataset,
@@ -179,6 +182,13 @@ def apply_schedule(config: Config, settings: dict[str, Any]) -> None:
         config.param_scheduler.append(
             dict(type="MultiStepLR", by_epoch=True, begin=0, milestones=list(milestones), gamma=0.1)
         )
+
+
+def _fuse_update(config: Config) -> None:
+    """Update all weights by one kernel, where torch has one: a super-net has hundreds of small tensors."""
+    optimizer = config.optim_wrapper.optimizer
+    if "fused" in inspect.signature(OPTIMIZERS.get(optimizer.type)).parameters:
+        optimizer.fused = True
 
 
 def set_image_scale(config: Config, scale: Any, train_scales: Any = None) -> None:

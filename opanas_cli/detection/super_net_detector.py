@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper
 from torch import Tensor
 
+from opanas_cli.detection.backward_thread import backward_thread
 from opanas_cli.detection.replicas import average_gradients, average_statistics, averaged_logs
 from opanas_cli.detection.shared_features import features_from
 from opanas_cli.errors import OpanasError
@@ -81,13 +83,14 @@ class SuperNetDetector(BaseModel):
             pyramid = neck.project(self.detector.backbone(data["inputs"]))
         leaves = [level.detach().requires_grad_() for level in pyramid]
         logs: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=leaves[0].device))
-        for genotype in genotypes:
-            with optim_wrapper.optim_context(self):
-                losses = self._losses(leaves, genotype, data)
-            loss, values = self.detector.parse_losses(losses)
-            optim_wrapper.backward(loss / len(genotypes))
-            for name, value in values.items():
-                logs[name] = logs[name] + value.detach() / len(genotypes)
+        with backward_thread(leaves[0].device) as run:
+            for genotype in genotypes:
+                with optim_wrapper.optim_context(self):
+                    losses = self._losses(leaves, genotype, data)
+                loss, values = self.detector.parse_losses(losses)
+                run(partial(optim_wrapper.backward, loss / len(genotypes)))
+                for name, value in values.items():
+                    logs[name] = logs[name] + value.detach() / len(genotypes)
         torch.autograd.backward(pyramid, [leaf.grad for leaf in leaves])
         importance = torch.as_tensor(self.l1_weight * neck.edge_l1())
         if importance.requires_grad:  # A neck without edge importances has none to train.

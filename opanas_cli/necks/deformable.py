@@ -61,8 +61,8 @@ def _sampling_grid(
         for side, taps, count in zip(sides, kernel, outputs, strict=True)
     )
     (row_scale, row_base), (column_scale, column_base) = rows, columns
-    y = shifts[:, :, :, 0] * row_scale + row_base[:, None, :, None]
-    x = shifts[:, :, :, 1] * column_scale + column_base[None, :, None, :]
+    y = torch.add(row_base[:, None, :, None], shifts[:, :, :, 0], alpha=row_scale)
+    x = torch.add(column_base[None, :, None, :], shifts[:, :, :, 1], alpha=column_scale)
     return torch.stack((x, y), dim=-1).reshape(batch, kernel[0] * kernel[1] * outputs[0], outputs[1], 2)
 
 

@@ -93,6 +93,25 @@ def test_a_shared_step_has_the_gradients_of_k_full_passes(shapes_root: Path, det
     assert torch.allclose(logs["loss"], loss, rtol=1e-12)
 
 
+def test_two_threads_give_the_same_gradients_every_time(shapes_root: Path) -> None:
+    before = torch.get_num_threads()
+    try:
+        found = []
+        for threads in (1, 2, 2):
+            torch.set_num_threads(threads)
+            model = build(tiny_config(shapes_root)).float()
+            torch.manual_seed(1)
+            genotypes = fair_genotypes(model.detector.neck.search_space, step_generator(model.seed, 0))
+            model.accumulate_gradients(batch(), genotypes, wrapper(model))
+            found.append(gradients(model))
+    finally:
+        torch.set_num_threads(before)
+    one, two, again = found
+    for name, gradient in two.items():
+        assert torch.equal(gradient, again[name]), name
+        assert torch.allclose(gradient, one[name], rtol=1e-2, atol=1e-3 * one[name].abs().max()), name
+
+
 def test_the_backbone_runs_once_and_every_path_of_an_edge_once(shapes_root: Path) -> None:
     model = build(tiny_config(shapes_root))
     ran: list[str] = []
