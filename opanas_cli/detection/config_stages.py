@@ -30,6 +30,7 @@ SUPERNET_DEFAULTS = dict(
     weight_decay=1e-4,
     l1_weight=1e-4,
     grad_clip=None,
+    amp=False,
     watch_interval=None,
     watch_sub_nets=50,
 )
@@ -44,7 +45,7 @@ SEARCH_DEFAULTS = dict(
     max_images=None,
     halving=False,
     batch_size=8,
-    memory_mb=2000,
+    memory_mb=None,
 )
 """Section 3.2.2."""
 
@@ -169,7 +170,7 @@ def apply_schedule(config: Config, settings: dict[str, Any]) -> None:
     config.train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=epochs, val_interval=epochs + 1)
     momentum = dict(momentum=settings["momentum"]) if settings["optimizer"] == "SGD" else {}
     config.optim_wrapper = dict(
-        type="OptimWrapper",
+        type="AmpOptimWrapper" if settings["amp"] else "OptimWrapper",
         optimizer=dict(
             type=settings["optimizer"], lr=settings["lr"], weight_decay=settings["weight_decay"], **momentum
         ),

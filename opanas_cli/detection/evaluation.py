@@ -20,8 +20,9 @@ from opanas_cli.detection.average_precision import VOC_AP50, GroundTruth, score_
 from opanas_cli.detection.checkpoints import load_weights
 from opanas_cli.detection.config_stages import search_dataset, stage_settings, super_net_neck
 from opanas_cli.detection.freed_memory import keep_freed_memory
+from opanas_cli.detection.image_results import Detections
 from opanas_cli.detection.pass_result import PassResult
-from opanas_cli.detection.population_pass import PopulationPass, head_threads
+from opanas_cli.detection.population_pass import PopulationPass, default_memory_mb, head_threads
 from opanas_cli.detection.runs import building, silenced
 from opanas_cli.detection.unfinished_pass import UnfinishedPass
 from opanas_cli.genotype import Genotype
@@ -83,7 +84,7 @@ class SuperNetEvaluator:
         self.metric = metric
         self.halving = halving
         self.unfinished: UnfinishedPass | None = None
-        self.memory_mb = float(settings.memory_mb)
+        self.memory_mb = float(settings.memory_mb or default_memory_mb(device))
         self.batch_size = batch_size or int(settings.batch_size)
         self.num_workers = int(config.val_dataloader.get("num_workers", 0))
         if device.type == "cpu":
@@ -125,9 +126,9 @@ class SuperNetEvaluator:
     def _stages(self) -> list[list[int]]:
         """The positions of the images, or those of the quarter of the lowest numbers and those of the others."""
         everything = list(range(len(self.dataset)))
-        if not self.halving:
-            return [everything]
         first = self.dataset.lowest(math.ceil(FIRST_SHARE * len(everything)))
+        if not self.halving or len(first) == len(everything):
+            return [everything]
         return [first, sorted(set(everything) - set(first))]
 
     def _better_half(self, metrics: Sequence[dict[str, float]]) -> list[int]:
@@ -141,8 +142,11 @@ class SuperNetEvaluator:
         positions = self.stages[stage]
         starts = range(0, len(positions), self.batch_size)
         batches = [list(positions[start : start + self.batch_size]) for start in starts]
-        result = self.unfinished.known(stage, len(genotypes)) if self.unfinished else PassResult.none(len(genotypes))
-        own = [batch for batch in batches[get_rank() :: get_world_size()] if not result.truths.keys() >= set(batch)]
+        own = batches[get_rank() :: get_world_size()]
+        result = PassResult.none(len(genotypes))
+        if self.unfinished:
+            result.add(self.unfinished.known(stage, len(genotypes), own))
+        own = [batch for batch in own if not result.truths.keys() >= set(batch)]
         loader = DataLoader(self.dataset, batch_sampler=own, num_workers=self.num_workers, collate_fn=pseudo_collate)
         with silenced(), head_threads(self.device) as threads:
             run = PopulationPass(self.detector, Sharing.of(genotypes), self.memory_mb, threads)
@@ -152,6 +156,8 @@ class SuperNetEvaluator:
                 if self.unfinished:
                     self.unfinished.add(found)
                 self.on_images(min(len(result.truths) * get_world_size(), len(positions)), len(positions))
+        if self.unfinished:
+            self.unfinished.end_stage()
         return result
 
     def _scores(self, result: PassResult) -> list[dict[str, float]]:
@@ -159,14 +165,15 @@ class SuperNetEvaluator:
         size = get_world_size()
         truths = dict(sorted(_united(all_gather_object(result.truths)).items()))
         truth = GroundTruth(list(truths.values()), self.dataset.metainfo)
-        own: dict[int, dict[str, float]] = {}
+        own: dict[int, list[Detections]] = {}
         for index, found in enumerate(result.found):
             parts = gather_object(found, dst=index % size)
             if parts is not None:
                 everywhere = _united(parts)
-                candidate = [everywhere[position] for position in truths]
-                own[index] = score_population([candidate], truth, voc=self.metric == VOC_AP50)[0]
-        scored = _united(all_gather_object(own))
+                own[index] = [everywhere[position] for position in truths]
+        # Only now, as every gathering waits for all processes.
+        scores = score_population(list(own.values()), truth, voc=self.metric == VOC_AP50)
+        scored = _united(all_gather_object(dict(zip(own, scores, strict=True))))
         return [scored[index] for index in range(len(result.found))]
 
 

@@ -103,5 +103,5 @@ def width_and_height(corners: NDArray[Any]) -> NDArray[Any]:
 
 def _array(values: Any) -> NDArray[Any]:
     tensor = getattr(values, "tensor", values)
-    array: NDArray[Any] = tensor.detach().cpu().numpy()
-    return array
+    # A copy: of a slice the rest would stay in memory.
+    return np.array(tensor.detach().cpu().numpy())

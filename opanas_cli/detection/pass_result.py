@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Any
@@ -36,6 +37,11 @@ class PassResult:
     def of_candidates(self, indices: Sequence[int]) -> PassResult:
         """The result of some of the candidates."""
         return PassResult(dict(self.truths), [dict(self.found[index]) for index in indices])
+
+    def of_images(self, positions: AbstractSet[int]) -> PassResult:
+        """The result of some of the images."""
+        truths = {position: truth for position, truth in self.truths.items() if position in positions}
+        return PassResult(truths, [{position: found[position] for position in truths} for found in self.found])
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All of it as a few arrays, from which `from_arrays` makes it again, types included."""

@@ -129,7 +129,7 @@ def search_super_net(
         "annotations": _annotations(config, split),
         "classes": content["meta"]["classes"],
         "image_scale": list(stage_settings(config, "supernet").image_scale or ()),
-        "halving": evaluator.halving,
+        **({"halving": True} if evaluator.halving else {}),
         "batch_size": evaluator.batch_size,
     }
     files = SearchFiles.of(work_dir)

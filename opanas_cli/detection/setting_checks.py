@@ -73,6 +73,7 @@ CHECKS: dict[str, Check] = {
     "weight_decay": _NOT_NEGATIVE,
     "l1_weight": _NOT_NEGATIVE,
     "grad_clip": _optional(_POSITIVE),
+    "amp": (lambda value: isinstance(value, bool), "True or False"),
     "watch_interval": _optional(_COUNT),
     "watch_sub_nets": _COUNT,
     "population": _COUNT,
@@ -81,6 +82,8 @@ CHECKS: dict[str, Check] = {
     "metric": (lambda value: value in METRICS, f"one of {', '.join(METRICS)}"),
     "mutation_prob": (lambda value: _number(value, 0, 1 + 1e-12), "a probability"),
     "max_images": _optional(_COUNT),
+    "halving": (lambda value: isinstance(value, bool), "True or False"),
+    "memory_mb": _optional(_POSITIVE),
 }
 """What each setting must be, and how to say it."""
 

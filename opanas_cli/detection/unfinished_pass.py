@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from mmengine.dist import get_rank, get_world_size
+from mmengine.dist import barrier, get_rank, get_world_size
 
 from opanas_cli.atomic import write_atomically
 from opanas_cli.detection.pass_result import PassResult
@@ -22,7 +22,7 @@ SECONDS_BETWEEN_SAVES = 60.0
 
 
 class UnfinishedPass:
-    """Keeps the results for one population at a time as files in `folder`, each process its own.
+    """Keeps the results for one population at a time as files in `folder`, a process of a run each its own.
 
     Args:
         folder: made when there is something to keep.
@@ -44,22 +44,27 @@ class UnfinishedPass:
         """Go over to a population: the files of others are deleted."""
         text = "\n".join([self.facts, *map(line_of, genotypes)])
         self._population = hashlib.sha256(text.encode()).hexdigest()[:16]
-        for file in self._files("*"):
-            if not file.name.startswith(f"{self._population}-"):
-                file.unlink(missing_ok=True)
+        if get_rank() == 0:
+            for file in self._files("*"):
+                if not file.name.startswith(f"{self._population}-"):
+                    file.unlink(missing_ok=True)
 
-    def known(self, stage: int, num_candidates: int) -> PassResult:
-        """What was kept of a stage of the population's evaluation; what is added from now on belongs to it."""
+    def known(self, stage: int, num_candidates: int, batches: Sequence[Sequence[int]]) -> PassResult:
+        """What was kept of the images of `batches` in a stage of the population's evaluation, by whatever process.
+
+        What is added from now on belongs to that stage.
+        """
         self._name = f"{self._population}-{stage}"
-        known = PassResult.none(num_candidates)
+        self._unsaved = PassResult.none(num_candidates)
+        self._saved_at = time.monotonic()
         files = self._files(self._name)
+        self._num_files = len(files)
+        wanted = {position for batch in batches for position in batch}
+        known = PassResult.none(num_candidates)
         for file in files:
             part = _read(file)
             if part is not None and len(part.found) == num_candidates:
-                known.add(part)
-        self._num_files = len(files)
-        self._unsaved = PassResult.none(num_candidates)
-        self._saved_at = time.monotonic()
+                known.add(part.of_images(wanted))
         return known
 
     def add(self, result: PassResult) -> None:
@@ -70,28 +75,38 @@ class UnfinishedPass:
         """
         self._unsaved.add(result)
         if time.monotonic() - self._saved_at >= self.seconds:
-            content = io.BytesIO()
-            np.savez(content, **self._unsaved.arrays())
-            name = f"{self._name}-{self._num_files:06d}-{_process()}.npz"
-            write_atomically(self.folder / name, content.getvalue())
-            self._num_files += 1
-            self._unsaved = PassResult.none(len(result.found))
-            self._saved_at = time.monotonic()
+            self._save()
+
+    def end_stage(self) -> None:
+        """Keep the rest of a stage that was long enough to be kept so far: putting it together takes long too.
+
+        Raises:
+            OpanasError: the folder cannot be written to.
+        """
+        if self._num_files and self._unsaved.truths:
+            self._save()
 
     def delete(self) -> None:
-        """Forget everything, when nothing will be taken up again."""
-        for file in self._files("*"):
-            file.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # It was never made, or another process has files there or was quicker.
-            self.folder.rmdir()
+        """Forget everything, when nothing will be taken up again; all processes must have come here."""
+        barrier()
+        if get_rank() == 0:
+            for file in self._files("*"):
+                file.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # It was never made, or somebody keeps something there.
+                self.folder.rmdir()
+
+    def _save(self) -> None:
+        content = io.BytesIO()
+        np.savez(content, **self._unsaved.arrays())
+        name = f"{self._name}-{self._num_files:06d}-{get_rank()}-of-{get_world_size()}.npz"
+        write_atomically(self.folder / name, content.getvalue())
+        self._num_files += 1
+        self._unsaved = PassResult.none(len(self._unsaved.found))
+        self._saved_at = time.monotonic()
 
     def _files(self, name: str) -> list[Path]:
-        """This process's files of that name, those first that were written first."""
-        return sorted(self.folder.glob(f"{name}-*-{_process()}.npz"))
-
-
-def _process() -> str:
-    return f"{get_rank()}-of-{get_world_size()}"
+        """The files of that name of all processes."""
+        return sorted(self.folder.glob(f"{name}-*-of-*.npz"))
 
 
 def _read(file: Path) -> PassResult | None:

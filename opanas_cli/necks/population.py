@@ -23,6 +23,15 @@ Beyond that a call of a path keeps all cores busy on its own, and stacking its i
 """
 
 
+KEPT_SHARE = 0.25
+"""The part of the memory that values of earlier groups of sub-nets may take, where all do not fit at once."""
+
+
+def most_values_needed(sharing: Sharing) -> float:
+    """How many pyramids must fit into the memory for every path call to run once."""
+    return sharing.num_values(range(len(sharing.outputs))) / (1 - KEPT_SHARE)
+
+
 def run_population(
     super_net: OPASuperNet, pyramid: Pyramid, sharing: Sharing, memory_mb: float = math.inf
 ) -> Iterator[tuple[int, list[Tensor]]]:
@@ -50,7 +59,7 @@ class _PopulationRun:
         self.calls: dict[int, Pyramid] = {}
         # No population has as many values as this.
         most_values = int(min(memory_mb * 10**6 / sum(level.nbytes for level in pyramid), 10**9))
-        self.most_kept = most_values // 4
+        self.most_kept = int(most_values * KEPT_SHARE)
         self.groups = sharing.groups(most_values - self.most_kept)
         self.most_at_once = max(1, BATCH_NUMBERS // sum(level.numel() for level in pyramid))
 

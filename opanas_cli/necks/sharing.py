@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from opanas_cli.genotype import Genotype
@@ -74,19 +74,19 @@ class Sharing:
     def groups(self, most_values: int) -> list[list[int]]:
         """The genotypes by their indices, in groups that need at most `most_values` values at a time, or of one.
 
-        Genotypes that share much come next to each other. What a group holds at a time are its node values and the
-        calls into one node.
+        Genotypes that share much come next to each other.
         """
         order = sorted(range(len(self.outputs)), key=lambda index: self.outputs[index])
         groups: list[list[int]] = []
         for index in order:
-            if groups and self._num_values([*groups[-1], index]) <= most_values:
+            if groups and self.num_values([*groups[-1], index]) <= most_values:
                 groups[-1].append(index)
             else:
                 groups.append([index])
         return groups
 
-    def _num_values(self, group: Sequence[int]) -> int:
+    def num_values(self, group: Iterable[int]) -> int:
+        """How many values some genotypes hold at a time: all their node values, and the calls into one node."""
         values: set[int] = set()
         into: dict[int, set[int]] = defaultdict(set)
         queue = [value for index in group for value in self.outputs[index]]

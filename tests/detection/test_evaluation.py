@@ -153,6 +153,21 @@ def test_detections_are_those_of_the_stand_alone_sub_nets(shapes_root: Path, tmp
             np.testing.assert_array_equal(ours.labels[order], theirs.labels.numpy()[expected])
 
 
+def test_little_memory_gives_the_same_figures(shapes_root: Path) -> None:
+    config = tiny_config(shapes_root)
+    state = with_weights(config)
+    parts = []
+    for memory_mb in (None, 0.3, 1e-6):
+        config.search.memory_mb = memory_mb
+        evaluator = SuperNetEvaluator(config, state, "test", 0.0, None, CPU, batch_size=3)
+        parts.append(evaluator._pass(GENOTYPES, 0))
+    for other in parts[1:]:
+        for found, expected in zip(other.found, parts[0].found, strict=True):
+            assert list(found) == list(expected)
+            for position, detections in found.items():
+                np.testing.assert_allclose(detections.scores, expected[position].scores, atol=1e-5)
+
+
 def rounded(boxes: np.ndarray) -> np.ndarray:
     return np.round(boxes, 1).T
 
