@@ -71,6 +71,13 @@ def device_option(command: F) -> F:
     )(command)
 
 
+def amp_option(command: F) -> F:
+    """``--amp``."""
+    return click.option(
+        "--amp", is_flag=True, help="Train in mixed precision: bfloat16, or float16 where a GPU has no other."
+    )(command)
+
+
 def resume_option(command: F) -> F:
     """``--resume``."""
     return click.option("--resume", is_flag=True, help="Go on from what the work dir holds.")(command)

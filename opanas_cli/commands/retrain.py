@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from opanas_cli.commands.console import Console
-from opanas_cli.commands.options import chosen_work_dir, run_options, work_dir_option
+from opanas_cli.commands.options import amp_option, chosen_work_dir, run_options, work_dir_option
 from opanas_cli.commands.several_processes import SeveralProcessesCommand
 from opanas_cli.commands.work_dir_lock import work_dir_lock
 from opanas_cli.errors import UsageError
@@ -32,6 +32,7 @@ from opanas_cli.errors import UsageError
     help="Start from the weights of this super-net, edge importances included.",
 )
 @work_dir_option
+@amp_option
 @run_options
 def retrain(
     config: str,
@@ -39,6 +40,7 @@ def retrain(
     neck: str,
     inherit: Path | None,
     work_dir: Path | None,
+    amp: bool,
     seed: int,
     device: str,
     resume: bool,
@@ -65,6 +67,7 @@ def retrain(
     from opanas_cli.detection.config_files import load_config
     from opanas_cli.detection.data_checks import check_data
     from opanas_cli.detection.devices import select_device
+    from opanas_cli.detection.mixed_precision import use_mixed_precision
     from opanas_cli.detection.processes import once_per_machine
     from opanas_cli.detection.retraining import (
         baseline_config,
@@ -82,6 +85,8 @@ def retrain(
         stage = baseline_config(settings, chosen)
     else:
         stage = sub_net_config(settings, chosen, edge_importance=inherit is not None)
+    if amp:
+        use_mixed_precision(stage)
     once_per_machine(lambda: check_data(settings, ["train", "test"], console.warn, console.say))
     weights = inherited_weights(settings, chosen, inherit) if inherit is not None else None
     with work_dir_lock(folder), console.progress("detector") as report:

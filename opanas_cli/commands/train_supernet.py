@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from opanas_cli.commands.console import Console
-from opanas_cli.commands.options import chosen_work_dir, run_options, work_dir_option
+from opanas_cli.commands.options import amp_option, chosen_work_dir, run_options, work_dir_option
 from opanas_cli.commands.several_processes import SeveralProcessesCommand
 from opanas_cli.commands.work_dir_lock import work_dir_lock
 
@@ -22,11 +22,13 @@ from opanas_cli.commands.work_dir_lock import work_dir_lock
     metavar="FRACTION",
     help="Hold this part of the training images out for the search.  [default: the config's]",
 )
+@amp_option
 @run_options
 def train_supernet(
     config: str,
     work_dir: Path | None,
     search_split: float | None,
+    amp: bool,
     seed: int,
     device: str,
     resume: bool,
@@ -55,7 +57,8 @@ def train_supernet(
 
     target = select_device(device)
     split = () if search_split is None else (f"supernet.search_split={search_split}",)
-    settings = load_config(config, (*cfg_options, *split))
+    precision = ("supernet.amp=True",) if amp else ()
+    settings = load_config(config, (*cfg_options, *split, *precision))
     once_per_machine(lambda: check_data(settings, ["train"], console.warn, console.say))
     with work_dir_lock(folder), console.progress("super-net") as report:
         trained = train_super_net(

@@ -1,10 +1,11 @@
 """Makes mmdet know our necks, data sets, metric, training loop and wrappers by name."""
 
 from mmdet.registry import DATASETS, METRICS, MODELS
-from mmengine.registry import LOOPS, MODEL_WRAPPERS
+from mmengine.registry import LOOPS, MODEL_WRAPPERS, OPTIM_WRAPPERS
 
 from opanas_cli.detection.average_precision import DetectionAP
 from opanas_cli.detection.image_subset import ImageSubset
+from opanas_cli.detection.mixed_precision import CpuAmpOptimWrapper
 from opanas_cli.detection.replicas import DetectorReplica, SuperNetReplica
 from opanas_cli.detection.resumable_loop import ResumableTrainLoop
 from opanas_cli.detection.super_net_detector import SuperNetDetector
@@ -18,5 +19,6 @@ for dataset in (ImageSubset, VOCFolder):
     DATASETS.register_module(module=dataset, force=True)
 for wrapper in (DetectorReplica, SuperNetReplica):
     MODEL_WRAPPERS.register_module(module=wrapper, force=True)
+OPTIM_WRAPPERS.register_module(module=CpuAmpOptimWrapper, force=True)
 LOOPS.register_module(module=ResumableTrainLoop, force=True)
 METRICS.register_module(module=DetectionAP, force=True)

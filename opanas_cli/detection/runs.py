@@ -27,6 +27,7 @@ from opanas_cli.atomic import NO_ROOM, cannot_write, writing_into
 from opanas_cli.detection.checkpoints import refuse_unsafe_checkpoints, require_fit
 from opanas_cli.detection.config_parts import DATALOADERS
 from opanas_cli.detection.devices import use_device
+from opanas_cli.detection.mixed_precision import fit_precision, leaves_out
 from opanas_cli.detection.operators import quietly
 from opanas_cli.detection.processes import from_first
 from opanas_cli.detection.replicas import original
@@ -64,6 +65,8 @@ class ProgressHook(Hook):
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         loss = float(outputs["loss"])
+        if not math.isfinite(loss) and leaves_out(runner.optim_wrapper):
+            return
         if not math.isfinite(loss):
             raise OpanasError(
                 f"the loss is {loss} at step {runner.iter + 1}; lower the learning rate or clip gradients"
@@ -82,7 +85,11 @@ class ProgressHook(Hook):
     def mean_losses(self, steps: int) -> tuple[float, float]:
         """The means over the first and over the last steps of so many: over ten, or fewer where they would overlap."""
         window = min(LOSS_WINDOW, (steps + 1) // 2)
-        return sum(self.first[:window]) / window, sum(self.last[-window:]) / window
+        return _mean(self.first[:window]), _mean(self.last[-window:])
+
+
+def _mean(losses: list[float]) -> float:
+    return sum(losses) / len(losses) if losses else math.nan  # Of steps that a loss scale left out there is none.
 
 
 class ResumableRunner(Runner):
@@ -207,7 +214,7 @@ def build_runner(
     use_device(device)
     checkpoints = RunCheckpoints(work_dir, run_settings(config, seed, **more_settings))
     found = from_first(lambda: checkpoints.newest(get_world_size()) if resume else checkpoints.require_none())
-    runner = _build(_runnable(config, work_dir, seed))
+    runner = _build(_runnable(config, work_dir, seed, device))
     runner.train_loop.save = checkpoints.save
     runner.register_hook(hook, priority="LOW")
     if found is not None:
@@ -216,7 +223,7 @@ def build_runner(
     return runner
 
 
-def _runnable(config: Config, work_dir: Path, seed: int) -> Config:
+def _runnable(config: Config, work_dir: Path, seed: int, device: torch.device) -> Config:
     """The config as mmengine's Runner takes it, with our way to save instead of its own."""
     config = copy.deepcopy(config)
     if config.train_cfg.get("type", "EpochBasedTrainLoop") != "EpochBasedTrainLoop" or not config.train_cfg.get(
@@ -226,6 +233,7 @@ def _runnable(config: Config, work_dir: Path, seed: int) -> Config:
     config.train_cfg = dict(config.train_cfg, type="ResumableTrainLoop", **(config.pop("checkpoints", None) or {}))
     config.train_cfg.pop("by_epoch", None)
     config.default_hooks = dict(config.get("default_hooks") or {}, checkpoint=None)
+    fit_precision(config, device)
     config.work_dir = str(work_dir)
     config.randomness = dict(seed=seed, deterministic=False)
     config.resume = False

@@ -13,6 +13,7 @@ from mmengine.optim import OptimWrapper
 from torch import Tensor
 
 from opanas_cli.detection.backward_thread import backward_thread
+from opanas_cli.detection.mixed_precision import leaves_out
 from opanas_cli.detection.replicas import average_gradients, average_statistics, averaged_logs
 from opanas_cli.detection.shared_features import features_from
 from opanas_cli.errors import OpanasError
@@ -57,12 +58,12 @@ class SuperNetDetector(BaseModel):
             The log variables: each loss, averaged over the sub-nets and over the processes.
 
         Raises:
-            OpanasError: the loss is not finite.
+            OpanasError: the loss is not finite, and no loss scale leaves such a step out.
         """
         step = int(self.step)
         genotypes = fair_genotypes(self.detector.neck.search_space, step_generator(self.seed, step))
         logs = averaged_logs(self.accumulate_gradients(data, genotypes, optim_wrapper))
-        if not torch.isfinite(logs["loss"]):
+        if not torch.isfinite(logs["loss"]) and not leaves_out(optim_wrapper):
             raise OpanasError(
                 f"the loss is {float(logs['loss'])} at step {step + 1}; lower supernet.lr or set supernet.grad_clip"
             )
