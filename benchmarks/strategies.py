@@ -1,11 +1,11 @@
 """Compares the search strategies: best AP against the number of evaluations, on one super-net, over several seeds.
 
     python benchmarks/strategies.py --plot benchmarks/strategies.svg
-    python benchmarks/strategies.py --supernet runs/quickstart/supernet.pth --data runs/quickstart/data --json
+    python benchmarks/strategies.py --supernet runs/quickstart/supernet.pth --data-root runs/quickstart/data --json
 
 Without --supernet the super-net of the config is trained first; `shapes` generates its images.
 AP is that of the super-net on the held-out training images. It is deterministic, so a genotype is evaluated once,
-whichever strategies and seeds meet it.
+whichever strategies and seeds meet it. Strategies whose packages are not installed are left out.
 """
 
 from __future__ import annotations
@@ -20,52 +20,24 @@ from typing import Any
 
 import numpy as np
 import torch
+from generated_images import add_super_net_options, super_net_of
 from numpy.typing import NDArray
+from remembering import Costs, Remembering
 
 from opanas_cli.atomic import replacing
-from opanas_cli.detection.config_files import load_config
+from opanas_cli.detection.average_precision import METRICS
 from opanas_cli.detection.config_stages import search_space
 from opanas_cli.detection.devices import select_device
 from opanas_cli.detection.evaluation import SuperNetEvaluator
 from opanas_cli.detection.profiling import CostModel
-from opanas_cli.detection.shapes import generate_shapes
-from opanas_cli.detection.supernet_training import read_super_net, train_super_net
+from opanas_cli.detection.supernet_training import read_super_net
+from opanas_cli.errors import MissingDependencyError
 from opanas_cli.genotype import Genotype, SearchSpace
-from opanas_cli.genotype.liveness import prune
 from opanas_cli.search import Candidate, Constraints, Cost, Evaluator, History, StrategySettings, run_search, strategies
 from opanas_cli.search.pareto import pareto_front
 
 COLOURS = ("#0072B2", "#4D4D4D", "#009E73", "#D55E00", "#D0609F", "#B8BEC4")
 MARKERS = "osv^DX"
-
-
-class Remembering:
-    """An evaluator that asks another one for what it has not been asked before; equal once pruned is equal."""
-
-    def __init__(self, evaluator: Evaluator) -> None:
-        self.evaluator = evaluator
-        self.known: dict[Genotype, Mapping[str, float]] = {}
-
-    def evaluate(self, genotypes: Sequence[Genotype]) -> list[Mapping[str, float]]:
-        """See `Evaluator.evaluate`."""
-        pruned = [prune(genotype) for genotype in genotypes]
-        new = [genotype for genotype in dict.fromkeys(pruned) if genotype not in self.known]
-        self.known.update(zip(new, self.evaluator.evaluate(new) if new else [], strict=True))
-        return [self.known[genotype] for genotype in pruned]
-
-
-class Costs:
-    """A cost model that remembers, too."""
-
-    def __init__(self, cost_of: Callable[[Genotype], Cost]) -> None:
-        self.cost_of = cost_of
-        self.known: dict[Genotype, Cost] = {}
-
-    def __call__(self, genotype: Genotype) -> Cost:
-        """The cost of a genotype."""
-        if genotype not in self.known:
-            self.known[genotype] = self.cost_of(genotype)
-        return self.known[genotype]
 
 
 def compare(
@@ -128,15 +100,16 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 
 def hypervolume_within(macs: Sequence[int]) -> Callable[[Sequence[Candidate]], float]:
     """How much of the rectangle of fitness 0 to 1 and the given MACs is dominated by some candidates."""
-    from pymoo.indicators.hv import HV
-
     least, range_of = min(macs), max(max(macs) - min(macs), 1)
-    indicator = HV(ref_point=np.array([0.0, 1.0]))
 
     def volume(candidates: Sequence[Candidate]) -> float:
         front = pareto_front(candidates, StrategySettings().against)
-        points = [[-candidate.fitness, (candidate.cost.macs - least) / range_of] for candidate in front]
-        return float(indicator(np.array(points)))
+        ends = [*(candidate.cost.macs for candidate in front[1:]), least + range_of]
+        # From its MACs to those of the next one, the fitness of each is the greatest.
+        return sum(
+            candidate.fitness * (end - candidate.cost.macs) / range_of
+            for candidate, end in zip(front, ends, strict=True)
+        )
 
     return volume
 
@@ -166,18 +139,17 @@ def plot(result: Mapping[str, Any], metric: str, path: Path) -> None:
         figure.savefig(temporary, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
-def prepared(options: argparse.Namespace, folder: Path, device: torch.device) -> tuple[Any, Path]:
-    """The config and its super-net, made in `folder` where there is none."""
-    data = options.data
-    if data is None and options.config == "shapes":
-        data = folder / "data"
-        generate_shapes(data)
-    overrides = (f"supernet.epochs={options.epochs}", *([f"data_root={data}"] if data else []))
-    config = load_config(options.config, overrides)
-    if options.supernet is not None:
-        return config, options.supernet
-    say(f"training the super-net of {options.config}")
-    return config, train_super_net(config, folder, 0, device).path
+def buildable(names: Sequence[str], settings: StrategySettings) -> list[str]:
+    """Those of the strategies whose packages are installed; of the others a line on stderr tells."""
+    built = []
+    for name in names:
+        try:
+            strategies()[name](SearchSpace(1), settings, 0)
+        except MissingDependencyError as error:
+            say(f"{name} is left out: {error}")
+        else:
+            built.append(name)
+    return built
 
 
 def say(line: str) -> None:
@@ -188,16 +160,13 @@ def say(line: str) -> None:
 def main() -> None:
     """Compare, and print a table or a JSON document."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", default="shapes", help="a config's file or name (default: shapes)")
-    parser.add_argument("--supernet", type=Path, help="a supernet.pth of the config (default: train one)")
-    parser.add_argument("--epochs", type=int, default=6, help="of the super-net, if it is trained (default: 6)")
-    parser.add_argument("--data", type=Path, help="the data_root (default: the config's; generated for shapes)")
+    add_super_net_options(parser)
     parser.add_argument("--strategies", nargs="+", metavar="NAME", help="which to compare (default: all installed)")
     parser.add_argument("--population", type=int, default=20, help="candidates of a generation (default: 20)")
     parser.add_argument("--generations", type=int, default=11, help="generations after the random one (default: 11)")
     parser.add_argument("--top-k", type=int, default=10, help="parents of evolution (default: 10)")
     parser.add_argument("--seeds", type=int, default=5, help="searches of each strategy (default: 5)")
-    parser.add_argument("--metric", default="AP", help="what is searched for (default: AP)")
+    parser.add_argument("--metric", choices=METRICS, default="AP", help="what is searched for (default: AP)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:i (default: cpu)")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the comparison into a .svg, .png or .pdf")
     parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
@@ -209,11 +178,15 @@ def main() -> None:
         parser.error("--population, --seeds, --top-k and --epochs must be at least 1, --generations at least 0")
     device = select_device(options.device)
     settings = StrategySettings(options.population, options.generations, options.top_k)
+    if not (names := buildable(names, settings)):
+        parser.error("--strategies: none of them can be built here")
     with tempfile.TemporaryDirectory() as folder:
-        config, checkpoint = prepared(options, Path(folder), device)
+        config, checkpoint = super_net_of(options, Path(folder), 0, device)
         content = read_super_net(checkpoint)
         split = content["meta"]["search_split"]
-        evaluator = SuperNetEvaluator(config, content["state_dict"], checkpoint, split, None, device)
+        evaluator = SuperNetEvaluator(
+            config, content["state_dict"], checkpoint, split, None, device, metric=options.metric
+        )
         num_images = evaluator.num_images
         space, cost_of = search_space(config), CostModel(config)
         result = compare(space, evaluator, cost_of, settings, names, options.seeds, options.metric, say)
