@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from opanas_cli.errors import OpanasError
+
 
 class Terminated(BaseException):
     """The process was told to end. No error, so that no `except Exception` on the way keeps it."""
@@ -46,11 +48,16 @@ def terminable() -> Iterator[None]:
 def asked_to_end() -> Iterator[Callable[[], bool]]:
     """While the block runs, SIGTERM raises nothing; the block asks whether it came, and raises `Terminated` itself.
 
-    Where the block ends without having done so, this does.
+    Where the block ends without having done so, this does; also where it ends by an error that is none of ours, for
+    what it works with may have been told to end as well.
     """
     _wish.waits = True
     try:
         yield lambda: _wish.asked
+    except Exception as error:
+        if _wish.asked and not isinstance(error, OpanasError):
+            raise Terminated from error
+        raise
     finally:
         _wish.waits = False
     if _wish.asked:

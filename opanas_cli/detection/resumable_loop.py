@@ -59,33 +59,44 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         self._saved()
 
     def run_epoch(self) -> None:
-        """The rest of one epoch."""
+        """The rest of one epoch, and then what hooks do at its end.
+
+        The run is saved before and after that: hooks may take as long as many steps, and SIGTERM ends them at once. A
+        run that is resumed in between has no batch left, and calls them again.
+        """
         self.runner.call_hook("before_train_epoch")
         self.runner.model.train()
+        with asked_to_end() as asked:
+            self._rest_of_batches(asked)
+        self.runner.call_hook("after_train_epoch")
+        self._epoch += 1
+        self._batch = 0
+        if self._updated:
+            self._save()
+
+    def _rest_of_batches(self, asked: Callable[[], bool]) -> None:
         self.dataloader.batch_sampler.begin(self._epoch, self._batch)
         batches = enumerate(self.dataloader, self._batch)
         if self._before_next_step is not None:
             self._before_next_step()
             self._before_next_step = None
-        with asked_to_end() as asked:
-            for index, batch in batches:
-                self.run_iter(index, batch)
-                self._batch = index + 1
-                # The last batch of an epoch has its checkpoint below; gradients that wait for an update have none.
-                if self._batch < len(self.dataloader) and self._iter % self._steps_per_update == 0:
-                    self._save_where_due(asked())
-            self.runner.call_hook("after_train_epoch")
-            self._epoch += 1
-            self._batch = 0
-            self._save()
+        for index, batch in batches:
+            self.run_iter(index, batch)
+            self._batch = index + 1
+            if self._updated:
+                self._save_where_due(asked())
 
     @property
-    def _steps_per_update(self) -> int:
-        return getattr(self.runner.optim_wrapper, "_accumulative_counts", 1)
+    def _updated(self) -> bool:
+        """Whether no gradients wait for an update: they are in no checkpoint."""
+        steps_per_update = getattr(self.runner.optim_wrapper, "_accumulative_counts", 1)
+        return self._iter % steps_per_update == 0 or self._iter == self.max_iters
 
     def _save_where_due(self, end: bool) -> None:
-        due = (self.steps is not None and self._iter - self._saved_step >= self.steps) or (
-            self.minutes is not None and time.monotonic() - self._saved_time >= 60 * self.minutes
+        due = (
+            self._batch == len(self.dataloader)
+            or (self.steps is not None and self._iter - self._saved_step >= self.steps)
+            or (self.minutes is not None and time.monotonic() - self._saved_time >= 60 * self.minutes)
         )
         wish = torch.tensor(SAVE_AND_END if end else SAVE if due else GO_ON)
         all_reduce(wish, "max")  # Clocks differ, and a signal may reach one process alone.

@@ -14,6 +14,7 @@ import torch
 from mmengine.dist import get_rank
 from torch.utils.data import DataLoader
 
+from opanas_cli.detection.loader_workers import outliving_sigterm
 from opanas_cli.detection.random_states import seeded
 
 
@@ -76,14 +77,18 @@ class SeededSamples:
 
 
 def seeded_loader(loader: DataLoader, seed: int) -> DataLoader:
-    """A loader of the same batches, by the same number of workers, whose `batch_sampler` is `SeededBatches`."""
-    settings = ("num_workers", "collate_fn", "pin_memory", "timeout", "worker_init_fn", "persistent_workers")
+    """A loader of the same batches, by the same number of workers, whose `batch_sampler` is `SeededBatches`.
+
+    SIGTERM to all processes of a run leaves the workers at work, so that the run can end its step and be saved.
+    """
+    settings = ("num_workers", "collate_fn", "pin_memory", "timeout", "persistent_workers")
     workers = ("prefetch_factor", "multiprocessing_context") if loader.num_workers else ()
     return DataLoader(
         SeededSamples(loader.dataset),
         batch_sampler=SeededBatches(loader.batch_sampler, seed),
         # Of its own, for the seeds of the workers: by default each epoch draws one from torch's.
         generator=torch.Generator(),
+        worker_init_fn=outliving_sigterm(loader.worker_init_fn),
         **{name: getattr(loader, name) for name in (*settings, *workers)},
     )
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import resource
 import signal
+import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +20,7 @@ from opanas_cli.detection import supernet_training
 from opanas_cli.detection.checkpoints import read_checkpoint
 from opanas_cli.detection.resumable_loop import ResumableTrainLoop
 from opanas_cli.detection.run_checkpoints import RunCheckpoints
-from opanas_cli.detection.runs import ResumableRunner
+from opanas_cli.detection.runs import ProgressHook, ResumableRunner
 from opanas_cli.search import History
 
 Capture = pytest.CaptureFixture[str]
@@ -124,6 +127,52 @@ def test_sigterm_saves_first(train: Any, whole: bytes, capsys: Capture) -> None:
     assert resumed(train(), capsys) == (whole, "")
 
 
+def test_sigterm_to_all_processes_of_a_run(train: Any, whole: bytes, capsys: Capture) -> None:
+    """As torchrun and Slurm send it: to the workers of the loader too."""
+
+    def terminate() -> None:
+        workers = [str(worker.pid) for worker in multiprocessing.active_children()]
+        assert len(workers) == 1
+        subprocess.run(["kill", "-TERM", *workers, str(os.getpid())], check=True)
+        time.sleep(0.2)
+
+    with at_step(3, terminate):
+        assert run(train("checkpoints.steps=None", "train_dataloader.num_workers=1")) == 143
+    assert capsys.readouterr() == ("", "opanas: terminated; go on with --resume\n")
+    assert names() == ["step_00000003.pth"]
+    assert resumed(train(), capsys) == (whole, "")
+
+
+def test_an_error_of_a_run_that_was_told_to_end(train: Any, capsys: Capture) -> None:
+    def fail() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise RuntimeError("DataLoader worker is killed by signal: Terminated.")
+
+    with at_step(3, fail):
+        assert run(train()) == 143
+    assert capsys.readouterr() == ("", "opanas: terminated; go on with --resume\n")
+
+
+def test_sigterm_in_what_ends_an_epoch(train: Any, whole: bytes, capsys: Capture) -> None:
+    """A look at the sub-nets may take long, and is not waited for."""
+    after = ProgressHook.after_train_epoch
+
+    def look(hook: ProgressHook, runner: Any, metrics: Any = None) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        pytest.fail("was waited for")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ProgressHook, "after_train_epoch", look)
+        assert run(train("checkpoints.steps=None")) == 143
+    assert capsys.readouterr() == ("", "opanas: terminated; go on with --resume\n")
+    assert names() == ["step_00000005.pth"]
+    looks: list[int] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ProgressHook, "after_train_epoch", lambda hook, runner: looks.append(after(hook, runner)))
+        assert resumed(train(), capsys) == (whole, "")
+    assert len(looks) == 1
+
+
 def test_sigterm_between_the_steps(train: Any, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     monkeypatch.setattr(ResumableRunner, "train", lambda runner: os.kill(os.getpid(), signal.SIGTERM))
     assert run(train()) == 143
@@ -133,10 +182,10 @@ def test_sigterm_between_the_steps(train: Any, monkeypatch: pytest.MonkeyPatch, 
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        (["checkpoints.steps=None", "checkpoints.minutes=None"], [5]),
-        (["checkpoints.steps=2", "checkpoints.minutes=10"], [2, 4, 5]),
-        (["checkpoints.steps=None", "checkpoints.minutes=1e-9"], [1, 2, 3, 4, 5]),
-        (["checkpoints.steps=3", "supernet.epochs=2"], [3, 5, 8, 10]),
+        (["checkpoints.steps=None", "checkpoints.minutes=None"], [5, 5]),
+        (["checkpoints.steps=2", "checkpoints.minutes=10"], [2, 4, 5, 5]),
+        (["checkpoints.steps=None", "checkpoints.minutes=1e-9"], [1, 2, 3, 4, 5, 5]),
+        (["checkpoints.steps=3", "supernet.epochs=2"], [3, 5, 5, 8, 10, 10]),
     ],
 )
 def test_when_checkpoints_are_written(
