@@ -75,11 +75,16 @@ def require_writable(folder: Path) -> None:
         raise cannot_write(folder, error) from error
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes left half-written in a folder and in those within; nobody must be writing there."""
-    for pattern in (f"{PART}*", f"*/{PART}*"):
-        for path in folder.glob(pattern):
-            path.unlink(missing_ok=True)
+def remove_leftovers(folder: Path, lock: str) -> None:
+    """Remove what killed processes left half-written in a folder and in those up to two deep in it.
+
+    Nobody must be writing there, but in folders within that have a file named `lock`, which are left alone.
+    """
+    for depth in ("", "*/", "*/*/"):
+        for path in folder.glob(f"{depth}{PART}*"):
+            within = path.relative_to(folder).parents
+            if not any((folder / parent / lock).exists() for parent in within if parent != Path()):
+                path.unlink(missing_ok=True)
 
 
 def cannot_write(path: Path | str, error: OSError) -> OpanasError:

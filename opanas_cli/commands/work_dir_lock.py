@@ -49,7 +49,7 @@ def _held(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise cannot_write(path, error) from error
     try:
-        remove_leftovers(folder)
+        remove_leftovers(folder, NAME)
         yield
     finally:
         with suppress(OSError):
