@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from opanas_cli.detection.evaluation import build_detector
 from opanas_cli.detection.processes import from_first
 from opanas_cli.detection.profiling import detector_cost, with_sub_net
 from opanas_cli.detection.replicas import DetectorReplica, original, replicate
+from opanas_cli.detection.run_checkpoints import finished_settings
 from opanas_cli.detection.runs import Progress, ProgressHook, build_runner, silenced, training
 from opanas_cli.detection.supernet_training import read_super_net, require_same_task
 from opanas_cli.detection.widths import fpn_of_macs
@@ -69,8 +71,9 @@ def train_detector(
     cost = detector_cost(config)
     path = work_dir / "detector.pth"
     start = None if weights is None else _digest(weights)
-    meta = {"opanas_version": __version__, "config": config.pretty_text, "seed": seed, "inherited": start}
-    if resume and (found := from_first(lambda: _finished(path, meta))):
+    settings = json.dumps(finished_settings(config, seed, inherited=start))
+    meta = {"opanas_version": __version__, "config": config.pretty_text, "settings": settings, "seed": seed}
+    if resume and (found := from_first(lambda: _finished(path, settings))):
         return TrainedDetector(path, cost, found, found=True)
     stage = copy.deepcopy(config)
     replicate(stage, DetectorReplica)
@@ -89,13 +92,13 @@ def train_detector(
     return TrainedDetector(path, cost, metrics)
 
 
-def _finished(path: Path, meta: dict[str, Any]) -> dict[str, float] | None:
-    """The metrics in a detector's file, where it is all that a training of this `meta` would write."""
+def _finished(path: Path, settings: str) -> dict[str, float] | None:
+    """The metrics in a detector's file, where it is what a training with these `finished_settings` ends with."""
     try:
         found = read_checkpoint(path).get("meta")
     except InvalidCheckpointError:
         return None
-    if not isinstance(found, dict) or any(found.get(key) != meta[key] for key in ("config", "seed", "inherited")):
+    if not isinstance(found, dict) or found.get("settings") != settings:
         return None
     metrics: dict[str, float] | None = found.get("metrics")
     return metrics

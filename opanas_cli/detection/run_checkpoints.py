@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -22,13 +23,24 @@ KEPT = 2
 DECISIVE = ("model", "train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler", "auto_scale_lr")
 """The parts of a config that decide what training does."""
 
+TESTED = ("test_dataloader", "test_evaluator")
+"""Those that decide what a trained detector is tested on."""
+
+_LOADER = {"data_root", "num_workers", "persistent_workers", "pin_memory", "prefetch_factor"}
+
 HARMLESS = {
-    *("data_root", "num_workers", "persistent_workers", "pin_memory", "prefetch_factor"),
-    *("max_epochs", "val_begin", "val_interval", "minutes", "steps"),
+    "train_dataloader": _LOADER,
+    "test_dataloader": {*_LOADER, "batch_size"},
+    "test_evaluator": {"data_root"},
+    "train_cfg": {"max_epochs", "val_begin", "val_interval"},
 }
-"""Keys inside them that do not: a run may go on with other ones, and for more epochs."""
+"""Keys inside parts that do not: a run may go on with other ones, and for more epochs."""
 
 SHOWN = 3
+
+
+class BrokenCheckpointError(InvalidCheckpointError):
+    """A file is not what was written."""
 
 
 class RunCheckpoints:
@@ -62,18 +74,18 @@ class RunCheckpoints:
     def newest(self, processes: int) -> tuple[Path, dict[str, Any]] | None:
         """The newest checkpoint that can be read, and its content; None where there is none at all.
 
-        Where the newest is broken, the one before it is taken, with a warning.
+        Where the newest is truncated or damaged, the one before it is taken, with a warning.
 
         Raises:
-            InvalidCheckpointError: none can be read.
+            InvalidCheckpointError: none can be read, or it is of a newer opanas.
             UsageError: it is of a run with other settings, or of another number of processes.
         """
         files = checkpoint_files(self.folder)
-        broken: InvalidCheckpointError | None = None
+        broken: BrokenCheckpointError | None = None
         for path in reversed(files):
             try:
                 content = _read(path)
-            except InvalidCheckpointError as error:
+            except BrokenCheckpointError as error:
                 broken = broken or error
                 continue
             if broken is not None:
@@ -131,25 +143,44 @@ def run_settings(config: Config, seed: int, **more: Any) -> dict[str, Any]:
 
     The device, the number of workers, the place of the data and the number of epochs may differ.
     """
-    parts = {name: config[name] for name in DECISIVE if config.get(name)}
-    settings: dict[str, Any] = json.loads(json.dumps({"seed": seed, **more, **_decisive(parts)}, default=repr))
-    return settings
+    return _plain({"seed": seed, **more, **_parts(config, DECISIVE)})
 
 
-def _decisive(value: Any) -> Any:
+def finished_settings(config: Config, seed: int, **more: Any) -> dict[str, Any]:
+    """What two finished runs must share to have ended with the same file, as JSON-able values.
+
+    Beside what makes them the same run these are the number of epochs, and what was tested on.
+    """
+    epochs = (config.get("train_cfg") or {}).get("max_epochs")
+    return run_settings(config, seed, epochs=epochs, **more, **_parts(config, TESTED))
+
+
+def _parts(config: Config, names: Iterable[str]) -> dict[str, Any]:
+    return {name: _without(config[name], HARMLESS.get(name, set())) for name in names if config.get(name)}
+
+
+def _without(value: Any, keys: set[str]) -> Any:
     if isinstance(value, dict):
-        return {str(key): _decisive(item) for key, item in value.items() if key not in HARMLESS}
+        return {str(key): _without(item, keys) for key, item in value.items() if key not in keys}
     if isinstance(value, (list, tuple)):
-        return [_decisive(item) for item in value]
+        return [_without(item, keys) for item in value]
     return value
 
 
+def _plain(settings: dict[str, Any]) -> dict[str, Any]:
+    plain: dict[str, Any] = json.loads(json.dumps(settings, default=repr))
+    return plain
+
+
 def _read(path: Path) -> dict[str, Any]:
+    """The content of a checkpoint, whole as it was written.
+
+    Raises:
+        BrokenCheckpointError: it is truncated or damaged.
+        InvalidCheckpointError: it is whole, and no checkpoint that this opanas can go on from.
+    """
+    _require_whole(path)
     content = read_checkpoint(path)
-    with ZipFile(path) as archive:
-        damaged = archive.testzip()  # torch takes the bytes of a tensor as they are.
-    if damaged is not None:
-        raise InvalidCheckpointError(f"{path}: is damaged at {damaged}, whose bytes are not those that were written")
     if content.get("format") != FORMAT:
         raise InvalidCheckpointError(f"{path}: is no checkpoint of a training run of opanas")
     if content.get("version") != VERSION:
@@ -160,3 +191,14 @@ def _read(path: Path) -> dict[str, Any]:
     if missing:
         raise InvalidCheckpointError(f"{path}: has no '{missing[0]}' to resume from; start again without --resume")
     return content
+
+
+def _require_whole(path: Path) -> None:
+    """Compare all of a file with its checksums: torch takes the bytes of a tensor as they are."""
+    try:
+        with ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except Exception as error:  # By what is damaged, zipfile raises one of many.
+        raise BrokenCheckpointError(f"{path}: is truncated or no checkpoint ({type(error).__name__})") from error
+    if damaged is not None:
+        raise BrokenCheckpointError(f"{path}: is damaged at {damaged}, whose bytes are not those that were written")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from opanas_cli.detection.config_stages import search_space, stage_settings, sup
 from opanas_cli.detection.data_checks import dataset_classes
 from opanas_cli.detection.processes import from_first
 from opanas_cli.detection.replicas import SuperNetReplica, original, replicate
+from opanas_cli.detection.run_checkpoints import finished_settings
 from opanas_cli.detection.runs import Progress, ProgressHook, build_runner, training
 from opanas_cli.detection.watching import WatchHook, held_out_evaluator, watched_visualizer
 from opanas_cli.errors import InvalidCheckpointError, InvalidGenotypeError
@@ -64,11 +66,12 @@ def train_super_net(
         OpanasError: the loss is not finite.
     """
     path = work_dir / "supernet.pth"
-    if resume and (found := from_first(lambda: _finished(path, config, seed))):
+    stage = super_net_stage(config, seed)
+    settings = json.dumps(finished_settings(stage, seed))
+    if resume and (found := from_first(lambda: _finished(path, settings))):
         return TrainedSuperNet.of(found, path, found=True)
     hook = ProgressHook(progress)
     watch = WatchHook(config, seed, lambda detector: held_out_evaluator(config, detector, device))
-    stage = super_net_stage(config, seed)
     stage.visualizer = watched_visualizer(config)
     replicate(stage, SuperNetReplica)
     runner = build_runner(stage, work_dir / "train-supernet", seed, device, resume, hook)
@@ -83,6 +86,7 @@ def train_super_net(
         "meta": {
             "opanas_version": __version__,
             "config": config.pretty_text,
+            "settings": settings,
             "seed": seed,
             "steps": runner.iter,
             "losses": list(hook.mean_losses(runner.iter)),
@@ -96,15 +100,13 @@ def train_super_net(
     return TrainedSuperNet.of(content, path)
 
 
-def _finished(path: Path, config: Config, seed: int) -> dict[str, Any] | None:
-    """The content of a super-net's file, where it is all that this training would write."""
+def _finished(path: Path, settings: str) -> dict[str, Any] | None:
+    """The content of a super-net's file, where it is what a training with these `finished_settings` ends with."""
     try:
         content = read_super_net(path)
     except InvalidCheckpointError:
         return None
-    meta = content["meta"]
-    same = (meta.get("config"), meta.get("seed")) == (config.pretty_text, seed)
-    return content if same and "losses" in meta else None
+    return content if content["meta"].get("settings") == settings else None
 
 
 def task_of(config: Config) -> dict[str, Any]:

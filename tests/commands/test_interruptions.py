@@ -237,6 +237,9 @@ def test_a_finished_run_is_left_as_it_is(train: Any, whole: bytes, refused: Refu
     assert "run/supernet.pth: was finished before and is left as it is\n" in err
     assert {path: path.stat().st_mtime_ns for path in Path("run").rglob("*")} == before
     assert "run/train-supernet: a training run is here already; add --resume to go on" in refused(2, *train())
+    harmless = ("train_dataloader.num_workers=1", "checkpoints.minutes=3", "log_level=ERROR")
+    assert resumed(train(*harmless), capsys) == (whole, "")
+    assert {path: path.stat().st_mtime_ns for path in Path("run").rglob("*")} == before
     Path("run", "supernet.pth").write_bytes(whole[:1000])
     assert resumed(train(), capsys) == (whole, "")
 

@@ -12,8 +12,16 @@ from tiny_config import tiny_config
 
 from opanas_cli.detection.checkpoints import write_checkpoint
 from opanas_cli.detection.config_stages import super_net_stage
-from opanas_cli.detection.run_checkpoints import RunCheckpoints, checkpoint_files, forget_run, run_settings
+from opanas_cli.detection.retraining import sub_net_config
+from opanas_cli.detection.run_checkpoints import (
+    RunCheckpoints,
+    checkpoint_files,
+    finished_settings,
+    forget_run,
+    run_settings,
+)
 from opanas_cli.errors import InvalidCheckpointError, UsageError
+from opanas_cli.genotype import Genotype
 
 CONTENT: dict[str, Any] = {
     "format": "opanas-run",
@@ -67,6 +75,28 @@ def test_what_is_no_checkpoint_of_a_run(change: dict[str, Any], said: str, tmp_p
         kept(tmp_path, **change).newest(1)
 
 
+def test_a_checkpoint_of_a_newer_opanas_is_not_passed_over(tmp_path: Path) -> None:
+    checkpoints = kept(tmp_path)
+    newer = {**CONTENT, "version": 2, "position": {"step": 9, "epoch": 0, "batch": 0}}
+    write_checkpoint(newer, tmp_path / "step_00000009.pth")
+    with pytest.raises(InvalidCheckpointError, match=r"step_00000009.pth: is of version 2, and this opanas reads"):
+        checkpoints.newest(1)
+
+
+@pytest.mark.parametrize("place", [0.02, 0.3, 0.6, 0.9])
+def test_a_damaged_checkpoint_is_passed_over(place: float, tmp_path: Path) -> None:
+    checkpoints = kept(tmp_path)
+    newest = tmp_path / "step_00000009.pth"
+    content = bytearray((tmp_path / "step_00000007.pth").read_bytes())
+    begin = int(place * len(content))
+    content[begin : begin + 64] = b"\xff" * 64
+    newest.write_bytes(content)
+    with pytest.warns(UserWarning, match="step_00000009.pth: is .*; going on from step_00000007.pth, the one before"):
+        found = checkpoints.newest(1)
+    assert found is not None
+    assert found[0].name == "step_00000007.pth"
+
+
 def test_a_part_that_is_missing_is_named(tmp_path: Path) -> None:
     content = {key: value for key, value in CONTENT.items() if key != "optimizer"}
     write_checkpoint(content, tmp_path / "step_00000007.pth")
@@ -108,6 +138,28 @@ def test_settings_that_decide_and_those_that_do_not(shapes_root: Path) -> None:
         settings("supernet.milestones=(1,)", inherited="abc"),
     )
     assert all(other != base for other in others)
+
+
+def test_names_of_free_settings_decide_elsewhere(shapes_root: Path) -> None:
+    config = super_net_stage(tiny_config(shapes_root), 0)
+    base = run_settings(config, 0)
+    for name in ("steps", "minutes", "data_root", "num_workers", "max_epochs"):
+        config.model.detector.neck[name] = 3
+        assert run_settings(config, 0)["model"]["detector"]["neck"][name] == 3
+        del config.model.detector.neck[name]
+    assert run_settings(config, 0) == base
+
+
+def test_what_a_finished_run_has_ended_with(shapes_root: Path) -> None:
+    def settings(*options: str) -> dict[str, Any]:
+        config = tiny_config(shapes_root, "faster-rcnn", "retrain.milestones=(1,)", *options)
+        return finished_settings(sub_net_config(config, Genotype.of(["none"] * 2 + ["top_down"])), 0)
+
+    base = settings()
+    for same in ("train_dataloader.num_workers=3", "test_dataloader.batch_size=3", "checkpoints.steps=2"):
+        assert settings(same) == base, same
+    for other in ("retrain.epochs=3", "test_dataloader.dataset.ann_file=other.json", "retrain.lr=0.5"):
+        assert settings(other) != base, other
 
 
 def test_the_same_content_is_the_same_bytes_under_any_name(tmp_path: Path) -> None:
