@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -53,6 +54,7 @@ class WatchHook(Hook):
         space, rng = search_space(config), np.random.default_rng(seed)
         self.genotypes = [sample(space, rng) for _ in range(settings.watch_sub_nets if self.interval else 0)]
         self.watched: list[dict[str, float]] = []
+        self._warned = False
 
     def before_train(self, runner: Runner) -> None:
         """Make the evaluator, which finds out whether there is anything to look at."""
@@ -70,6 +72,11 @@ class WatchHook(Hook):
                 seen[f"sub_nets/mean_{self.metric}"] = mean
                 watch = {"epoch": runner.epoch + 1, "step": runner.iter, f"mean_{self.metric}": mean}
                 self.watched = [*self.watched, watch]
+            elif not self._warned:
+                self._warned = True
+                _warn(
+                    f"the mean {self.metric} of the sub-nets is {mean} after epoch {runner.epoch + 1} and is left out"
+                )
         if seen:
             runner.visualizer.add_scalars(seen, step=runner.iter)
 
@@ -93,6 +100,13 @@ def held_out_evaluator(config: Config, detector: nn.Module, device: torch.device
     split, search = stage_settings(config, "supernet").search_split, stage_settings(config, "search")
     source, metric = "the super-net in training", str(search.metric)
     return SuperNetEvaluator(config, detector.state_dict(), source, split, search.max_images, device, metric=metric)
+
+
+def _warn(message: str) -> None:
+    """Warn though what libraries warn while they train is dropped."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn(message, stacklevel=2)
 
 
 @contextmanager
