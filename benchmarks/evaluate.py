@@ -31,10 +31,8 @@ from unittest import mock
 import numpy as np
 import torch
 import torchvision
-from generated_images import stretch
+from generated_images import drawn_weights, stretch
 from mmengine.config import Config
-from mmengine.logging import MMLogger
-from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from torch import Tensor
 
@@ -42,7 +40,7 @@ from opanas_cli.detection import evaluation, population_pass
 from opanas_cli.detection.config_files import load_config
 from opanas_cli.detection.config_stages import search_dataset, search_space, stage_settings
 from opanas_cli.detection.devices import select_device, use_device
-from opanas_cli.detection.evaluation import SuperNetEvaluator, build_detector
+from opanas_cli.detection.evaluation import SuperNetEvaluator
 from opanas_cli.detection.profiling import CostModel
 from opanas_cli.detection.runs import silenced
 from opanas_cli.detection.shapes import generate_shapes
@@ -263,13 +261,7 @@ def measure(
 def state_of(config: Config, options: argparse.Namespace, folder: Path, device: torch.device) -> Any:
     """The weights of the super-net: given, or trained on the generated images, or drawn."""
     if options.untrained:
-        torch.manual_seed(0)
-        with silenced(), DefaultScope.overwrite_default_scope("mmdet"):
-            detector = build_detector(config)
-            # mmengine tells of each weight that it initialises.
-            MMLogger.get_current_instance().setLevel("ERROR")
-            detector.init_weights()
-        return detector.state_dict()
+        return drawn_weights(config)
     path = options.supernet or train_super_net(config, folder / "super-net", 0, device).path
     return read_super_net(path)["state_dict"]
 

@@ -8,9 +8,14 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
+from mmengine.registry import DefaultScope
 from PIL import Image
+from torch import Tensor
 
 from opanas_cli.detection.config_files import load_config
+from opanas_cli.detection.evaluation import build_detector
+from opanas_cli.detection.runs import silenced
 from opanas_cli.detection.shapes import generate_shapes
 from opanas_cli.detection.supernet_training import train_super_net
 
@@ -32,6 +37,17 @@ def super_net_of(options: argparse.Namespace, folder: Path, seed: int, device: t
     overrides = (f"supernet.epochs={options.epochs}", *([f"data_root={data}"] if data else []))
     config = load_config(options.config, overrides)
     return config, options.supernet or train_super_net(config, folder, seed, device).path
+
+
+def drawn_weights(config: Config) -> dict[str, Tensor]:
+    """The state of the config's detector with weights as they are drawn, the same ones each time."""
+    torch.manual_seed(0)
+    with silenced(), DefaultScope.overwrite_default_scope("mmdet"):
+        detector = build_detector(config)
+        # mmengine tells of each weight that it initialises.
+        MMLogger.get_current_instance().setLevel("ERROR")
+        detector.init_weights()
+    return detector.state_dict()
 
 
 def stretch(root: Path, size: tuple[int, int]) -> None:

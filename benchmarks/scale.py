@@ -5,23 +5,13 @@ number of threads, so that one process leaves the other cores idle. The efficien
 alone, divided by the time that each of the several takes: 1 where they do not hinder each other. It is split in two:
 the processes also run side by side without talking to each other, which shows what sharing the machine costs, and the
 rest is what waiting and talking cost. A step is the whole update, without reading the images; an evaluation is a pass
-of a population over generated images. The three ways take turns and the fastest round of each counts.
+of a population, by the detector of the config with random weights and three classes, over generated images of the
+size of the step's. The three ways take turns and the fastest round of each counts.
 
-The model puts the measured times in. A step on n processes takes
-
-    step + 2 (n - 1) / n · bytes / bandwidth + 2 (n - 1) · latency + spread · √(2 ln n) · step
-
-where bytes are those of the gradients, sent around a ring once the backward pass is over; of several machines, within
-each first, and then each machine's share across the network. The last term is the wait for the slowest of n processes
-whose steps differ by a relative standard deviation `spread`, measured. An evaluation on n processes takes
-
-    images / n · (pass per image) + (bytes of the detections) / bandwidth + (indexing the truth) + scoring / n
-
-because each process brings together and scores its share of the candidates, and all index the truth. What remains to
-be lost beside the terms is the sharing of a machine: memory, caches, power and, on a CPU, cores that are half of one.
+What bounds more processes is modelled from what one measures: see scaling_model.py.
 
     python benchmarks/scale.py --config shapes --ranks 2
-    python benchmarks/scale.py --config coco --device cuda --ranks 1
+    python benchmarks/scale.py --config coco --device cuda --ranks 1 --population 50 --images 32
 """
 
 from __future__ import annotations
@@ -29,37 +19,41 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import math
 import multiprocessing
 import os
 import socket
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from queue import Empty
 from statistics import mean, stdev
 from typing import Any
 from unittest import mock
 
 import numpy as np
 import torch
+from generated_images import drawn_weights, stretch
+from mmengine.config import Config
+from scaling_model import BATCH, PER_MACHINE, Links, Measured, modelled
 from step import DEFAULTS, Setting, Step, generated_batch
 
 from opanas_cli.detection import evaluation
 from opanas_cli.detection.config_files import load_config
 from opanas_cli.detection.config_stages import search_space
+from opanas_cli.detection.devices import select_device
 from opanas_cli.detection.evaluation import SuperNetEvaluator
 from opanas_cli.detection.processes import joined
 from opanas_cli.detection.replicas import average_gradients
-from opanas_cli.detection.shapes import generate_shapes
+from opanas_cli.detection.shapes import CLASSES, generate_shapes
 from opanas_cli.search.operators import sample
 
 ALONE, SIDE_BY_SIDE, TOGETHER = "alone", "side by side", "together"
-MODELLED = (1, 2, 8, 64)
-PER_MACHINE = 8
-BYTES_PER_DETECTION = 4 * (4 + 1) + 8
-"""A box and a score in float32, and a label."""
+PASSES = 2
+SECONDS_TO_TELL = 2.0
+"""How long the others of a process that failed may tell why."""
 
 
 @dataclass(frozen=True)
@@ -72,32 +66,6 @@ class Work:
     population: int
     images: int
     data: str
-
-
-@dataclass(frozen=True)
-class Links:
-    """What joins the processes: GB/s that a device sends to its neighbour within a machine, GB/s of a machine's
-    connection to the network, and microseconds of a message."""
-
-    device_gb: float
-    network_gb: float
-    latency_us: float
-
-    def all_reduce_seconds(self, size: float, processes: int) -> float:
-        """The time to sum `size` bytes over all processes."""
-        within, machines = min(processes, PER_MACHINE), math.ceil(processes / PER_MACHINE)
-        return self._ring(size, within, self.device_gb) + self._ring(size, machines, self.network_gb)
-
-    def _ring(self, size: float, members: int, gigabytes: float) -> float:
-        return 2 * (members - 1) / members * size / (gigabytes * 1e9) + 2 * (members - 1) * self.latency_us * 1e-6
-
-    def gather_seconds(self, size: float, processes: int) -> float:
-        """The time to bring `size` bytes, spread over all processes, to those that score them."""
-        if processes == 1:
-            return 0.0
-        machines = math.ceil(processes / PER_MACHINE)
-        slowest = self.device_gb * processes if machines == 1 else self.network_gb * machines
-        return size / (slowest * 1e9) + processes * self.latency_us * 1e-6
 
 
 def time_step(work: Work, rank: int, wait: Callable[[], Any]) -> dict[str, Any]:
@@ -118,20 +86,42 @@ def time_step(work: Work, rank: int, wait: Callable[[], Any]) -> dict[str, Any]:
     return {"step": seconds, "averaging": min(averaging), "gradient_bytes": size}
 
 
-def time_evaluation(work: Work, ranks: int, wait: Callable[[], Any]) -> dict[str, Any]:
+def time_evaluation(work: Work, ranks: int, wait: Callable[[], Any]) -> dict[str, float]:
     """Seconds of a pass over `work.images` images for each of `ranks` processes, and of the scoring in it."""
-    overrides = (f"data_root={work.data}", f"model.neck.num_nodes={work.setting.num_nodes}")
-    config = load_config("shapes", overrides)
+    device = select_device(work.setting.device)
+    config = evaluated_config(work)
     rng = np.random.default_rng(0)
     population = [sample(search_space(config), rng) for _ in range(work.population)]
-    step = Step(Setting("shapes", work.setting.num_nodes, 1, (128, 128), work.setting.device))
-    state = step.model.detector.state_dict()
-    evaluator = SuperNetEvaluator(config, state, "scale.py", 0.0, work.images * ranks, step.device)
-    truth, score = Stopwatch(evaluation.GroundTruth), Stopwatch(evaluation.score_population)
-    with mock.patch.multiple(evaluation, GroundTruth=truth, score_population=score):
-        wait()
-        seconds = _timed(lambda: evaluator.evaluate(population), step.device)
-    return {"evaluation": seconds, "truth": truth.seconds, "scoring": score.seconds}
+    evaluator = SuperNetEvaluator(config, drawn_weights(config), "drawn", 0.0, work.images * ranks, device, BATCH)
+    evaluator.num_workers = 0
+    evaluator.evaluate(population[:2])
+    passes = []
+    for _ in range(PASSES):
+        truth, score = Stopwatch(evaluation.GroundTruth), Stopwatch(evaluation.score_population)
+        with mock.patch.multiple(evaluation, GroundTruth=truth, score_population=score):
+            wait()
+            seconds = _timed(lambda: evaluator.evaluate(population), device)
+        passes.append({"evaluation": seconds, "truth": truth.seconds, "scoring": score.seconds})
+    return min(passes, key=lambda one: one["evaluation"])
+
+
+def evaluated_config(work: Work) -> Config:
+    """The config with the detector of the step, on the generated images and their three classes."""
+    overrides = (
+        f"data_root={work.data}",
+        f"model.neck.num_nodes={work.setting.num_nodes}",
+        "model.backbone.init_cfg=None",
+        f"model.roi_head.bbox_head.num_classes={len(CLASSES)}",
+        f"supernet.image_scale=({work.setting.image_size[0]},{work.setting.image_size[1]})",
+    )
+    config = load_config(work.setting.config, overrides)
+    config.val_dataloader.dataset.update(
+        data_root=work.data,
+        metainfo=dict(classes=CLASSES),
+        ann_file="annotations/val.json",
+        data_prefix=dict(img="val/"),
+    )
+    return config
 
 
 class Stopwatch:
@@ -177,10 +167,10 @@ def one_process(work: Work, way: str, rank: int, ranks: int, port: int, barrier:
             # Each process of its own has the images of one.
             measured.update(time_evaluation(work, ranks if together else 1, barrier.wait))
         results.put(measured)
-    except BaseException as error:
-        barrier.abort()
+    except Exception as error:
         results.put({"error": f"{type(error).__name__}: {error}"})
-        raise
+        barrier.abort()
+        raise SystemExit(1) from error
 
 
 def run(work: Work, way: str, ranks: int) -> list[dict[str, Any]]:
@@ -195,13 +185,40 @@ def run(work: Work, way: str, ranks: int) -> list[dict[str, Any]]:
     ]
     for process in processes:
         process.start()
-    measured = [results.get() for _ in processes]
+    measured = told_by(processes, results)
     for process in processes:
+        if len(measured) < ranks:
+            process.kill()
         process.join()
-    failed = [one["error"] for one in measured if "error" in one and "BrokenBarrier" not in one["error"]]
-    if failed:
-        raise SystemExit(f"{way}: {failed[0]}")
+    if failure := failure_of(measured, [process.exitcode for process in processes]):
+        raise SystemExit(f"{way}: {failure}")
     return measured
+
+
+def told_by(processes: Sequence[BaseProcess], results: Any) -> list[dict[str, Any]]:
+    """What the processes put into `results`: all of them, or fewer once one has failed or was killed."""
+    measured: list[dict[str, Any]] = []
+    while len(measured) < len(processes):
+        try:
+            measured.append(results.get(timeout=SECONDS_TO_TELL))
+        except Empty:
+            failed = any("error" in one for one in measured) or any(process.exitcode for process in processes)
+            if failed or not any(process.is_alive() for process in processes):
+                break
+    return measured
+
+
+def failure_of(measured: Sequence[dict[str, Any]], exit_codes: Sequence[int | None]) -> str | None:
+    """Why processes failed, if they did: the others only tell that they waited in vain."""
+    errors = [one["error"] for one in measured if "error" in one]
+    told = [error for error in errors if not error.startswith("BrokenBarrierError")]
+    if told:
+        return told[0]
+    killed = [(rank, -code) for rank, code in enumerate(exit_codes) if code and code < 0]
+    if errors or len(measured) < len(exit_codes):
+        signals = ", ".join(f"process {rank} by signal {number}" for rank, number in killed) or "one of them"
+        return f"processes were ended from outside, perhaps for want of memory ({signals}); try fewer --ranks"
+    return None
 
 
 def measure(work: Work, ranks: int, rounds: int) -> dict[str, Any]:
@@ -222,6 +239,8 @@ def measure(work: Work, ranks: int, rounds: int) -> dict[str, Any]:
         "evaluation_seconds": passes,
         "truth_seconds": min(each[0]["truth"] for each in taken[ALONE]),
         "scoring_seconds": min(each[0]["scoring"] for each in taken[ALONE]),
+        "efficiency": None,
+        "evaluation_efficiency": None,
     }
     if ranks > 1:
         result |= {
@@ -236,34 +255,18 @@ def measure(work: Work, ranks: int, rounds: int) -> dict[str, Any]:
     return result
 
 
-def modelled(row: dict[str, Any], work: Work, links: Links, images: int, detections: int) -> list[dict[str, Any]]:
-    """The parts of a step and of an evaluation on more processes, in seconds, and their efficiency."""
-    step = row["step_seconds"][ALONE]
-    more = images / work.images
-    truth, scoring = more * row["truth_seconds"], more * row["scoring_seconds"]
-    passing = more * row["evaluation_seconds"][ALONE] - truth - scoring
-    found = work.population * images * detections * BYTES_PER_DETECTION
-    table = []
-    for processes in MODELLED:
-        reducing = links.all_reduce_seconds(1e6 * row["gradient_mb"], processes)
-        waiting = step * row["step_spread"] * math.sqrt(2 * math.log(processes))
-        gathering = links.gather_seconds(found, processes)
-        most_candidates = math.ceil(work.population / processes) / work.population
-        evaluating = passing / processes + gathering + truth + scoring * most_candidates
-        table.append(
-            {
-                "processes": processes,
-                "all_reduce_seconds": reducing,
-                "waiting_seconds": waiting,
-                "step_efficiency": step / (step + reducing + waiting),
-                "pass_seconds": passing / processes,
-                "gather_seconds": gathering,
-                "truth_seconds": truth,
-                "scoring_seconds": scoring * most_candidates,
-                "evaluation_efficiency": (passing + truth + scoring) / processes / evaluating,
-            }
-        )
-    return table
+def measured_by(row: dict[str, Any], work: Work) -> Measured:
+    """What the model needs of what one process measured."""
+    return Measured(
+        row["gradient_mb"],
+        row["step_seconds"][ALONE],
+        row["step_spread"],
+        row["evaluation_seconds"][ALONE],
+        row["truth_seconds"],
+        row["scoring_seconds"],
+        work.population,
+        work.images,
+    )
 
 
 def main() -> None:
@@ -274,10 +277,12 @@ def main() -> None:
     links = Links(options.device_gb, options.network_gb, options.latency_us)
     with tempfile.TemporaryDirectory() as folder:
         generate_shapes(Path(folder), num_train=1, num_val=options.images * options.ranks)
+        stretch(Path(folder), image_size)
         work = Work(setting, options.repeats, options.threads, options.population, options.images, folder)
         row = measure(work, options.ranks, options.rounds)
-    table = modelled(row, work, links, options.model_images, options.detections)
+    table = modelled(measured_by(row, work), links, options.model_images, options.detections)
     facts = {"ranks": options.ranks, "threads": options.threads, **asdict(setting), "torch": torch.__version__}
+    facts |= {"evaluated": f"the detector of {options.config}, random weights, {len(CLASSES)} classes"}
     if options.json:
         print(json.dumps({"version": 1, **facts, **row, "links": asdict(links), "model": table}, indent=2))
         return
@@ -330,6 +335,8 @@ def _options() -> argparse.Namespace:
     counts = ("ranks", "threads", "repeats", "rounds", "population", "images", "model_images", "detections")
     if min(getattr(options, name) for name in counts) < 1:
         parser.error("numbers of things must be at least 1")
+    if options.images % BATCH:
+        parser.error(f"--images must be a multiple of {BATCH}: processes share out whole batches")
     if options.device not in ("cpu", "cuda"):
         parser.error("--device must be cpu or cuda: each rank takes the device of its number")
     if options.device == "cuda" and torch.cuda.device_count() < options.ranks:
