@@ -18,9 +18,10 @@ from opanas_cli.detection.retraining import (
     train_detector,
     whole_config,
 )
+from opanas_cli.detection.runs import TrainingStep
 from opanas_cli.detection.supernet_training import task_of
 from opanas_cli.detection.widths import set_width
-from opanas_cli.errors import InvalidCheckpointError, InvalidConfigError, InvalidGenotypeError
+from opanas_cli.errors import InvalidCheckpointError, InvalidConfigError, InvalidGenotypeError, OpanasError
 from opanas_cli.genotype import Genotype
 
 CPU = torch.device("cpu")
@@ -92,3 +93,19 @@ def test_configs_of_the_wrong_kind_are_refused(shapes_root: Path, tmp_path: Path
     with pytest.raises(InvalidConfigError, match="has no test_dataloader and test_evaluator"):
         train_detector(plain, tmp_path, 0, CPU)
     assert not list(tmp_path.iterdir())
+
+
+def test_gradients_that_wait_for_an_update_outlast_an_epoch(shapes_root: Path, tmp_path: Path) -> None:
+    """An update after every second step, of which an epoch has three."""
+    config = sub_net_config(tiny_config(shapes_root, "faster-rcnn", "retrain.epochs=2"), SMALL)
+    config.optim_wrapper.accumulative_counts = 2
+
+    def stop(step: TrainingStep) -> None:
+        if step.step == 4:
+            raise OpanasError("stopped")
+
+    with pytest.raises(OpanasError, match="stopped"):
+        train_detector(config, tmp_path / "stopped", 0, CPU, progress=stop)
+    resumed = train_detector(config, tmp_path / "stopped", 0, CPU, resume=True)
+    whole = train_detector(config, tmp_path / "whole", 0, CPU)
+    assert resumed.path.read_bytes() == whole.path.read_bytes()
