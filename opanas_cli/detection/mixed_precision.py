@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -18,9 +17,6 @@ from torch import nn
 
 from opanas_cli.detection.operators.stand_in import NAME, StandIn
 from opanas_cli.errors import InvalidConfigError
-
-SMALLEST_SCALE = 1.0
-"""Of a loss: where even this overflows, the network does, and scaling less helps no more."""
 
 
 class CpuAmpOptimWrapper(OptimWrapper):
@@ -69,9 +65,3 @@ def fit_precision(config: Config, device: torch.device) -> None:
 def _takes_bfloat16() -> bool:
     """Whether the card does, and mmcv's operators: those that mmcv compiles know float16 alone."""
     return torch.cuda.is_bf16_supported(including_emulation=False) and isinstance(sys.modules.get(NAME), StandIn)
-
-
-def leaves_out(optim_wrapper: Any) -> bool:
-    """Whether a step whose loss or gradient is not finite is left out and the next one may be finite again."""
-    scaler = getattr(optim_wrapper, "loss_scaler", None)
-    return scaler is not None and scaler.is_enabled() and scaler.get_scale() >= SMALLEST_SCALE

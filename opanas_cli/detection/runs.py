@@ -27,7 +27,8 @@ from opanas_cli.atomic import NO_ROOM, cannot_write, writing_into
 from opanas_cli.detection.checkpoints import refuse_unsafe_checkpoints, require_fit
 from opanas_cli.detection.config_parts import DATALOADERS
 from opanas_cli.detection.devices import use_device
-from opanas_cli.detection.mixed_precision import fit_precision, leaves_out
+from opanas_cli.detection.finite_loss import FiniteLoss
+from opanas_cli.detection.mixed_precision import fit_precision
 from opanas_cli.detection.operators import quietly
 from opanas_cli.detection.processes import from_first
 from opanas_cli.detection.replicas import original
@@ -60,17 +61,14 @@ class ProgressHook(Hook):
 
     def __init__(self, progress: Progress | None) -> None:
         self.progress = progress
+        self.finite_loss = FiniteLoss("lower the learning rate or clip gradients")
         self.first: list[float] = []
         self.last: list[float] = []
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         loss = float(outputs["loss"])
-        if not math.isfinite(loss) and leaves_out(runner.optim_wrapper):
+        if not self.finite_loss.require(loss, runner.iter + 1, runner.optim_wrapper):
             return
-        if not math.isfinite(loss):
-            raise OpanasError(
-                f"the loss is {loss} at step {runner.iter + 1}; lower the learning rate or clip gradients"
-            )
         self.first = [*self.first, loss][:LOSS_WINDOW]
         self.last = [*self.last, loss][-LOSS_WINDOW:]
         if self.progress is not None:

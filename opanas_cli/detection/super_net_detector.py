@@ -13,10 +13,9 @@ from mmengine.optim import OptimWrapper
 from torch import Tensor
 
 from opanas_cli.detection.backward_thread import backward_thread
-from opanas_cli.detection.mixed_precision import leaves_out
+from opanas_cli.detection.finite_loss import FiniteLoss
 from opanas_cli.detection.replicas import average_gradients, average_statistics, averaged_logs
 from opanas_cli.detection.shared_features import features_from
-from opanas_cli.errors import OpanasError
 from opanas_cli.genotype import Genotype
 from opanas_cli.search.fair_sampling import fair_genotypes, step_generator
 
@@ -41,6 +40,7 @@ class SuperNetDetector(BaseModel):
         self.data_preprocessor = self.detector.data_preprocessor
         self.l1_weight = l1_weight
         self.seed = seed
+        self.finite_loss = FiniteLoss("lower supernet.lr or set supernet.grad_clip")
         self.register_buffer("step", torch.zeros((), dtype=torch.long))
 
     def init_weights(self) -> None:
@@ -63,10 +63,7 @@ class SuperNetDetector(BaseModel):
         step = int(self.step)
         genotypes = fair_genotypes(self.detector.neck.search_space, step_generator(self.seed, step))
         logs = averaged_logs(self.accumulate_gradients(data, genotypes, optim_wrapper))
-        if not torch.isfinite(logs["loss"]) and not leaves_out(optim_wrapper):
-            raise OpanasError(
-                f"the loss is {float(logs['loss'])} at step {step + 1}; lower supernet.lr or set supernet.grad_clip"
-            )
+        self.finite_loss.require(float(logs["loss"]), step + 1, optim_wrapper)
         average_gradients(self.parameters())
         average_statistics(self)
         optim_wrapper.step()
