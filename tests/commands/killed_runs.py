@@ -5,7 +5,8 @@
 A job is {"name": …, "arguments": […], "kills": …, "seed": …}; ``WORK`` in its arguments stands for the work dir. Each
 command runs once undisturbed in FOLDER/NAME/whole. Then it runs in FOLDER/NAME/killed, is killed (SIGKILL) at a random
 moment, and goes on with --resume, until it was killed so often; it is begun anew in another folder where it ended
-before that. All folders are left for the caller to compare, and what happened is printed as JSON.
+before that. All folders are left for the caller to compare, and what happened is printed as JSON; ``within_pass``
+counts the kills in a pass over the images of which something was kept.
 
 The processes are forks of this one, so that mmdet is imported once. It must not have computed anything itself: threads
 do not survive a fork.
@@ -20,6 +21,7 @@ import random
 import signal
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +29,9 @@ import torch
 import yapf.yapflib.yapf_api
 
 import opanas_cli.detection.retraining
-import opanas_cli.detection.searching  # noqa: F401
+import opanas_cli.detection.searching
 from opanas_cli.commands import run
+from opanas_cli.detection.unfinished_pass import UnfinishedPass
 
 KILLED = -signal.SIGKILL
 
@@ -82,7 +85,7 @@ def attacked(job: dict[str, Any], folder: Path) -> dict[str, Any]:
     code = ended(process, 120)
     total = time.monotonic() - started
     ends: list[int] = [] if code == 0 else [code or 1]
-    kills, finished = 0, 0
+    kills, finished, within_pass = 0, 0, 0
     while kills < job["kills"] and not ends:
         work_dir = folder / f"killed-{finished}"
         process = child(
@@ -97,6 +100,7 @@ def attacked(job: dict[str, Any], folder: Path) -> dict[str, Any]:
             code = ended(process, 10)
         if code == KILLED:
             kills += 1
+            within_pass += any((work_dir / "evolve").glob("[!.]*.npz"))
         elif code == 0:
             finished += 1
         else:
@@ -105,13 +109,16 @@ def attacked(job: dict[str, Any], folder: Path) -> dict[str, Any]:
     last = [str(work_dir) if part == "WORK" else part for part in job["arguments"]] + ["--resume"]
     code = ended(child(last, folder / "killed.log"), 120)
     ends += [] if code == 0 else [code or 1]
-    return {"kills": kills, "finished": finished + 1, "failures": ends, "seconds": total, "start_up": start_up}
+    counts = {"kills": kills, "within_pass": within_pass, "finished": finished + 1}
+    return {**counts, "failures": ends, "seconds": total, "start_up": start_up}
 
 
 def main() -> None:
     torch.set_num_threads(1)
     # Half of the start of a run is to lay configs out prettily, and much of the rest to collect what is no garbage.
     yapf.yapflib.yapf_api.FormatCode = lambda text, **_: (text, True)
+    # Keeps what a pass has found after every batch, so that kills meet some of it.
+    opanas_cli.detection.searching.UnfinishedPass = partial(UnfinishedPass, seconds=0)
     gc.freeze()
     folder = Path(sys.argv[1])
     report = {job["name"]: attacked(job, folder / job["name"]) for job in json.load(sys.stdin)}

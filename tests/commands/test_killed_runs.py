@@ -37,7 +37,7 @@ def jobs(tiny_options: tuple[str, ...], super_net: Path) -> list[dict[str, Any]]
             ["retrain", "shapes", "--genotype", "top-down", *options, *NARROW, *OFTEN, *TRAINING["retrain"]],
             "retrain/step_*.pth",
         ),
-        "evolve": (["evolve", "shapes", super_net, *SEARCH, *options], "history.jsonl"),
+        "evolve": (["evolve", "shapes", super_net, *SEARCH, *options, "search.batch_size=1"], "history.jsonl"),
     }
     return [
         {"name": name, "arguments": [str(part) for part in arguments], "trace": trace, "kills": KILLS, "seed": seed}
@@ -78,6 +78,7 @@ def test_a_killed_run_ends_as_an_undisturbed_one(
     said = (folder / "killed.log").read_text()
     assert report["failures"] == [], said
     assert report["kills"] == KILLS
+    assert (report["within_pass"] > 0) == (command == "evolve")
     assert "Traceback" not in said
     whole = folder / "whole"
     others = sorted(folder.glob("killed-*/"))
