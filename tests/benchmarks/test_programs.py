@@ -1,0 +1,222 @@
+"""Each benchmark runs, tiny, and prints one JSON document with what it promises. None is timed."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from opanas_cli.errors import MissingDependencyError
+
+PROGRAMS = Path(__file__).parents[2] / "benchmarks"
+MODULES = [path.stem for path in PROGRAMS.glob("*.py")]
+
+Run = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def program(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
+    """Imports a program as if it had been started: its folder comes first on the path."""
+    monkeypatch.syspath_prepend(str(PROGRAMS))
+    for name in MODULES:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    return importlib.import_module
+
+
+@pytest.fixture
+def document(
+    program: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Run:
+    """Runs a program with --json and reads what it prints."""
+
+    def run(name: str, *arguments: object) -> dict[str, Any]:
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", "--json", *map(str, arguments)])
+        capsys.readouterr()
+        program(name).main()
+        printed: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return printed
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def tiny(tiny_options: tuple[str, ...], tiny_supernet: Path, tmp_path_factory: pytest.TempPathFactory) -> list[object]:
+    """The options that name a tiny config and its super-net."""
+    from opanas_cli.detection.config_files import load_config
+
+    config = tmp_path_factory.mktemp("config") / "tiny.py"
+    load_config("shapes", tiny_options).dump(config)
+    return ["--config", config, "--supernet", tiny_supernet]
+
+
+@pytest.mark.slow
+def test_evaluate(document: Run) -> None:
+    sizes = ["--num-nodes", 2, "--images", 3, "--batch-size", 2, "--candidates", 2, "--image-size", 64, 64]
+    printed = document("evaluate", "--untrained", "--repeats", 1, *sizes)
+    assert printed["speedup_vs_peer"] > 0
+    assert printed["speedup_vs_plain"] > 0
+    assert (printed["batch_size"], printed["num_workers"]) == (2, 0)
+    for row in printed["populations"].values():
+        # There is memory for everything here.
+        assert row["path_calls_saved"] == pytest.approx(row["path_calls_equal"])
+        assert row["largest_ap_difference"] <= 1e-6
+        parts = row["parts_seconds"]
+        assert sum(parts[name] for name in parts if name not in ("total", "heads_apart")) == pytest.approx(
+            parts["total"]
+        )
+
+
+def test_path_calls_that_a_small_memory_costs_are_counted(program: Callable[[str], ModuleType]) -> None:
+    import torch
+
+    from opanas_cli.genotype import Genotype
+    from opanas_cli.necks.super_net import OPASuperNet
+
+    net = OPASuperNet([4] * 3, 4, 4, num_nodes=1).eval()
+    pyramid = [torch.randn(3, 4, 8 // 2**level, 8 // 2**level) for level in range(3)]
+    genotype = Genotype.of(["top_down"])
+    with program("evaluate").counted_path_calls(net) as ran:
+        for _ in range(2):
+            net.aggregate(pyramid, genotype)
+    assert ran["image_calls"] == 6
+    net.aggregate(pyramid, genotype)
+    assert ran["image_calls"] == 6
+
+
+def test_step(program: Callable[[str], ModuleType], document: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    # In this process: importing mmdet anew for each method takes longer than all the rest.
+    step = program("step")
+    monkeypatch.setattr(step, "_process_peak", step._peak_of_this_process)
+    printed = document("step", "--num-nodes", 1, "--batch-size", 2, "--image-size", 64, 64, "--repeats", 1)
+    assert printed["speedup_vs_reference"] > 0
+    assert printed["speedup_vs_full_passes"] > 0
+
+
+@pytest.mark.slow
+def test_scale(document: Run) -> None:
+    sizes = ["--batch-size", 1, "--repeats", 2, "--rounds", 1, "--population", 2, "--images", 8]
+    printed = document("scale", "--ranks", 1, *sizes)
+    assert printed["efficiency"] is None
+    assert printed["evaluation_efficiency"] is None
+    assert [row["processes"] for row in printed["model"]] == [1, 2, 8, 64]
+
+
+def test_processes_share_out_whole_batches(program: Callable[[str], ModuleType]) -> None:
+    model = program("scaling_model")
+    links = model.Links(float("inf"), float("inf"), 0.0)
+    alone = model.Measured(1.0, 1.0, 0.0, 8.0, 0.0, 0.0, 50, images=8)
+    rows = model.modelled(alone, links, images=17, detections=1)
+    assert [row["pass_seconds"] for row in rows] == pytest.approx([17, 34 / 3, 17 / 3, 17 / 3])
+    assert rows[1]["evaluation_efficiency"] == pytest.approx(3 / 4)
+
+
+def _is_killed(results: Any) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _tells(results: Any) -> None:
+    results.put({"error": "BrokenBarrierError: "})
+
+
+def test_a_killed_process_is_told_of(program: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch) -> None:
+    scale = program("scale")
+    monkeypatch.setattr(scale, "SECONDS_TO_TELL", 0.2)
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+    processes = [context.Process(target=target, args=(results,)) for target in (_tells, _is_killed)]
+    for process in processes:
+        process.start()
+    measured = scale.told_by(processes, results)
+    for process in processes:
+        process.join()
+    assert len(measured) == 1
+    failure = scale.failure_of(measured, [process.exitcode for process in processes])
+    assert "process 1 by signal 9" in failure
+    assert (
+        scale.failure_of([{"error": "BrokenBarrierError: "}, {"error": "ValueError: no"}], [1, 1]) == "ValueError: no"
+    )
+    assert scale.failure_of([{}, {}], [0, 0]) is None
+
+
+def test_halving(document: Run, tiny: list[object]) -> None:
+    sizes = ["--candidates", 12, "--population", 2, "--populations", 5]
+    searches = ["--seeds", 2, "--search-population", 3, "--search-generations", 1]
+    printed = document("halving", *tiny, *sizes, *searches)
+    assert 1 <= printed["pools"]["any"]["distinct_winners"] <= 5
+    assert len(printed["searches"]["ap_lost"]) == printed["searches"]["seeds"] == 2
+    assert 0 <= printed["searches"]["winner_changed"] <= 2
+
+
+def test_remembered_halving_is_that_of_the_evaluator(
+    program: Callable[[str], ModuleType], tiny: list[object], tiny_supernet: Path
+) -> None:
+    import numpy as np
+    import torch
+
+    from opanas_cli.detection.config_files import load_config
+    from opanas_cli.detection.config_stages import search_space
+    from opanas_cli.detection.evaluation import SuperNetEvaluator
+    from opanas_cli.detection.supernet_training import read_super_net
+    from opanas_cli.search.operators import sample
+
+    halving = program("halving")
+    config, device = load_config(str(tiny[1])), torch.device("cpu")
+    content = read_super_net(tiny_supernet)
+    split = content["meta"]["search_split"]
+    own = SuperNetEvaluator(config, content["state_dict"], "", split, None, device, halving=True)
+    rng = np.random.default_rng(0)
+    genotypes = [sample(search_space(config), rng) for _ in range(5)]
+    remembered = halving.Halving(halving.Evaluations(config, tiny_supernet, device)).evaluate(genotypes)
+    for metrics, expected in zip(remembered, own.evaluate(genotypes), strict=True):
+        assert metrics == pytest.approx(expected, abs=1e-6, nan_ok=True)
+
+
+def test_strategies(document: Run, tiny: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = ["--population", 2, "--generations", 1, "--top-k", 2, "--seeds", 2]
+    printed = document("strategies", *tiny, *sizes, "--metric", "VOC_AP50", "--strategies", "random", "regularized")
+    assert list(printed["strategies"]) == ["random", "regularized"]
+    for row in printed["strategies"].values():
+        assert list(row["best"]) == ["2", "4"]
+        assert [len(run) for run in row["runs"]] == [4, 4]
+
+
+def test_strategies_that_cannot_be_built_are_left_out(
+    program: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    strategies = program("strategies")
+    known = dict(strategies.strategies())
+
+    def missing(*_: object) -> None:
+        raise MissingDependencyError("it needs pymoo")
+
+    monkeypatch.setattr(strategies, "strategies", lambda: {**known, "nsga2": missing})
+    assert strategies.buildable(["random", "nsga2"], strategies.StrategySettings()) == ["random"]
+    assert capsys.readouterr().err == "nsga2 is left out: it needs pymoo\n"
+
+
+def test_the_dominated_area(program: Callable[[str], ModuleType]) -> None:
+    from opanas_cli.genotype import Genotype
+    from opanas_cli.search import Candidate, Cost, Proposal
+
+    found = [(100, 0.2), (150, 0.5), (180, 0.4), (200, 0.6)]
+    candidates = [
+        Candidate(index, Proposal(Genotype.of(["top_down"])), Cost(macs, 1), fitness, {})
+        for index, (macs, fitness) in enumerate(found)
+    ]
+    area = program("strategies").hypervolume_within([100, 300])(candidates)
+    assert area == pytest.approx((50 * 0.2 + 50 * 0.5 + 100 * 0.6) / 200)
+
+
+def test_latency(document: Run, tiny: list[object]) -> None:
+    printed = document("latency", *tiny, "--genotypes", 3)
+    assert len(printed["genotypes"]) == 3
+    assert printed["mean_relative_error"] >= 0
