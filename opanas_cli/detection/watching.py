@@ -74,9 +74,7 @@ class WatchHook(Hook):
                 self.watched = [*self.watched, watch]
             elif not self._warned:
                 self._warned = True
-                _warn(
-                    f"the mean {self.metric} of the sub-nets is {mean} after epoch {runner.epoch + 1} and is left out"
-                )
+                _warn(f"the mean {self.metric} of sub-nets is {mean} after epoch {runner.epoch + 1} and is left out")
         if seen:
             runner.visualizer.add_scalars(seen, step=runner.iter)
 
