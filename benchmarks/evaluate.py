@@ -269,7 +269,9 @@ def state_of(config: Config, options: argparse.Namespace, folder: Path, device: 
 def run(options: argparse.Namespace, folder: Path, device: torch.device) -> dict[str, Any]:
     """All rows."""
     data = folder / "data"
-    generate_shapes(data, num_val=options.images)
+    # Where nothing is trained, some images name the classes.
+    num_train = 20 if options.untrained or options.supernet else 400
+    generate_shapes(data, num_train, options.images)
     overrides = [f"data_root={data}", f"model.neck.num_nodes={options.num_nodes}"]
     if options.image_size:
         stretch(data, tuple(options.image_size))
