@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TypeVar
-from uuid import uuid4
 
 import torch.distributed as torch_dist
 from mmengine.dist import all_gather_object, barrier, broadcast_object_list, is_main_process
+from torch.distributed import distributed_c10d
 
 from opanas_cli.detection.devices import select_device
-from opanas_cli.errors import OpanasError, ProcessError, ToldElsewhereError, UsageError
+from opanas_cli.detection.rendezvous import meet
+from opanas_cli.errors import OpanasError, ProcessError, ToldElsewhereError
 
 T = TypeVar("T")
 
@@ -30,7 +31,6 @@ SECONDS_TO_TELL = 1.0
 """How long the others leave to the one that tells: torchrun ends all when one has ended."""
 
 LOST = "lost"
-VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
 @contextmanager
@@ -48,16 +48,13 @@ def joined(device: str) -> Iterator[bool]:
 
     Raises:
         UsageError: the environment describes no process group, or there are not as many devices as processes.
+        OpanasError: the processes do not find each other.
         ProcessError: some processes failed and others did not.
         ToldElsewhereError: another process has the error too, and raises it.
     """
-    missing = [name for name in VARIABLES if not os.environ.get(name)]
-    if missing:
-        raise UsageError(f"several processes are asked for, but {missing[0]} is not set; start them with torchrun")
-    shared, rank, size = next(torch_dist.rendezvous("env://", timeout=TIMEOUT))
-    store = torch_dist.PrefixStore(_name_of_start(shared, rank, size), shared)
-    try:
-        with _silent() if rank else contextlib.nullcontext():
+    with _silent() if os.environ.get("RANK", "0") != "0" else contextlib.nullcontext():
+        store, rank, size = meet()
+        try:
             target = select_device(device)
             torch_dist.init_process_group(
                 "nccl" if target.type == "cuda" else "gloo",
@@ -70,11 +67,12 @@ def joined(device: str) -> Iterator[bool]:
             # On several machines, only the one that a process failed on counts.
             yield any(count != "0" for count in all_gather_object(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")))
             barrier()
-    except Exception as error:
-        raise _one_voice(error, store, rank, size) from error
-    finally:
-        if torch_dist.is_initialized():
             torch_dist.destroy_process_group()
+        except Exception as error:
+            raise _one_voice(error, store, rank, size) from error
+        finally:
+            if torch_dist.is_initialized():  # Something went wrong.
+                _abandon_group()
 
 
 def from_first(make: Callable[[], T]) -> T:
@@ -114,26 +112,17 @@ def _unless_error(told: list[T | OpanasError | None]) -> T:
     return told[0]  # type: ignore[return-value]
 
 
-def _name_of_start(store: torch_dist.Store, rank: int, size: int) -> str:
-    """A name that this start of the processes has in all of them and no earlier start had.
+def _abandon_group() -> None:
+    """Leave the group at once, while others may wait in it for what will never come.
 
-    The store that torchrun keeps remembers what the processes wrote before they failed and were started again. So each
-    process asks the first one by a question of its own, and the first one answers what it reads until all have heard.
+    torch from 2.6 on waits for NCCL's pending work when it destroys a group; before, it aborted that.
     """
-    own = uuid4().hex
-    if rank:
-        store.set(f"question/{rank}", own)
-        name: str = store.get(f"answer/{own}").decode()  # Waits for it.
-        store.set(f"{name}/heard/{rank}", "")
-        return name
-    waiting = set(range(1, size))
-    deadline = time.monotonic() + TIMEOUT.total_seconds()
-    while waiting and time.monotonic() < deadline:
-        time.sleep(0.02)
-        for other in (other for other in waiting if store.check([f"question/{other}"])):
-            store.set(f"answer/{store.get(f'question/{other}').decode()}", own)
-        waiting = {other for other in waiting if not store.check([f"{own}/heard/{other}"])}
-    return own
+    abort = getattr(distributed_c10d, "_abort_process_group", None)
+    with contextlib.suppress(RuntimeError):  # What led here is the error to tell.
+        if abort is not None and torch_dist.get_backend() == "nccl":
+            abort()
+        else:
+            torch_dist.destroy_process_group()
 
 
 @contextmanager

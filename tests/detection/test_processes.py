@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch.distributed import HashStore
+import torch.distributed as torch_dist
+from torch.distributed import distributed_c10d
 
 from opanas_cli.commands import run
+from opanas_cli.detection import processes
 from opanas_cli.detection.config_files import load_config
 from opanas_cli.detection.config_stages import search_space
 from opanas_cli.detection.evaluation import build_detector
-from opanas_cli.detection.processes import _name_of_start
+from opanas_cli.detection.processes import joined
 from opanas_cli.detection.supernet_training import read_super_net
 from opanas_cli.detection.watching import held_out_evaluator
+from opanas_cli.errors import UsageError
 from opanas_cli.search.operators import sample
 
 PROGRAM = Path(__file__).with_name("two_processes.py")
@@ -228,15 +231,26 @@ def test_torchrun_starting_it_again_is_resuming(
     assert "was finished before and is left as it is" in capsys.readouterr().err
 
 
-def test_a_start_finds_nothing_of_an_earlier_one() -> None:
-    """torchrun's store keeps the questions and answers of processes that failed."""
-    store = HashStore()
-    names = [_names_of_a_start(store) for _ in range(3)]
-    assert all(len(set(name)) == 1 for name in names)
-    assert len({name[0] for name in names}) == 3
+@pytest.mark.parametrize("backend", ["nccl", "gloo"])
+def test_an_error_waits_for_no_work_of_nccl(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From torch 2.6 on, destroying a group would wait for processes that wait for this one."""
+    for name, value in {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(processes, "SECONDS_TO_AGREE", 0.1)
+    left: list[str] = []
+    destroy = torch_dist.destroy_process_group
 
+    def leave(how: str) -> None:
+        left.append(how)
+        destroy()
 
-def _names_of_a_start(store: HashStore) -> list[str]:
-    with ThreadPoolExecutor(3) as threads:
-        asked = [threads.submit(_name_of_start, store, rank, 3) for rank in (2, 0, 1)]
-        return [future.result(timeout=60) for future in asked]
+    monkeypatch.setattr(torch_dist, "get_backend", lambda: backend)
+    monkeypatch.setattr(torch_dist, "destroy_process_group", lambda: leave("destroyed"))
+    monkeypatch.setattr(distributed_c10d, "_abort_process_group", lambda: leave("aborted"), raising=False)
+    for error in (None, UsageError("no"), KeyboardInterrupt()):
+        monkeypatch.setenv("MASTER_PORT", str(free_ports(1)))
+        with contextlib.suppress(UsageError, KeyboardInterrupt), joined("cpu"):
+            if error is not None:
+                raise error
+    on_error = "aborted" if backend == "nccl" else "destroyed"
+    assert left == ["destroyed", on_error, on_error]
