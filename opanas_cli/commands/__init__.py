@@ -32,7 +32,8 @@ COMMANDS = {
 
 ALIASES = {"visualize": "viz"}
 
-RESUMABLE = ("train-supernet", "evolve", "retrain")
+LONG = ("train-supernet", "evolve", "retrain")
+"""Those that several processes may share, and that can be resumed."""
 
 INTERRUPTED = 130
 TERMINATED = 128 + signal.SIGTERM
@@ -83,7 +84,7 @@ def run(arguments: Sequence[str]) -> int:
     except Terminated:
         return _stopped("terminated", arguments, TERMINATED)
     except click.ClickException as error:
-        if is_follower():  # The first process has the same command line.
+        if _is_told_elsewhere(arguments):  # The first process has the same command line.
             time.sleep(SECONDS_TO_TELL)
             return error.exit_code
         return _refuse(error)
@@ -103,10 +104,18 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _stopped(how: str, arguments: Sequence[str], exit_code: int) -> int:
-    resumable = bool(arguments) and arguments[0] in RESUMABLE
-    if not is_follower():
-        click.echo(f"opanas: {how}{'; go on with --resume' if resumable else ''}", err=True)
+    if not _is_told_elsewhere(arguments):
+        click.echo(f"opanas: {how}{'; go on with --resume' if _is_long(arguments) else ''}", err=True)
     return exit_code
+
+
+def _is_told_elsewhere(arguments: Sequence[str]) -> bool:
+    """Whether another process tells the user. Clusters number the processes of commands that work alone, too."""
+    return _is_long(arguments) and is_follower()
+
+
+def _is_long(arguments: Sequence[str]) -> bool:
+    return bool(arguments) and arguments[0] in LONG
 
 
 def _refuse(error: click.ClickException) -> int:

@@ -42,7 +42,7 @@ def num_processes() -> int:
 
 
 def is_follower() -> bool:
-    """Whether another process speaks for this one."""
+    """Whether another process speaks for this one, where they share the work of a command."""
     return num_processes() > 1 and _number("RANK", 0) > 0
 
 

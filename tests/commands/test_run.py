@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import click
 import pytest
 
+from opanas_cli import commands
 from opanas_cli.commands import run
+from opanas_cli.commands.several_processes import SeveralProcessesCommand
 from opanas_cli.formats import registry
 
 Capture = pytest.CaptureFixture[str]
@@ -63,6 +66,24 @@ def test_one_process_is_not(processes: str, monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setenv("WORLD_SIZE", processes)
     assert run(["retrain", "no-such-config", "--neck", "fpn"]) == 2
     assert "needs a genotype" in capsys.readouterr().err
+
+
+def test_commands_that_work_alone_speak_in_every_process(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    """Clusters set these variables for all that they start."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setattr(commands, "SECONDS_TO_TELL", 0.0)
+    assert run(["genotype", "show", "--bad"]) == 2
+    assert capsys.readouterr().err.startswith("opanas: genotype show: No such option")
+    assert run(["retrain", "--bad"]) == 2
+    assert capsys.readouterr().err == ""
+
+
+def test_the_commands_that_several_processes_share() -> None:
+    with click.Context(commands.cli) as context:
+        found = {name: commands.cli.get_command(context, name) for name in commands.COMMANDS}
+    sharing = [name for name, command in found.items() if isinstance(command, SeveralProcessesCommand)]
+    assert sharing == list(commands.LONG)
 
 
 def test_a_broken_plug_in_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
