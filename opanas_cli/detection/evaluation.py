@@ -21,6 +21,7 @@ from opanas_cli.detection.checkpoints import load_weights
 from opanas_cli.detection.config_stages import search_dataset, stage_settings, super_net_neck
 from opanas_cli.detection.freed_memory import keep_freed_memory
 from opanas_cli.detection.image_results import Detections
+from opanas_cli.detection.loader_workers import outliving_sigterm
 from opanas_cli.detection.pass_result import PassResult
 from opanas_cli.detection.population_pass import PopulationPass, default_memory_mb, head_threads
 from opanas_cli.detection.runs import building, silenced
@@ -147,7 +148,13 @@ class SuperNetEvaluator:
         if self.unfinished:
             result.add(self.unfinished.known(stage, len(genotypes), own))
         own = [batch for batch in own if not result.truths.keys() >= set(batch)]
-        loader = DataLoader(self.dataset, batch_sampler=own, num_workers=self.num_workers, collate_fn=pseudo_collate)
+        loader = DataLoader(
+            self.dataset,
+            batch_sampler=own,
+            num_workers=self.num_workers,
+            collate_fn=pseudo_collate,
+            worker_init_fn=outliving_sigterm(),
+        )
         with silenced(), head_threads(self.device) as threads:
             run = PopulationPass(self.detector, Sharing.of(genotypes), self.memory_mb, threads)
             for batch, data in zip(own, loader, strict=True):

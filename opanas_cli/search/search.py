@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from opanas_cli.errors import InvalidInputError, OpanasError
@@ -67,23 +68,52 @@ def run_search(
     Raises:
         InfeasibleError: no genotype within the constraints was drawn.
         InvalidInputError: the history is of another search.
-        OpanasError: a fitness is missing or not a finite number.
+        OpanasError: a fitness is missing or not a finite number, or the strategy fails or proposes nothing.
     """
     admission = Admission(cost_of, constraints)
     evaluated: list[Candidate] = []
     best: tuple[Candidate, ...] = ()
-    while proposals := strategy.ask(admission):
+    with _blamed(strategy):
+        budget, against = strategy.settings.budget, strategy.settings.against
+    while costed := _asked(strategy, admission):
         generation: list[Candidate] = []
-        costed = [(proposal, admission.cost(proposal.genotype)) for proposal in proposals]
         for candidate, resumed in _evaluated(costed, len(evaluated), evaluator, history, metric, batch_size):
             generation.append(candidate)
             best = fittest([*best, candidate], 1)
-            on_progress(Progress(candidate, best[0], strategy.settings.budget, resumed))
-        strategy.tell(generation)
+            on_progress(Progress(candidate, best[0], budget, resumed))
+        with _blamed(strategy):
+            strategy.tell(generation)
         evaluated += generation
-    front = pareto_front([one for one in evaluated if one.image_share == 1.0], strategy.settings.against)
-    exhausted = len(evaluated) < strategy.settings.budget
-    return SearchResult(best[0], strategy.population, front, tuple(evaluated), exhausted)
+    if not best:
+        raise OpanasError(f"the strategy {type(strategy).__name__} proposed nothing; choose another --strategy")
+    with _blamed(strategy):
+        population = strategy.population
+    front = pareto_front(evaluated, against)
+    return SearchResult(best[0], population, front, tuple(evaluated), len(evaluated) < budget)
+
+
+def _asked(strategy: Strategy, admission: Admission) -> list[tuple[Proposal, Cost]]:
+    """The next proposals of a strategy, with what they cost."""
+    with _blamed(strategy):
+        return [(proposal, admission.cost(proposal.genotype)) for proposal in strategy.ask(admission)]
+
+
+@contextmanager
+def _blamed(strategy: Strategy) -> Iterator[None]:
+    """While the block runs, what goes wrong is the strategy's fault, which may be somebody's plug-in.
+
+    Raises:
+        OpanasError: instead of whatever it raises.
+    """
+    try:
+        yield
+    except OpanasError:
+        raise
+    except Exception as error:
+        name = type(strategy).__name__
+        raise OpanasError(
+            f"the strategy {name} failed: {error} ({type(error).__name__}; --debug shows where)"
+        ) from error
 
 
 def _evaluated(

@@ -290,3 +290,31 @@ class Hashed:
 
     def evaluate(self, genotypes):
         return [{"AP": sum(i * len(path) for i, path in enumerate(g.paths)) % 97 / 97} for g in map(prune, genotypes)]
+
+
+class Idle(RandomSearch):
+    def ask(self, admission):
+        return []
+
+
+class Failing(RandomSearch):
+    def ask(self, admission):
+        raise ValueError("no idea")
+
+
+class Confused(RandomSearch):
+    def ask(self, admission):
+        return [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (Idle, "the strategy Idle proposed nothing"),
+        (Failing, r"the strategy Failing failed: no idea \(ValueError"),
+        (Confused, "the strategy Confused failed: 'int' object has no attribute 'genotype'"),
+    ],
+)
+def test_a_strategy_that_fails_is_named(search, kind, message):
+    with pytest.raises(OpanasError, match=message):
+        search(kind(SearchSpace(), SMALL, 0))
