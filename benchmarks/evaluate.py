@@ -126,6 +126,8 @@ def populations(evaluator: SuperNetEvaluator, config: Config, size: int, seed: i
     strategy = Evolution(space, StrategySettings(size, GENERATION, max(size // 5, 1)), seed)
     found = run_search(strategy, evaluator, cost_of, Constraints(), History(), batch_size=size)
     evolved = [one.genotype for one in found.evaluated if one.proposal.generation == GENERATION]
+    if not evolved:
+        raise SystemExit("the space has too few genotypes to evolve: take more --num-nodes or fewer --candidates")
     return {"random": [proposal.genotype for proposal in drawn], f"generation_{GENERATION}": evolved}
 
 
