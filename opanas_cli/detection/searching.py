@@ -122,16 +122,7 @@ def search_super_net(
         metric=str(settings.metric),
         halving=bool(settings.halving),
     )
-    evaluation = {
-        "super_net": fingerprint(super_net),
-        "search_split": split,
-        "num_images": evaluator.num_images,
-        "annotations": _annotations(config, split),
-        "classes": content["meta"]["classes"],
-        "image_scale": list(stage_settings(config, "supernet").image_scale or ()),
-        **({"halving": True} if evaluator.halving else {}),
-        "batch_size": evaluator.batch_size,
-    }
+    evaluation = _facts(config, super_net, content["meta"]["classes"], split, evaluator)
     files = SearchFiles.of(work_dir)
     cost_of: Callable[[Genotype], Cost] = CostModel(config)
     if against is Resource.LATENCY or constraints.max_latency_ms is not None:
@@ -156,12 +147,33 @@ def search_super_net(
         if not history.recorded and is_main_process():  # Nothing to resume, and in the way of the next try.
             files.history.unlink(missing_ok=True)
     evaluator.unfinished.delete()
-    provenance = {"opanas_version": __version__, "super_net": str(super_net), "search": search.document()}
     if is_main_process():
-        write_record(record_of(result.best, provenance), files.best)
-        document = population_document(result.population, result.front, against, search.metric, provenance)
-        write_atomically(files.population, json.dumps(document, indent=2) + "\n")
+        _write(result, search, super_net, files)
     return result
+
+
+def _facts(
+    config: Config, super_net: Path, classes: list[str], split: float, evaluator: SuperNetEvaluator
+) -> dict[str, Any]:
+    """What a fitness depends on besides the genotype, as JSON-able values."""
+    return {
+        "super_net": fingerprint(super_net),
+        "search_split": split,
+        "num_images": evaluator.num_images,
+        "annotations": _annotations(config, split),
+        "classes": classes,
+        "image_scale": list(stage_settings(config, "supernet").image_scale or ()),
+        **({"halving": True} if evaluator.halving else {}),
+        "batch_size": evaluator.batch_size,
+    }
+
+
+def _write(result: SearchResult, search: SearchSettings, super_net: Path, files: SearchFiles) -> None:
+    """Write the winner, and the population with the Pareto front."""
+    provenance = {"opanas_version": __version__, "super_net": str(super_net), "search": search.document()}
+    write_record(record_of(result.best, provenance), files.best)
+    document = population_document(result.population, result.front, search.budget.against, search.metric, provenance)
+    write_atomically(files.population, json.dumps(document, indent=2) + "\n")
 
 
 def _latency_table(
