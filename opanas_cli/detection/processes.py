@@ -76,7 +76,10 @@ def joined(device: str) -> Iterator[bool]:
 
 
 def from_first(make: Callable[[], T]) -> T:
-    """What `make` gives in the first process, in every process; it must be picklable. The others do not call it.
+    """What `make` gives in the first process, in every process. The others do not call it.
+
+    It must be picklable and small: it travels as a pickle, and on CUDA through the memory of every device. Of a large
+    file hand on the path, and let each process read it with `in_each`.
 
     Raises:
         OpanasError: `make` raised it, in every process.
@@ -97,13 +100,23 @@ def once_per_machine(check: Callable[[], None]) -> None:
     Raises:
         OpanasError: a check raised it, in every process.
     """
+    in_each(check if os.environ.get("LOCAL_RANK", "0") == "0" else lambda: None)
+
+
+def in_each(make: Callable[[], T]) -> T:
+    """What `make` gives in this process; all of them call it.
+
+    Raises:
+        OpanasError: `make` raised it in some process, in every process.
+    """
+    made: list[T] = []
     error: OpanasError | None = None
-    if os.environ.get("LOCAL_RANK", "0") == "0":
-        try:
-            check()
-        except OpanasError as raised:
-            error = raised
+    try:
+        made.append(make())
+    except OpanasError as raised:
+        error = raised
     _unless_error(sorted(all_gather_object(error), key=lambda told: told is None))
+    return made[0]
 
 
 def _unless_error(told: list[T | OpanasError | None]) -> T:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from socket import gethostname
 from typing import Any
 from urllib.error import URLError
 from uuid import uuid4
@@ -24,17 +25,17 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from opanas_cli.atomic import NO_ROOM, cannot_write, writing_into
-from opanas_cli.detection.checkpoints import refuse_unsafe_checkpoints, require_fit
+from opanas_cli.detection.checkpoints import read_checkpoint, refuse_unsafe_checkpoints, require_fit
 from opanas_cli.detection.config_parts import DATALOADERS
 from opanas_cli.detection.devices import use_device
 from opanas_cli.detection.finite_loss import FiniteLoss
 from opanas_cli.detection.mixed_precision import fit_precision
 from opanas_cli.detection.operators import quietly
-from opanas_cli.detection.processes import from_first
+from opanas_cli.detection.processes import from_first, in_each
 from opanas_cli.detection.replicas import original
 from opanas_cli.detection.run_checkpoints import RunCheckpoints, run_settings
 from opanas_cli.detection.run_state import restore
-from opanas_cli.errors import InvalidConfigError, InvalidInputError, OpanasError
+from opanas_cli.errors import InvalidCheckpointError, InvalidConfigError, InvalidInputError, OpanasError
 
 
 @dataclass(frozen=True)
@@ -211,7 +212,7 @@ def build_runner(
     refuse_unsafe_checkpoints()
     use_device(device)
     checkpoints = RunCheckpoints(work_dir, run_settings(config, seed, **more_settings))
-    found = from_first(lambda: checkpoints.newest(get_world_size()) if resume else checkpoints.require_none())
+    found = _newest(checkpoints) if resume else from_first(checkpoints.require_none)
     runner = _build(_runnable(config, work_dir, seed, device))
     runner.train_loop.save = checkpoints.save
     runner.register_hook(hook, priority="LOW")
@@ -219,6 +220,25 @@ def build_runner(
         path, runner.resumed = found
         require_fit(original(runner.model), runner.resumed["state_dict"], path)
     return runner
+
+
+def _newest(checkpoints: RunCheckpoints) -> tuple[Path, dict[str, Any]] | None:
+    """The newest checkpoint that the first process can read, and its content, which each process reads itself."""
+    read: dict[Path, dict[str, Any]] = {}
+
+    def path_of_newest() -> Path | None:
+        read.update([found] if (found := checkpoints.newest(get_world_size())) else [])
+        return next(iter(read), None)
+
+    path = from_first(path_of_newest)
+    return None if path is None else (path, in_each(lambda: read.get(path) or _read_here(path)))
+
+
+def _read_here(path: Path) -> dict[str, Any]:
+    try:
+        return read_checkpoint(path)
+    except InvalidCheckpointError as error:
+        raise InvalidCheckpointError(f"on {gethostname()}, where the work dir must be the same: {error}") from error
 
 
 def _runnable(config: Config, work_dir: Path, seed: int, device: torch.device) -> Config:

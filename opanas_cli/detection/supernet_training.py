@@ -69,7 +69,7 @@ def train_super_net(
     stage = super_net_stage(config, seed)
     settings = json.dumps(finished_settings(stage, seed))
     if resume and (found := from_first(lambda: _finished(path, settings))):
-        return TrainedSuperNet.of(found, path, found=True)
+        return found
     hook = ProgressHook(progress)
     watch = WatchHook(config, seed, lambda detector: held_out_evaluator(config, detector, device))
     stage.visualizer = watched_visualizer(config)
@@ -100,13 +100,13 @@ def train_super_net(
     return TrainedSuperNet.of(content, path)
 
 
-def _finished(path: Path, settings: str) -> dict[str, Any] | None:
-    """The content of a super-net's file, where it is what a training with these `finished_settings` ends with."""
+def _finished(path: Path, settings: str) -> TrainedSuperNet | None:
+    """The super-net in a file, where it is what a training with these `finished_settings` ends with."""
     try:
         content = read_super_net(path)
     except InvalidCheckpointError:
         return None
-    return content if content["meta"].get("settings") == settings else None
+    return TrainedSuperNet.of(content, path, found=True) if content["meta"].get("settings") == settings else None
 
 
 def task_of(config: Config) -> dict[str, Any]:
