@@ -14,7 +14,7 @@ from torch import Tensor
 
 from opanas_cli.detection.backward_thread import backward_thread
 from opanas_cli.detection.finite_loss import FiniteLoss
-from opanas_cli.detection.replicas import average_gradients, average_statistics, averaged_logs
+from opanas_cli.detection.replicas import LogMeans, average_gradients, average_statistics
 from opanas_cli.detection.shared_features import features_from
 from opanas_cli.genotype import Genotype
 from opanas_cli.search.fair_sampling import fair_genotypes, step_generator
@@ -41,6 +41,7 @@ class SuperNetDetector(BaseModel):
         self.l1_weight = l1_weight
         self.seed = seed
         self.finite_loss = FiniteLoss("lower supernet.lr or set supernet.grad_clip")
+        self.log_means = LogMeans()
         self.register_buffer("step", torch.zeros((), dtype=torch.long))
 
     def init_weights(self) -> None:
@@ -62,7 +63,7 @@ class SuperNetDetector(BaseModel):
         """
         step = int(self.step)
         genotypes = fair_genotypes(self.detector.neck.search_space, step_generator(self.seed, step))
-        logs = averaged_logs(self.accumulate_gradients(data, genotypes, optim_wrapper))
+        logs = self.log_means.of(self.accumulate_gradients(data, genotypes, optim_wrapper))
         self.finite_loss.require(float(logs["loss"]), step + 1, optim_wrapper)
         average_gradients(self.parameters())
         average_statistics(self)

@@ -122,9 +122,20 @@ def test_a_loss_that_is_not_finite_stops_both(told: Told) -> None:
         assert message.startswith("OpanasError: the loss is nan at step 1; lower supernet.lr")
 
 
+def test_a_loss_that_one_process_leaves_out_is_the_mean_of_the_others(told: Told) -> None:
+    expected = [
+        {"loss": "1.5", "cls": "4.0"},
+        {"loss": "1.5", "cls": "3.5"},
+        {"loss": "nan"},
+        {"loss": "3.0", "cls": "3.0", "acc": "5.0"},
+    ]
+    assert [one["a_loss_that_one_process_leaves_out"] for one in told] == [expected, expected]
+
+
 def test_what_one_process_finds_out_all_know(told: Told) -> None:
-    expected = ["of process 0", "InvalidDataError: no images", "InvalidDataError: no images"]
-    assert [one["what_the_first_knows"] for one in told] == [expected, expected]
+    refused = "InvalidDataError: no images"
+    for rank, one in enumerate(told):
+        assert one["what_the_first_knows"] == ["of process 0", refused, refused, f"in process {rank}", refused]
 
 
 def test_an_error_is_told_once(told: Told) -> None:

@@ -29,8 +29,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from opanas_cli.commands import run
 from opanas_cli.detection import processes
-from opanas_cli.detection.processes import from_first, joined, once_per_machine
-from opanas_cli.detection.replicas import average_gradients
+from opanas_cli.detection.processes import from_first, in_each, joined, once_per_machine
+from opanas_cli.detection.replicas import LogMeans, average_gradients
 from opanas_cli.detection.resumable_loop import ResumableTrainLoop
 from opanas_cli.detection.super_net_detector import SuperNetDetector
 from opanas_cli.errors import InvalidDataError, OpanasError, UsageError
@@ -124,6 +124,18 @@ def a_parameter_without_gradient_in_one_process_counts_as_zero() -> list[Any]:
     return [None if parameter.grad is None else parameter.grad.tolist() for parameter in parameters]
 
 
+def a_loss_that_one_process_leaves_out() -> list[Any]:
+    means = LogMeans()
+    batches = [{"loss": 1.0}, {"loss": 1.0, "cls": 3.0}, {"loss": 1.0}, {"acc": 5.0, "loss": 2.0, "cls": 3.0}]
+    if RANK:
+        batches = [{"cls": 4.0, "loss": 2.0}, {"loss": 2.0, "cls": 4.0}, {"loss": float("nan")}, {"loss": 4.0}]
+    with joined(DEVICE):
+        device = "cpu" if DEVICE == "cpu" else f"cuda:{RANK}"
+        logs = [{name: torch.tensor(value, device=device) for name, value in one.items()} for one in batches]
+        told = [means.of(one) for one in logs]
+    return [{name: str(float(value)) for name, value in one.items()} for one in told]
+
+
 def processes_stay_the_same() -> bool:
     """Weights and running statistics, where one batch has no object and batch norm sees each batch alone."""
     model = detector(norm_eval=False)
@@ -158,7 +170,9 @@ def what_the_first_knows() -> list[str]:
         os.environ["LOCAL_RANK"] = "0"
         checked = _error(lambda: once_per_machine(refuse if RANK else lambda: None))
         os.environ["LOCAL_RANK"] = str(RANK)
-    return [known, refused, checked]
+        each = in_each(lambda: f"in process {RANK}")
+        one_refused = _error(lambda: in_each(refuse if RANK else lambda: None))
+    return [known, refused, checked, each, one_refused]
 
 
 def _error(call: Callable[[], Any]) -> str:
@@ -256,6 +270,7 @@ CHECKS = (
     a_step_on_halves_is_a_step_on_the_whole_batch,
     gradients_on_halves_are_those_on_the_whole_batch,
     a_parameter_without_gradient_in_one_process_counts_as_zero,
+    a_loss_that_one_process_leaves_out,
     processes_stay_the_same,
     a_loss_that_is_not_finite_in_one_process_stops_both,
     what_the_first_knows,
