@@ -24,7 +24,7 @@ from opanas_cli.atomic import write_atomically
 from opanas_cli.detection.config_stages import search_space
 from opanas_cli.detection.profiling import DEFAULT_INPUT
 from opanas_cli.detection.runs import silenced
-from opanas_cli.detection.shared_features import features_from
+from opanas_cli.detection.shared_features import heads_on
 from opanas_cli.errors import InvalidInputError
 from opanas_cli.genotype import Edge, PathType
 from opanas_cli.search.latency_table import LatencyTable, parse_latency_table
@@ -112,8 +112,7 @@ def measure_latencies(detector: nn.Module, config: Config, device: torch.device)
         return tuple(neck.extra_outputs(neck.project(detector.backbone(image))))
 
     def whole() -> None:
-        with features_from(detector, without_paths):
-            _detect(detector, image)
+        _detect(heads_on(detector, without_paths()), image)
 
     with torch.inference_mode():
         pyramid = neck.project(detector.backbone(image))

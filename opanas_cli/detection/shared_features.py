@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 
@@ -18,17 +16,3 @@ def heads_on(detector: nn.Module, pyramid: Sequence[Tensor]) -> nn.Module:
     twin = copy.copy(detector)
     twin.__dict__["extract_feat"] = lambda *_, **__: tuple(pyramid)
     return twin
-
-
-@contextmanager
-def features_from(detector: nn.Module, pyramid: Callable[[], tuple[Tensor, ...]]) -> Iterator[None]:
-    """While the block runs, `detector.extract_feat` is `pyramid()`: every mmdet detector asks it for its features."""
-
-    def extract_feat(*_: Any, **__: Any) -> tuple[Tensor, ...]:
-        return tuple(pyramid())
-
-    detector.__dict__["extract_feat"] = extract_feat
-    try:
-        yield
-    finally:
-        del detector.__dict__["extract_feat"]

@@ -15,7 +15,7 @@ from torch import Tensor
 from opanas_cli.detection.backward_thread import backward_thread
 from opanas_cli.detection.finite_loss import FiniteLoss
 from opanas_cli.detection.replicas import LogMeans, average_gradients, average_statistics
-from opanas_cli.detection.shared_features import features_from
+from opanas_cli.detection.shared_features import heads_on
 from opanas_cli.genotype import Genotype
 from opanas_cli.search.fair_sampling import fair_genotypes, step_generator
 
@@ -99,6 +99,6 @@ class SuperNetDetector(BaseModel):
         return dict(logs)
 
     def _losses(self, pyramid: list[Tensor], genotype: Genotype, data: dict[str, Any]) -> dict[str, Tensor]:
-        with features_from(self.detector, lambda: self.detector.neck.aggregate(pyramid, genotype)):
-            losses: dict[str, Tensor] = self.detector.loss(data["inputs"], data["data_samples"])
+        heads = heads_on(self.detector, self.detector.neck.aggregate(pyramid, genotype))
+        losses: dict[str, Tensor] = heads.loss(data["inputs"], data["data_samples"])
         return losses
