@@ -87,6 +87,8 @@ class Loop:
             "test_evaluator",
         ):
             stage.pop(name, None)
+        # Visualizers are found by their names: that of a run to come would be this one.
+        stage.pop("visualizer", None)
         stage.test_dataloader = dict(
             batch_size=batch_size,
             num_workers=NUM_WORKERS,

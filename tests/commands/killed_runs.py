@@ -21,6 +21,7 @@ import random
 import signal
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,8 @@ from opanas_cli.commands import run
 from opanas_cli.detection.unfinished_pass import UnfinishedPass
 
 KILLED = -signal.SIGKILL
+WITHIN_PASS = 4
+"""Of so many kills of a search one comes when something more was kept, the others come at random moments."""
 
 
 def child(arguments: list[str], log: Path) -> int:
@@ -52,16 +55,21 @@ def child(arguments: list[str], log: Path) -> int:
         os._exit(code)
 
 
-def ended(process: int, seconds: float) -> int | None:
-    """The exit code of a process, or None if it takes longer."""
+def ended(process: int, seconds: float, until: Callable[[], bool] = lambda: False) -> int | None:
+    """The exit code of a process, or None if it takes longer, or than it takes until something is so."""
     deadline = time.monotonic() + seconds
     while True:
         found, status = os.waitpid(process, os.WNOHANG)
         if found:
             return os.waitstatus_to_exitcode(status)
-        if time.monotonic() > deadline:
+        if time.monotonic() > deadline or until():
             return None
         time.sleep(0.002)
+
+
+def kept_files(work_dir: Path) -> set[Path]:
+    """What was kept of the pass over the images that a search is in."""
+    return set((work_dir / "evolve").glob("[!.]*.npz"))
 
 
 def until_first_trace(process: int, folder: Path, pattern: str) -> float:
@@ -88,19 +96,23 @@ def attacked(job: dict[str, Any], folder: Path) -> dict[str, Any]:
     kills, finished, within_pass = 0, 0, 0
     while kills < job["kills"] and not ends:
         work_dir = folder / f"killed-{finished}"
+        before = kept_files(work_dir)
         process = child(
             [str(work_dir) if part == "WORK" else part for part in job["arguments"]] + ["--resume"],
             folder / "killed.log",
         )
         # From the middle of starting up on, as far as a kill in every tenth of the run needs.
         moment = rng.uniform(0.5 * start_up, start_up + 0.15 * (total - start_up))
-        code = ended(process, moment)
+        if job["name"] == "evolve" and kills % WITHIN_PASS == 0:
+            code = ended(process, 60, lambda work_dir=work_dir, before=before: bool(kept_files(work_dir) - before))
+        else:
+            code = ended(process, moment)
         if code is None:
             os.kill(process, signal.SIGKILL)
             code = ended(process, 10)
         if code == KILLED:
             kills += 1
-            within_pass += any((work_dir / "evolve").glob("[!.]*.npz"))
+            within_pass += bool(kept_files(work_dir))
         elif code == 0:
             finished += 1
         else:
