@@ -35,7 +35,7 @@ class Evolution:
         if self._generation > self.settings.generations:
             return []
         size = self.settings.population
-        children = self._children(admission) if self.population else []
+        children = self._children(admission) if self._parents else []
         strangers = random_proposals(self._space, size - len(children), self._generation, admission, self._rng)
         return children + strangers
 
@@ -44,16 +44,29 @@ class Evolution:
         self.population = fittest([*self.population, *candidates], self.settings.top_k)
         self._generation += 1
 
+    @property
+    def _parents(self) -> Sequence[Candidate]:
+        """Those that may breed."""
+        return self.population
+
+    def _choose(self) -> Candidate:
+        """A parent of a mutant."""
+        return self._parents[int(self._rng.integers(len(self._parents)))]
+
+    def _choose_two(self) -> Sequence[Candidate]:
+        """Two parents that differ."""
+        return [self._parents[int(i)] for i in self._rng.choice(len(self._parents), size=2, replace=False)]
+
     def _children(self, admission: Admission) -> list[Proposal]:
-        cross = self._cross if len(self.population) > 1 else None
+        cross = self._cross if len(self._parents) > 1 else None
         return offspring(cross, self._mutate, self.settings.population, admission)
 
     def _cross(self) -> Proposal:
-        first, second = (self.population[i] for i in self._rng.choice(len(self.population), size=2, replace=False))
+        first, second = self._choose_two()
         child = crossover(first.genotype, second.genotype, self._rng)
         return Proposal(child, self._generation, Origin.CROSSOVER, (first.index, second.index))
 
     def _mutate(self) -> Proposal:
-        parent = self.population[self._rng.integers(len(self.population))]
+        parent = self._choose()
         child = mutate(parent.genotype, self._space, self.settings.mutation_probability, self._rng)
         return Proposal(child, self._generation, Origin.MUTATION, (parent.index,))
