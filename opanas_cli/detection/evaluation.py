@@ -127,9 +127,10 @@ class SuperNetEvaluator:
     def _stages(self) -> list[list[int]]:
         """The positions of the images, or those of the quarter of the lowest numbers and those of the others."""
         everything = list(range(len(self.dataset)))
-        first = self.dataset.lowest(math.ceil(FIRST_SHARE * len(everything)))
-        if not self.halving or len(first) == len(everything):
+        count = math.ceil(FIRST_SHARE * len(everything))
+        if not self.halving or count == len(everything):
             return [everything]
+        first = self.dataset.lowest(count)
         return [first, sorted(set(everything) - set(first))]
 
     def _better_half(self, metrics: Sequence[dict[str, float]]) -> list[int]:
@@ -144,9 +145,8 @@ class SuperNetEvaluator:
         starts = range(0, len(positions), self.batch_size)
         batches = [list(positions[start : start + self.batch_size]) for start in starts]
         own = batches[get_rank() :: get_world_size()]
-        result = PassResult.none(len(genotypes))
-        if self.unfinished:
-            result.add(self.unfinished.known(stage, len(genotypes), own))
+        count = len(genotypes)
+        result = self.unfinished.known(stage, count, own) if self.unfinished else PassResult.none(count)
         own = [batch for batch in own if not result.truths.keys() >= set(batch)]
         loader = DataLoader(
             self.dataset,

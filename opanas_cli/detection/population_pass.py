@@ -56,6 +56,7 @@ class PopulationPass:
         self.sharing = sharing
         self.memory_mb = memory_mb
         self.threads = threads
+        self._most_values = most_values_needed(sharing)
 
     def run(self, batch: Any, positions: Sequence[int]) -> PassResult:
         """The result of one batch, as the data loader gives it; `positions` are those of its images."""
@@ -77,7 +78,7 @@ class PopulationPass:
     def _images_that_fit(self, pyramid: Sequence[Tensor]) -> int:
         """How many images of a batch may be run at once for all that is shared to fit into the memory."""
         of_one_image = sum(level[0].nbytes for level in pyramid)
-        return max(1, int(self.memory_mb * 10**6 / of_one_image / most_values_needed(self.sharing)))
+        return max(1, int(self.memory_mb * 10**6 / of_one_image / self._most_values))
 
     def _begun(
         self, pyramid: Sequence[Tensor], inputs: Tensor, samples: Sequence[Any]

@@ -77,6 +77,8 @@ class Sharing:
         Genotypes that share much come next to each other.
         """
         order = sorted(range(len(self.outputs)), key=lambda index: self.outputs[index])
+        if self.num_values(order) <= most_values:
+            return [order]
         groups: list[list[int]] = []
         for index in order:
             if groups and self.num_values([*groups[-1], index]) <= most_values:
