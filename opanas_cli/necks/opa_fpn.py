@@ -41,6 +41,7 @@ class OPAFPN(PathAggregationNeck):
         norm_cfg: Mapping[str, Any] | None = None,
         act_cfg: Mapping[str, Any] | None = None,
         edge_importance: bool = False,
+        init: str = "xavier",
     ) -> None:
         resolved = resolve_genotype(genotype)
         edges = [(edge.source, edge.target, path.value) for edge, path in live_edges(resolved)]
@@ -58,6 +59,7 @@ class OPAFPN(PathAggregationNeck):
                 norm_cfg=norm_cfg,
                 act_cfg=act_cfg,
                 edge_importance=edge_importance,
+                init=init,
             )
         except ValueError as error:
             raise InvalidConfigError(f"neck: {error}") from error

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from opanas_cli.necks.information_paths import build_path
+from opanas_cli.necks.initialization import initialize
 from opanas_cli.necks.pyramid import ExtraOutputs, InputPyramid
 
 
@@ -35,6 +36,7 @@ class PathAggregationNeck(nn.Module):
         act_cfg: mmdet-style activation after these, such as `dict(type="ReLU")`.
         edge_importance: whether edges carry γ, a parameter that starts at 1. It is not folded into the weights at the
             source, because deformable offsets and the ReLU keep later paths from being linear in it.
+        init: how the weights start, see `initialize`.
 
     Raises:
         ValueError: arguments contradict one another.
@@ -54,6 +56,7 @@ class PathAggregationNeck(nn.Module):
         norm_cfg: Mapping[str, Any] | None = None,
         act_cfg: Mapping[str, Any] | None = None,
         edge_importance: bool = False,
+        init: str = "xavier",
     ) -> None:
         super().__init__()
         if min(*in_channels, out_channels) < 1:
@@ -77,6 +80,7 @@ class PathAggregationNeck(nn.Module):
             self.paths[edge][path] = build_path(path, out_channels, num_levels, deformable, share_fusing, **after)
         self.extra_outputs = ExtraOutputs(num_outs - num_levels, out_channels, extra_convs, **after)
         self.edge_importance = nn.Parameter(torch.ones(len(self.paths))) if edge_importance else None
+        initialize(self, init)
 
     def forward(self, features: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Feature maps (B, in_channels[i], H_i, W_i), finest first, to `num_outs` of (B, out_channels, H_i, W_i)."""

@@ -44,6 +44,7 @@ class OPASuperNet(PathAggregationNeck):
         norm_cfg: Mapping[str, Any] | None = None,
         act_cfg: Mapping[str, Any] | None = None,
         edge_importance: bool = True,
+        init: str = "xavier",
     ) -> None:
         search_space = SearchSpace.of(num_nodes, space, paths)
         built = [path.value for path in search_space.paths if path is not PathType.NONE]
@@ -61,6 +62,7 @@ class OPASuperNet(PathAggregationNeck):
                 norm_cfg=norm_cfg,
                 act_cfg=act_cfg,
                 edge_importance=edge_importance,
+                init=init,
             )
         except ValueError as error:
             raise InvalidConfigError(f"neck: {error}") from error
