@@ -80,17 +80,17 @@ class SuperNetDetector(BaseModel):
         with optim_wrapper.optim_context(self):
             data = self.data_preprocessor(data, True)
             pyramid = neck.project(self.detector.backbone(data["inputs"]))
-        leaves = [level.detach().requires_grad_() for level in pyramid]
+        leaves = [_leaf(level) for level in pyramid]
         logs: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=leaves[0].device))
         with backward_thread(leaves[0].device) as run:
             for genotype in genotypes:
                 with optim_wrapper.optim_context(self):
-                    losses = self._losses(leaves, genotype, data)
+                    losses = self._losses(_as(pyramid, leaves), genotype, data)
                 loss, values = self.detector.parse_losses(losses)
                 run(partial(optim_wrapper.backward, loss / len(genotypes)))
                 for name, value in values.items():
                     logs[name] = logs[name] + value.detach() / len(genotypes)
-        torch.autograd.backward(pyramid, [leaf.grad for leaf in leaves])
+        torch.autograd.backward(pyramid, _as(pyramid, [leaf.grad for leaf in leaves]))
         importance = torch.as_tensor(self.l1_weight * neck.edge_l1())
         if importance.requires_grad:  # A neck without edge importances has none to train.
             optim_wrapper.backward(importance)
@@ -102,3 +102,13 @@ class SuperNetDetector(BaseModel):
         heads = heads_on(self.detector, self.detector.neck.aggregate(pyramid, genotype))
         losses: dict[str, Tensor] = heads.loss(data["inputs"], data["data_samples"])
         return losses
+
+
+def _leaf(level: Tensor) -> Tensor:
+    """A copy of a level at which gradients end and add up, in float32 when the level has 16 bits."""
+    return level.detach().to(torch.promote_types(level.dtype, torch.float32)).requires_grad_()
+
+
+def _as(pyramid: list[Tensor], tensors: list[Tensor]) -> list[Tensor]:
+    """Tensors in the types of a pyramid's levels."""
+    return [tensor.to(level.dtype) for tensor, level in zip(tensors, pyramid, strict=True)]
