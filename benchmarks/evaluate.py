@@ -42,7 +42,7 @@ from opanas_cli.detection.config_stages import search_dataset, search_space, sta
 from opanas_cli.detection.devices import select_device, use_device
 from opanas_cli.detection.evaluation import SuperNetEvaluator
 from opanas_cli.detection.profiling import CostModel
-from opanas_cli.detection.runs import silenced
+from opanas_cli.detection.quiet import silenced
 from opanas_cli.detection.shapes import generate_shapes
 from opanas_cli.detection.supernet_training import read_super_net, train_super_net
 from opanas_cli.genotype import Genotype

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from opanas_cli.detection.config_files import load_config
 from opanas_cli.detection.evaluation import build_detector
-from opanas_cli.detection.runs import silenced
+from opanas_cli.detection.quiet import silenced
 from opanas_cli.detection.shapes import generate_shapes
 from opanas_cli.detection.supernet_training import train_super_net
 

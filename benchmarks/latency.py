@@ -27,7 +27,7 @@ from opanas_cli.detection.devices import select_device
 from opanas_cli.detection.evaluation import build_detector
 from opanas_cli.detection.latency import detector_latencies_ms, measure_latencies
 from opanas_cli.detection.profiling import with_sub_net
-from opanas_cli.detection.runs import silenced
+from opanas_cli.detection.quiet import silenced
 from opanas_cli.detection.supernet_training import read_super_net
 from opanas_cli.formats.text import line_of
 from opanas_cli.genotype import Genotype

@@ -41,7 +41,7 @@ from opanas_cli.detection.config_files import load_config
 from opanas_cli.detection.config_stages import super_net_stage
 from opanas_cli.detection.devices import select_device
 from opanas_cli.detection.evaluation import build_detector
-from opanas_cli.detection.runs import silenced
+from opanas_cli.detection.quiet import silenced
 from opanas_cli.detection.shapes import draw_image
 from opanas_cli.detection.super_net_detector import SuperNetDetector
 from opanas_cli.genotype import Genotype

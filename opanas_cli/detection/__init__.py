@@ -4,7 +4,8 @@ Importing this package is all it takes to use mmdet where mmcv's compiled operat
 mmdet at once, some seconds, so that what mmdet prints and warns while it is imported is dropped in this one place.
 """
 
-from opanas_cli.detection.operators import install, quietly
+from opanas_cli.detection.operators import install
+from opanas_cli.detection.quiet import quietly
 from opanas_cli.errors import MissingDependencyError
 
 try:

@@ -19,12 +19,12 @@ from torch.utils.data import DataLoader
 from opanas_cli.detection.average_precision import VOC_AP50, GroundTruth, score_population
 from opanas_cli.detection.checkpoints import load_weights
 from opanas_cli.detection.config_stages import search_dataset, stage_settings, super_net_neck
-from opanas_cli.detection.freed_memory import keep_freed_memory
 from opanas_cli.detection.image_results import Detections
 from opanas_cli.detection.loader_workers import outliving_sigterm
 from opanas_cli.detection.pass_result import PassResult
 from opanas_cli.detection.population_pass import PopulationPass, default_memory_mb, head_threads
-from opanas_cli.detection.runs import building, silenced
+from opanas_cli.detection.quiet import silenced
+from opanas_cli.detection.runs import building
 from opanas_cli.detection.unfinished_pass import UnfinishedPass
 from opanas_cli.genotype import Genotype
 from opanas_cli.necks.sharing import Sharing
@@ -88,8 +88,6 @@ class SuperNetEvaluator:
         self.memory_mb = float(settings.memory_mb or default_memory_mb(device))
         self.batch_size = batch_size or int(settings.batch_size)
         self.num_workers = int(config.val_dataloader.get("num_workers", 0))
-        if device.type == "cpu":
-            keep_freed_memory()
         with silenced(), DefaultScope.overwrite_default_scope("mmdet"):
             self.detector = build_detector(config)
             load_weights(self.detector, state, source)

@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from opanas_cli.detection.config_stages import search_space, sub_net_neck
 from opanas_cli.detection.evaluation import build_detector
-from opanas_cli.detection.runs import silenced
+from opanas_cli.detection.quiet import silenced
 from opanas_cli.genotype import Genotype, PathType
 from opanas_cli.genotype.liveness import live_edges
 from opanas_cli.search.cost import Cost

@@ -23,9 +23,10 @@ from opanas_cli.detection.config_stages import retrain_stage, sub_net_neck
 from opanas_cli.detection.evaluation import build_detector
 from opanas_cli.detection.processes import from_first
 from opanas_cli.detection.profiling import detector_cost, with_sub_net
+from opanas_cli.detection.quiet import silenced
 from opanas_cli.detection.replicas import DetectorReplica, original, replicate
 from opanas_cli.detection.run_checkpoints import finished_settings
-from opanas_cli.detection.runs import Progress, ProgressHook, build_runner, silenced, training
+from opanas_cli.detection.runs import Progress, ProgressHook, build_runner, training
 from opanas_cli.detection.supernet_training import read_super_net, require_same_task
 from opanas_cli.detection.widths import fpn_of_macs
 from opanas_cli.errors import InvalidCheckpointError, InvalidConfigError

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import io
-import logging
 import math
-import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,14 +19,14 @@ from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from opanas_cli.atomic import NO_ROOM, cannot_write, writing_into
+from opanas_cli.atomic import writing_into
 from opanas_cli.detection.checkpoints import read_checkpoint, refuse_unsafe_checkpoints, require_fit
 from opanas_cli.detection.config_parts import DATALOADERS
 from opanas_cli.detection.devices import use_device
 from opanas_cli.detection.finite_loss import FiniteLoss
 from opanas_cli.detection.mixed_precision import fit_precision
-from opanas_cli.detection.operators import quietly
 from opanas_cli.detection.processes import from_first, in_each
+from opanas_cli.detection.quiet import silenced
 from opanas_cli.detection.replicas import original
 from opanas_cli.detection.run_checkpoints import RunCheckpoints, run_settings
 from opanas_cli.detection.run_state import restore
@@ -108,44 +103,6 @@ class ResumableRunner(Runner):
             self._has_loaded = self._resume = True  # As mmengine's own resuming does; its hooks look at the second.
             restore(self, self.resumed)
             self.resumed = {}  # It was as large as the network and its optimizer.
-
-
-@contextmanager
-def silenced() -> Iterator[None]:
-    """Keep what mmengine and pycocotools print and warn from the terminal; errors still surface.
-
-    Among them those of a log that cannot be written, of which Python's logging prints a traceback and goes on.
-    """
-    with (
-        _instead(logging.Handler, "handleError", _raise),
-        _instead(threading, "excepthook", _tell_unless_full),
-        contextlib.redirect_stdout(io.StringIO()),
-        quietly(),
-    ):
-        yield
-
-
-@contextmanager
-def _instead(owner: Any, name: str, value: Any) -> Iterator[None]:
-    before = getattr(owner, name)
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        setattr(owner, name, before)
-
-
-def _tell_unless_full(told: threading.ExceptHookArgs) -> None:
-    # TensorBoard's thread: the next to write is told by the same full disk, in words.
-    if not (isinstance(told.exc_value, OSError) and told.exc_value.errno in NO_ROOM):
-        threading.__excepthook__(told)
-
-
-def _raise(handler: logging.Handler, record: logging.LogRecord) -> None:
-    error = sys.exc_info()[1]
-    if isinstance(error, OSError):
-        raise cannot_write(getattr(handler, "baseFilename", "the log"), error) from error
-    raise
 
 
 @contextmanager

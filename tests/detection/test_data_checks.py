@@ -18,7 +18,7 @@ from opanas_cli.detection.config_files import load_config
 from opanas_cli.detection.config_stages import search_dataset
 from opanas_cli.detection.data_checks import check_data, check_images
 from opanas_cli.detection.own_folder import read_coco
-from opanas_cli.detection.runs import silenced
+from opanas_cli.detection.quiet import silenced
 from opanas_cli.errors import InvalidDataError
 
 

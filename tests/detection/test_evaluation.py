@@ -18,7 +18,7 @@ from opanas_cli.detection.evaluation import SuperNetEvaluator, build_detector
 from opanas_cli.detection.pass_result import PassResult
 from opanas_cli.detection.population_pass import PopulationPass
 from opanas_cli.detection.profiling import with_sub_net
-from opanas_cli.detection.runs import silenced
+from opanas_cli.detection.quiet import silenced
 from opanas_cli.detection.unfinished_pass import UnfinishedPass
 from opanas_cli.errors import InvalidConfigError, InvalidGenotypeError
 from opanas_cli.genotype import Genotype

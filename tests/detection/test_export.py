@@ -16,7 +16,7 @@ from opanas_cli.detection.config_parts import class_heads
 from opanas_cli.detection.evaluation import build_detector
 from opanas_cli.detection.export import BACKBONES, DETECTORS, SCHEDULES, export_config, standalone_config
 from opanas_cli.detection.profiling import detector_cost
-from opanas_cli.detection.runs import silenced
+from opanas_cli.detection.quiet import silenced
 from opanas_cli.errors import InvalidConfigError, OpanasError, UsageError
 from opanas_cli.formats import resolve_genotype
 from opanas_cli.genotype import Genotype

@@ -20,7 +20,8 @@ from opanas_cli.commands import run
 from opanas_cli.detection.config_files import load_config
 from opanas_cli.detection.config_stages import search_space
 from opanas_cli.detection.evaluation import SuperNetEvaluator
-from opanas_cli.detection.runs import TrainingStep, silenced
+from opanas_cli.detection.quiet import silenced
+from opanas_cli.detection.runs import TrainingStep
 from opanas_cli.detection.supernet_training import TrainedSuperNet, read_super_net, train_super_net
 from opanas_cli.detection.watching import WatchHook, watched_visualizer
 from opanas_cli.errors import OpanasError

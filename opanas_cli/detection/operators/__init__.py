@@ -4,8 +4,6 @@
 that mmcv allocates, run on the CPU and CUDA, and compute in float32 at least whatever type comes in.
 """
 
-from opanas_cli.detection.operators.missing import MissingOperatorError
-from opanas_cli.detection.operators.quiet import quietly
-from opanas_cli.detection.operators.stand_in import install
+from opanas_cli.detection.operators.stand_in import MissingOperatorError, install
 
-__all__ = ["MissingOperatorError", "install", "quietly"]
+__all__ = ["MissingOperatorError", "install"]

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from opanas_cli.detection.operators.kernels import kernels, widen
-from opanas_cli.detection.operators.separable_roi_align import LARGEST_MAP, separable_backward
 
 MAX = 0
 """mmcv's `pool_mode` of max pooling; 1 is average pooling."""
@@ -67,9 +66,6 @@ def roi_align_backward(
     """Add up `grad_output` (K, C, height, width) where it came from, in `grad_input` (B, C, H, W)."""
     gradient, boxes = widen(grad_output, rois)
     shape = grad_input.shape
-    if pool_mode != MAX and gradient.device.type == "cpu" and shape[2] * shape[3] <= LARGEST_MAP:
-        grad_input.copy_(separable_backward(gradient, boxes, tuple(shape), spatial_scale, sampling_ratio, aligned))
-        return
     if pool_mode != MAX:
         size = (aligned_height, aligned_width)
         grad_input.copy_(

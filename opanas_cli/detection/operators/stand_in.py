@@ -11,7 +11,6 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from opanas_cli.detection.operators import (
-    build_facts,
     deform_conv,
     focal_loss,
     modulated_deform_conv,
@@ -19,16 +18,42 @@ from opanas_cli.detection.operators import (
     roi_align,
     soft_nms,
 )
-from opanas_cli.detection.operators.missing import MissingOperatorError
-from opanas_cli.detection.operators.quiet import quietly
+from opanas_cli.detection.quiet import quietly
+from opanas_cli.errors import MissingDependencyError
 
 NAME = "mmcv._ext"
+COMPILED_MMCV = "pip install --force-reinstall --no-deps --no-cache-dir --no-build-isolation onedl-mmcv"
+"""Builds mmcv against the torch that is installed, so that its own operators are compiled along."""
+
+
+class MissingOperatorError(MissingDependencyError, NotImplementedError):
+    """A detector calls an operator of mmcv that needs mmcv's compiled code."""
+
+    def __init__(self, operator: str) -> None:
+        super().__init__(
+            f"mmcv's operator '{operator}' is compiled code that this mmcv was installed without, and opanas has no "
+            f"stand-in for it: with a C++ compiler (and the CUDA toolkit for a GPU) `{COMPILED_MMCV}` builds it"
+        )
+        self.operator = operator
+
+
+def get_compiler_version() -> str:
+    """The compiler of mmcv's operators: there is none, torchvision's stand in."""
+    import torchvision  # At the top it would fail without the words of `kernels`.
+
+    return f"none (operators of torchvision {torchvision.__version__})"
+
+
+def get_compiling_cuda_version() -> str:
+    """The CUDA toolkit that mmcv's operators were built with: none."""
+    return "none"
+
 
 OPERATORS: dict[str, Callable[..., Any]] = {
     operator.__name__: operator
     for operator in (
-        build_facts.get_compiler_version,
-        build_facts.get_compiling_cuda_version,
+        get_compiler_version,
+        get_compiling_cuda_version,
         deform_conv.deform_conv_backward_input,
         deform_conv.deform_conv_backward_parameters,
         deform_conv.deform_conv_forward,

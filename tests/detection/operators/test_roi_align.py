@@ -2,13 +2,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from mmcv.ops import RoIAlign, roi_align
-
-from opanas_cli.detection.operators import roi_align as operator
-from opanas_cli.detection.operators.kernels import kernels
-from opanas_cli.detection.operators.separable_roi_align import separable_backward
 
 POOLINGS = ["avg", "max"]
 REGIONS = [
@@ -149,37 +143,3 @@ def test_gradcheck(pooling: str) -> None:
     regions = torch.tensor(REGIONS[:2], dtype=torch.float64)
     features = features_of(8)[:, :1].clone().requires_grad_()
     assert torch.autograd.gradcheck(lambda x: RoIAlign((2, 2), 0.5, 2, pooling)(x, regions), features)
-
-
-@settings(deadline=None, max_examples=40)
-@given(
-    st.tuples(st.integers(1, 12), st.integers(1, 12)),
-    st.integers(0, 2),
-    st.booleans(),
-    st.booleans(),
-    st.integers(0, 99),
-)
-def test_matrix_products_give_the_gradient_of_the_compiled_kernel(
-    size: tuple[int, int], sampling_ratio: int, aligned: bool, spread: bool, seed: int
-) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    corners = torch.rand(7, 2, generator=generator, dtype=torch.float64) * 60 - 10
-    extents = torch.rand(7, 2, generator=generator, dtype=torch.float64) * (40 if spread else 1) - 0.1
-    images = torch.randint(0, 3, (7, 1), generator=generator).double()
-    boxes = torch.cat((images, corners, corners + extents), dim=1)
-    gradient = torch.randn(7, 2, 3, 4, generator=generator, dtype=torch.float64)
-    expected = kernels._roi_align_backward(gradient, boxes, 0.3, 3, 4, 3, 2, *size, sampling_ratio, aligned)
-    got = separable_backward(gradient, boxes, (3, 2, *size), 0.3, sampling_ratio, aligned)
-    torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-10)
-
-
-def test_large_maps_take_the_compiled_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    def gradient() -> torch.Tensor:
-        features = features_of(9).requires_grad_()
-        roi_align(features, torch.tensor(REGIONS, dtype=torch.float64), (3, 2)).sum().backward()
-        return features.grad
-
-    small = gradient()
-    monkeypatch.setattr(operator, "LARGEST_MAP", 9 * 11 - 1)
-    monkeypatch.setattr(operator, "separable_backward", lambda *_: pytest.fail("the map is large"))
-    torch.testing.assert_close(gradient(), small, rtol=1e-10, atol=1e-10)

@@ -10,8 +10,9 @@ import torch
 from mmcv.ops import CARAFE, get_compiler_version, get_compiling_cuda_version
 from mmcv.utils import collect_env
 
-from opanas_cli.detection.operators import MissingOperatorError, install, quietly
+from opanas_cli.detection.operators import MissingOperatorError, install
 from opanas_cli.detection.operators.stand_in import NAME, OPERATORS, StandIn
+from opanas_cli.detection.quiet import quietly
 from opanas_cli.errors import MissingDependencyError
 
 COMPILED = pytest.mark.skipif(not isinstance(sys.modules[NAME], StandIn), reason="mmcv's operators are compiled here")
