@@ -108,7 +108,6 @@ def test_the_metadata_is_complete(installed: Path) -> None:
     assert (installed / "opanas_cli" / "py.typed").is_file()
 
 
-@pytest.mark.slow
 def test_an_installed_config_is_read_outside_of_the_checkout(
     installed: Path, outside: tuple[Path, Environment]
 ) -> None:

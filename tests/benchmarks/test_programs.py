@@ -58,7 +58,6 @@ def tiny(tiny_options: tuple[str, ...], tiny_supernet: Path, tmp_path_factory: p
     return ["--config", config, "--supernet", tiny_supernet]
 
 
-@pytest.mark.slow
 def test_evaluate(document: Run) -> None:
     sizes = ["--num-nodes", 2, "--images", 3, "--batch-size", 2, "--candidates", 2, "--image-size", 64, 64]
     printed = document("evaluate", "--untrained", "--repeats", 1, *sizes)
@@ -101,7 +100,6 @@ def test_step(program: Callable[[str], ModuleType], document: Run, monkeypatch: 
     assert printed["speedup_vs_full_passes"] > 0
 
 
-@pytest.mark.slow
 def test_scale(document: Run) -> None:
     sizes = ["--batch-size", 1, "--repeats", 2, "--rounds", 1, "--population", 2, "--images", 8]
     printed = document("scale", "--ranks", 1, *sizes)

@@ -34,7 +34,6 @@ NARROW = (
 )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("standalone", [True, False], ids=["standalone", "plain"])
 def test_mmdets_own_tool_trains_what_was_exported(
     tiny_options: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str], standalone: bool

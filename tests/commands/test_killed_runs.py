@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import torch
 
-KILLS = 20
+FEW, MANY = 3, 20
+"""How often each command is killed: always, and when slow tests run too."""
 NARROW = ("model.backbone.base_channels=8", "model.backbone.stem_channels=8", "model.neck.in_channels=[8,16,32,64]")
 """Beside a super-net that was trained with it, a run need not be of its shape."""
 OFTEN = ("checkpoints.steps=1", "checkpoints.minutes=0.001")
@@ -26,7 +27,7 @@ TRAINING = {
 SEARCH = ("--population", 4, "--generations", 2, "--top-k", 2)
 
 
-def jobs(tiny_options: tuple[str, ...], super_net: Path) -> list[dict[str, Any]]:
+def jobs(tiny_options: tuple[str, ...], super_net: Path, kills: int) -> list[dict[str, Any]]:
     options = ["--work-dir", "WORK", "--device", "cpu", "-q", "--cfg-options", *tiny_options]
     commands: dict[str, tuple[list[Any], str]] = {
         "train-supernet": (
@@ -40,27 +41,32 @@ def jobs(tiny_options: tuple[str, ...], super_net: Path) -> list[dict[str, Any]]
         "evolve": (["evolve", "shapes", super_net, *SEARCH, *options, "search.batch_size=1"], "history.jsonl"),
     }
     return [
-        {"name": name, "arguments": [str(part) for part in arguments], "trace": trace, "kills": KILLS, "seed": seed}
+        {"name": name, "arguments": [str(part) for part in arguments], "trace": trace, "kills": kills, "seed": seed}
         for seed, (name, (arguments, trace)) in enumerate(commands.items())
     ]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", params=[FEW, pytest.param(MANY, marks=pytest.mark.slow)])
 def killed(
-    tiny_options: tuple[str, ...], tiny_supernet: Path, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    tiny_options: tuple[str, ...],
+    tiny_supernet: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[Path, dict[str, Any]]:
     """The folder with the runs of all commands, and what was done to them."""
     folder = tmp_path_factory.mktemp("killed")
     process = subprocess.run(
         [sys.executable, Path(__file__).with_name("killed_runs.py"), folder],
-        input=json.dumps(jobs(tiny_options, tiny_supernet)),
+        input=json.dumps(jobs(tiny_options, tiny_supernet, request.param)),
         capture_output=True,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         check=False,
     )
     assert process.returncode == 0, process.stderr
-    return folder, json.loads(process.stdout)
+    report: dict[str, Any] = json.loads(process.stdout)
+    assert all(job["kills"] == request.param for job in report.values()), report
+    return folder, report
 
 
 @pytest.mark.parametrize(
@@ -77,7 +83,6 @@ def test_a_killed_run_ends_as_an_undisturbed_one(
     folder, report = killed[0] / command, killed[1][command]
     said = (folder / "killed.log").read_text()
     assert report["failures"] == [], said
-    assert report["kills"] == KILLS
     assert (report["within_pass"] > 0) == (command == "evolve")
     assert "Traceback" not in said
     whole = folder / "whole"

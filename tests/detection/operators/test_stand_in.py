@@ -118,7 +118,6 @@ def test_quietly_lets_errors_pass() -> None:
         raise KeyError("heard")
 
 
-@pytest.mark.slow
 def test_a_missing_package_is_named_with_the_command_that_installs_it() -> None:
     result = python(
         """
@@ -146,7 +145,6 @@ for package in ("mmcv", "mmengine", "mmdet", "pycocotools"):
         assert "pip install 'opanas[mmdet]'" in line
 
 
-@pytest.mark.slow
 def test_a_fresh_process_is_silent_and_warns_its_user_afterwards() -> None:
     program = (
         "import torchvision, warnings; before = list(warnings.filters)\n"
@@ -158,7 +156,6 @@ def test_a_fresh_process_is_silent_and_warns_its_user_afterwards() -> None:
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
-@pytest.mark.slow
 def test_a_process_with_compiled_operators_uses_them(tmp_path: Path) -> None:
     (tmp_path / "_ext.py").write_text("def __getattr__(name):\n    return f'compiled {name}'\n")
     program = (
