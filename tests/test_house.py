@@ -14,7 +14,7 @@ import opanas_cli
 PACKAGE = Path(opanas_cli.__file__).parent
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if "configs" not in path.relative_to(PACKAGE).parts)
 
-GROUND = {"", "errors", "atomic", "termination", "plug_ins", "shipped"}
+GROUND = {"", "errors", "atomic", "termination", "plug_ins", "regular_files", "shipped"}
 """Level 0: modules of the package itself; the empty name is `opanas_cli`."""
 MAY_IMPORT = {
     "genotype": set(),

@@ -15,6 +15,7 @@ from torch import nn
 
 from opanas_cli.atomic import replacing
 from opanas_cli.errors import InvalidCheckpointError
+from opanas_cli.regular_files import open_regular, require_regular
 
 SUPER_NET_FORMAT = "opanas-supernet"
 
@@ -25,8 +26,12 @@ def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
     Raises:
         InvalidCheckpointError: it is missing, truncated, holds anything else, or is no dict.
     """
-    if not path.is_file():
-        raise InvalidCheckpointError(f"{path}: no such checkpoint")
+    try:
+        require_regular(path)
+    except FileNotFoundError as error:
+        raise InvalidCheckpointError(f"{path}: no such checkpoint") from error
+    except OSError as error:
+        raise InvalidCheckpointError(f"{path}: cannot be read ({error.strerror}); give a checkpoint file") from error
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -107,7 +112,7 @@ def require_fit(model: nn.Module, state: Any, source: Path) -> None:
 def fingerprint(path: Path) -> str:
     """The SHA-256 of a file, in hex."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()

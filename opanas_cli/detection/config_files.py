@@ -16,7 +16,10 @@ from opanas_cli.detection.config_stages import DEFAULTS
 from opanas_cli.detection.own_folder import resolve_own_folders
 from opanas_cli.detection.setting_checks import check_settings
 from opanas_cli.errors import InvalidConfigError, MissingDependencyError, OpanasError, UsageError
+from opanas_cli.regular_files import require_regular
 from opanas_cli.shipped import shipped_dir
+
+MAX_BYTES = 16 << 20
 
 
 def shipped_configs() -> dict[str, Path]:
@@ -32,8 +35,10 @@ def find_config(name: str) -> Path:
     """
     path = Path(name)
     try:
-        if path.is_file():
-            return path
+        require_regular(path, MAX_BYTES)
+        return path
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        pass  # The bare name of a shipped one may also be that of a folder here.
     except OSError as error:
         raise InvalidConfigError(f"{name:.60}: cannot be read ({error.strerror})") from error
     shipped = shipped_configs()

@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-import glob
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
 
 from mmdet.registry import DATASETS
 from mmengine.config import Config
-from PIL import Image
 
 from opanas_cli.detection.config_parts import class_heads, each_dataset
 from opanas_cli.detection.data_facts import DataFacts, facts_of
+from opanas_cli.detection.image_files import Size, size_or_problem
 from opanas_cli.detection.image_subset import images_between
 from opanas_cli.detection.own_folder import forget_coco
-from opanas_cli.detection.voc_folder import IMAGES
 from opanas_cli.errors import InvalidConfigError, InvalidDataError
-
-TAIL_BYTES = 65536
-END_MARKERS = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
-JPEG_SCAN = b"\xff\xda"
-EXIF_ORIENTATION = 0x0112
-QUARTER_TURNS = (5, 6, 7, 8)
-"""The orientations whose width is the height of the stored pixels."""
-
-Size = tuple[float, float]
 
 
 def check_data(
@@ -81,7 +72,7 @@ def _check_splits(
             _check_head(config, len(classes), facts.source)
             images = chosen(facts.images)
             say(f"checking {len(images)} images")
-            check_images(images, facts.source, warn)
+            check_images(images, facts.source, warn, facts.backend)
         if split == "train":
             _check_each_class(named, classes, facts.source)
 
@@ -94,19 +85,24 @@ def _searched(images: dict[Path, Size | None], search_split: float, max_images: 
     }
 
 
-def check_images(images: Mapping[Path, Size | None], source: Path, warn: Callable[[str], None]) -> None:
-    """Check that images exist, are images, and end where an image of their format ends.
+def check_images(
+    images: Mapping[Path, Size | None], source: Path, warn: Callable[[str], None], backend: str = "cv2"
+) -> None:
+    """Check that images exist, can be decoded, and are whole.
 
     Args:
         images: each with the (width, height) that its annotation tells, if it does.
         warn: is told if images are of another size.
+        backend: what mmcv decodes them with.
 
     Raises:
         InvalidDataError: the first that does not, with its path.
     """
     others: list[str] = []
-    with ThreadPoolExecutor() as pool:
-        for (path, told), found in zip(images.items(), pool.map(_size_or_problem, images), strict=True):
+    look = partial(size_or_problem, backend=backend)
+    # Its threads are daemons and leaving it does not wait for them: a file server that hangs keeps no process alive.
+    with ThreadPool(min(32, (os.cpu_count() or 1) + 4)) as pool:
+        for (path, told), found in zip(images.items(), pool.imap(look, images), strict=True):
             if isinstance(found, str):
                 raise InvalidDataError(
                     f"{path}: {found}; restore it, or take it out of {source}, which lists {len(images)} images"
@@ -115,46 +111,6 @@ def check_images(images: Mapping[Path, Size | None], source: Path, warn: Callabl
                 others.append(f"{path} is {found[0]}×{found[1]} and not {told[0]}×{told[1]}")
     if others:
         warn(f"{source}: {len(others)} images are not of the size that it tells ({others[0]}); do the boxes fit them?")
-
-
-def _size_or_problem(path: Path) -> Size | str:
-    """The (width, height) of an image, turned as its EXIF data say and as mmcv loads it; or what is wrong with it."""
-    try:
-        with path.open("rb") as file, Image.open(file) as image:
-            # Of other formats reading the EXIF data means to decode the image, and they hardly ever have any.
-            turned = image.format == "JPEG" and image.getexif().get(EXIF_ORIENTATION) in QUARTER_TURNS
-            size = image.size[::-1] if turned else image.size
-            if not _ends_well(file, image.format or ""):
-                file.seek(0)
-                try:
-                    image.load()
-                except (OSError, SyntaxError, EOFError):
-                    return "is truncated"
-            return size
-    except FileNotFoundError:
-        return _missing(path)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        return f"is not a readable image ({type(error).__name__})"
-
-
-def _ends_well(file: Any, form: str) -> bool:
-    """Whether the last bytes of a file hold the end of its image: far cheaper than to decode it."""
-    marker = END_MARKERS.get(form)
-    if marker is None:
-        return True
-    file.seek(0, 2)
-    file.seek(max(0, file.tell() - TAIL_BYTES))
-    tail = file.read()
-    # A thumbnail inside the file has an end of its own, before the scan of the image begins.
-    return marker in tail and (form != "JPEG" or tail.rfind(marker) > tail.rfind(JPEG_SCAN))
-
-
-def _missing(path: Path) -> str:
-    others = sorted(other.name for other in path.parent.glob(f"{glob.escape(path.stem)}.*"))
-    if not others:
-        return "no such image"
-    hint = "; mmdet's VOC data sets read .jpg only, type='VOCFolder' reads it" if path.parent.name == IMAGES else ""
-    return f"no such image (but {others[0]} is there{hint})"
 
 
 def dataset_classes(dataset: Any) -> tuple[str, ...]:

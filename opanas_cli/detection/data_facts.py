@@ -22,7 +22,8 @@ class DataFacts:
     """One annotation file: its images, each with (width, height) where it says so, and its objects by class.
 
     Objects of an area are in `objects`; boxes without one are only counted, in `empty_boxes`. `categories` are the
-    classes that the file declares, in its order; None where it declares none.
+    classes that the file declares, in its order; None where it declares none. `backend` is what mmcv decodes the images
+    with.
     """
 
     source: Path
@@ -30,6 +31,7 @@ class DataFacts:
     objects: Counter[str] = field(default_factory=Counter)
     empty_boxes: int = 0
     categories: tuple[str, ...] | None = None
+    backend: str = "cv2"
 
 
 def facts_of(dataset: Any, config_name: str) -> DataFacts:
@@ -43,6 +45,8 @@ def facts_of(dataset: Any, config_name: str) -> DataFacts:
         raise InvalidConfigError(f"{config_name}: a data set has no type or no ann_file; set both")
     is_voc = "VOC" in dataset["type"] or "XML" in dataset["type"]
     facts = _voc_facts(dataset) if is_voc else _coco_facts(dataset)
+    loading = next((step for step in dataset.get("pipeline") or () if "imdecode_backend" in step), {})
+    facts.backend = loading.get("imdecode_backend", facts.backend)
     if not facts.images:
         raise InvalidDataError(f"{facts.source}: lists no image")
     return facts

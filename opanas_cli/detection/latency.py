@@ -27,6 +27,7 @@ from opanas_cli.detection.quiet import silenced
 from opanas_cli.detection.shared_features import heads_on
 from opanas_cli.errors import InvalidInputError
 from opanas_cli.genotype import Edge, PathType
+from opanas_cli.regular_files import read_regular
 from opanas_cli.search.latency_table import LatencyTable, parse_latency_table
 from opanas_cli.search.settings import differences
 
@@ -61,7 +62,7 @@ def latency_table(path: Path, detector: nn.Module, config: Config, device: torch
         write_atomically(path, json.dumps(table.document(), indent=2) + "\n")
         return table
     try:
-        table = parse_latency_table(path.read_text(encoding="utf-8"), str(path))
+        table = parse_latency_table(read_regular(path).decode(), str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInputError(f"{path}: cannot be read ({error})") from error
     _check_conditions(path, dict(table.conditions), conditions)

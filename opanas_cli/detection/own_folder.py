@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from functools import lru_cache
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -13,6 +14,7 @@ from mmengine.config import Config, ConfigDict
 
 from opanas_cli.detection.config_parts import as_classes, set_classes
 from opanas_cli.errors import InvalidConfigError, InvalidDataError
+from opanas_cli.regular_files import open_regular, read_regular
 
 COCO_ANNOTATIONS = (
     "annotations/{split}.json",
@@ -21,6 +23,9 @@ COCO_ANNOTATIONS = (
     "{split}/_annotations.coco.json",
 )
 COCO_IMAGES = ("{split}", "{split}2017", "images/{split}", "images", "")
+MAX_COCO, MAX_XML, MAX_SPLIT = 16 << 30, 64 << 20, 256 << 20
+"""The largest files that are read, in bytes."""
+
 FALLBACKS = {"test": ("test", "val", "valid"), "val": ("val", "valid", "test"), "train": ("train",)}
 
 
@@ -123,7 +128,7 @@ def forget_coco() -> None:
 @lru_cache(maxsize=2)
 def _parsed(path: Path, modified: int, size: int) -> Any:
     """The content of a JSON file; the last two arguments tell it from what the file was before."""
-    return json.loads(path.read_bytes())
+    return json.loads(read_regular(path, MAX_COCO))
 
 
 def voc_objects(root: Path, split: Path) -> Iterator[tuple[Path, ElementTree.Element]]:
@@ -138,11 +143,13 @@ def voc_objects(root: Path, split: Path) -> Iterator[tuple[Path, ElementTree.Ele
     for name in voc_names(split):
         path = root / "Annotations" / f"{name}.xml"
         try:
-            yield path, ElementTree.parse(path).getroot()
+            with open_regular(path, MAX_XML) as file:
+                tree = ElementTree.parse(file)
         except OSError as error:
             raise InvalidDataError(f"{path}: cannot be read ({error.strerror}); {split} lists it") from error
         except (ElementTree.ParseError, ValueError, LookupError) as error:
             raise InvalidDataError(f"{path}: is not valid XML: {error}") from error
+        yield path, tree.getroot()
 
 
 def voc_names(split: Path) -> list[str]:
@@ -152,7 +159,8 @@ def voc_names(split: Path) -> list[str]:
         InvalidDataError: the file cannot be read, or a line is no name.
     """
     try:
-        names = split.read_text(encoding="utf-8").splitlines()
+        with TextIOWrapper(open_regular(split, MAX_SPLIT), encoding="utf-8") as file:
+            names = [line.rstrip("\r\n") for line in file]  # As mmdet does.
     except OSError as error:
         raise InvalidDataError(
             f"{split}: cannot be read ({error.strerror}); it lists the images of the split, is data_root right?"

@@ -17,6 +17,7 @@ from opanas_cli.atomic import write_atomically
 from opanas_cli.detection.pass_result import PassResult
 from opanas_cli.formats.text import line_of
 from opanas_cli.genotype import Genotype
+from opanas_cli.regular_files import read_regular
 
 SECONDS_BETWEEN_SAVES = 60.0
 
@@ -112,7 +113,7 @@ class UnfinishedPass:
 def _read(file: Path) -> PassResult | None:
     """The content of a file of `UnfinishedPass.add`, None where it is broken: its images are then run again."""
     try:
-        with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as arrays:
+        with np.load(io.BytesIO(read_regular(file)), allow_pickle=False) as arrays:
             return PassResult.from_arrays(arrays)
     except (OSError, EOFError, KeyError, ValueError, TypeError, zipfile.BadZipFile):
         return None

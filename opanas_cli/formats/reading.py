@@ -12,6 +12,7 @@ from opanas_cli.formats.codec import GenotypeRecord
 from opanas_cli.formats.registry import codec_for_path, codec_named
 from opanas_cli.genotype import Genotype
 from opanas_cli.genotype.liveness import validate
+from opanas_cli.regular_files import read_regular
 from opanas_cli.shipped import shipped_dir
 
 MAX_BYTES = 1 << 20
@@ -80,8 +81,6 @@ def _validated(record: GenotypeRecord, where: str) -> GenotypeRecord:
 
 def _text(path: Path) -> str:
     data = _bytes(path)
-    if len(data) > MAX_BYTES:
-        raise InvalidGenotypeError(f"{path}: larger than 1 MiB, so not a genotype; give a genotype file")
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise InvalidGenotypeError(f"{path}: written as UTF-16; save it as UTF-8")
     try:
@@ -92,17 +91,12 @@ def _text(path: Path) -> str:
 
 
 def _bytes(path: Path) -> bytes:
-    """At most one byte more than a genotype may have, so that endless files end."""
     try:
-        if path.is_dir():
-            raise InvalidGenotypeError(f"{path}: is a folder; give a genotype file in it")
-        with path.open("rb") as file:
-            return file.read(MAX_BYTES + 1)
+        return read_regular(path, MAX_BYTES)
     except FileNotFoundError:
         raise InvalidGenotypeError(_no_such_file(path)) from None
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise InvalidGenotypeError(f"{str(path)!r}: cannot be read ({reason}); give a genotype file") from None
+    except OSError as error:
+        raise InvalidGenotypeError(f"{path}: cannot be read ({error.strerror}); give a genotype file") from None
 
 
 def _no_such_file(path: Path) -> str:
@@ -118,6 +112,6 @@ def _no_such_file(path: Path) -> str:
 
 def _names_in(folder: Path) -> list[str]:
     try:
-        return sorted(file.name for file in folder.iterdir())
+        return sorted(file.name for file in folder.iterdir() if file.is_file())
     except OSError:
         return []

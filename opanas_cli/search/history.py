@@ -15,6 +15,7 @@ from pathlib import Path
 from opanas_cli.atomic import cannot_write, write_atomically
 from opanas_cli.errors import InvalidInputError, UsageError
 from opanas_cli.genotype import SpaceKind
+from opanas_cli.regular_files import read_regular
 from opanas_cli.search.candidate import Candidate
 from opanas_cli.search.candidate_lines import dump_candidate, load_candidate
 from opanas_cli.search.settings import SearchSettings, completed, differences
@@ -88,7 +89,7 @@ def _header(settings: SearchSettings) -> str:
 def _read(path: Path) -> tuple[bytes, bytes]:
     """The whole lines of a file, and what follows the last of them."""
     try:
-        content = path.read_bytes() if path.exists() else b""
+        content = read_regular(path) if path.exists() else b""
     except OSError as error:
         raise InvalidInputError(f"{path}: cannot be read ({error.strerror or error})") from error
     end = content.rfind(b"\n") + 1

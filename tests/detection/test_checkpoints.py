@@ -68,8 +68,8 @@ def test_a_truncated_checkpoint(tmp_path: Path, part: float) -> None:
 
 
 def test_a_folder_and_a_missing_file(tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "nothing.pth"):
-        with pytest.raises(InvalidCheckpointError, match="no such checkpoint"):
+    for path, said in ((tmp_path, "it is a folder, not a regular file"), (tmp_path / "n.pth", "no such checkpoint")):
+        with pytest.raises(InvalidCheckpointError, match=said):
             read_checkpoint(path)
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +16,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from PIL import Image
 
-from opanas_cli.detection import data_checks
+from opanas_cli.detection import data_checks, own_folder
 from opanas_cli.detection.config_files import load_config
 from opanas_cli.detection.config_stages import search_dataset
 from opanas_cli.detection.data_checks import check_data, check_images
@@ -71,9 +74,77 @@ def test_truncated_images_do_not(kind: str, part: float, tmp_path: Path) -> None
         checked(content[: int(len(content) * part)], tmp_path / "image")
 
 
-def test_a_folder_in_place_of_an_image(tmp_path: Path) -> None:
-    with pytest.raises(InvalidDataError, match="is not a readable image"):
-        check_images({tmp_path: None}, Path("list.json"), print)
+@pytest.mark.parametrize("part", [0.3, 0.6, 0.99])
+@pytest.mark.parametrize("options", [{}, {"subsampling": 0}, {"restart_marker_blocks": 4}, {"quality": 20}])
+@pytest.mark.parametrize("kind", ["JPEG", "thumbnail"])
+def test_truncated_images_with_an_end_marker_do_not(
+    kind: str, options: dict[str, int], part: float, tmp_path: Path
+) -> None:
+    content = with_thumbnail() if kind == "thumbnail" else encoded("JPEG", **options)
+    assert checked(content, tmp_path / "image") == []
+    with pytest.raises(InvalidDataError, match="image: is truncated; "):
+        checked(content[: int(len(content) * part)] + b"\xff\xd9", tmp_path / "image")
+
+
+@pytest.mark.parametrize("form", ["PCX", "TGA", "ICO"])
+def test_images_that_only_pillow_reads(form: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidDataError, match=r"image: is not a readable image \(cv2 does not decode it\); "):
+        checked(encoded(form), tmp_path / "image")
+    check_images({tmp_path / "image": None}, Path("list.json"), print, backend="pillow")
+
+
+@pytest.mark.parametrize("backend", ["cv2", "pillow"])
+def test_images_are_decoded_as_the_pipeline_does(
+    backend: str, shapes_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(data_checks, "check_images", lambda images, source, warn, backend: asked.append(backend))
+    config = config_of(shapes_root)
+    config.train_dataloader.dataset.pipeline[0].imdecode_backend = backend
+    check_data(config, ["train"], print)
+    assert asked == [backend]
+
+
+@pytest.mark.parametrize("linked", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "said"), [("folder", "it is a folder"), ("pipe", "it is a named pipe"), ("device", "it is a device")]
+)
+def test_something_else_in_place_of_an_image(kind: str, said: str, linked: bool, tmp_path: Path) -> None:
+    path = Path("/dev/zero") if kind == "device" else tmp_path / kind
+    if kind != "device":
+        (os.mkfifo if kind == "pipe" else os.mkdir)(path)
+    if linked:
+        (tmp_path / "link").symlink_to(path)
+        path = tmp_path / "link"
+    with pytest.raises(InvalidDataError, match=rf"is not a readable image \({said}, not a regular file\)"):
+        check_images({path: None}, Path("list.json"), print)
+
+
+def test_links_to_images(tmp_path: Path) -> None:
+    image, link = tmp_path / "image.png", tmp_path / "link.jpg"
+    link.symlink_to(image)
+    with pytest.raises(InvalidDataError, match=r"link\.jpg: is a link to a file that does not exist; "):
+        check_images({link: None}, Path("list.json"), print)
+    image.write_bytes(encoded("PNG"))
+    check_images({link: (200, 120)}, Path("list.json"), print)
+
+
+def test_an_image_that_cannot_be_read_keeps_nobody_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given_up = threading.Event()
+
+    def look(path: Path, backend: str) -> str:
+        if path.name == "hangs":
+            given_up.wait(60)
+        return "is broken"
+
+    monkeypatch.setattr(data_checks, "size_or_problem", look)
+    before = set(threading.enumerate())
+    start = time.monotonic()
+    with pytest.raises(InvalidDataError, match="broken: is broken"):
+        check_images({tmp_path / "broken": None, tmp_path / "hangs": None}, Path("list.json"), print)
+    assert time.monotonic() - start < 30
+    assert all(thread.daemon for thread in set(threading.enumerate()) - before)
+    given_up.set()
 
 
 def test_sizes_are_those_after_turning(tmp_path: Path) -> None:
@@ -117,7 +188,7 @@ def test_a_search_looks_at_the_images_that_it_sees(
 ) -> None:
     root = Path(shutil.copytree(shapes_root, tmp_path / "data"))
     looked_at: list[Path] = []
-    monkeypatch.setattr(data_checks, "check_images", lambda images, source, warn: looked_at.extend(images))
+    monkeypatch.setattr(data_checks, "check_images", lambda images, *_: looked_at.extend(images))
     config = config_of(root)
     check_data(config, ["train"], print, search_split=0.5, max_images=max_images)
     with silenced(), DefaultScope.overwrite_default_scope("mmdet"):
@@ -130,12 +201,12 @@ def test_a_search_looks_at_the_images_that_it_sees(
 def test_a_coco_folder_is_parsed_once(shapes_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = Path(shutil.copytree(shapes_root, tmp_path / "data"))
     parsed: list[Path] = []
-    read_bytes = Path.read_bytes
-    monkeypatch.setattr(Path, "read_bytes", lambda path: parsed.append(path) or read_bytes(path))
+    read = own_folder.read_regular
+    monkeypatch.setattr(own_folder, "read_regular", lambda path, most: parsed.append(path) or read(path, most))
     config = load_config("custom", (f"data_root={root}",))
     check_data(config, ["train", "test"], print)
     path = root / "annotations" / "train.json"
-    assert sorted(file.name for file in parsed if file.suffix == ".json") == ["train.json", "val.json"]
+    assert sorted(file.name for file in parsed) == ["train.json", "val.json"]
     read_coco(path)
     path.write_text('{"images": []}')
     assert read_coco(path) == {"images": []}

@@ -155,7 +155,7 @@ def test_a_text_that_is_no_genotype(text: str, message: str, tmp_path: Path) -> 
         (TEXT.encode("utf-16"), "written as UTF-16; save it as UTF-8"),
         (bytes(range(256)) * 10, "byte 128 is not UTF-8"),
         (b"\0" * 100, "line 1, column 1: not JSON"),
-        (b" " * (1 << 20) + b"{}", "larger than 1 MiB, so not a genotype"),
+        (b" " * (1 << 20) + b"{}", "cannot be read (it is larger than 1 MiB)"),
     ],
 )
 def test_bytes_that_are_no_text(data: bytes, message: str, tmp_path: Path) -> None:
@@ -165,15 +165,20 @@ def test_bytes_that_are_no_text(data: bytes, message: str, tmp_path: Path) -> No
 
 
 def test_a_folder(tmp_path: Path) -> None:
-    assert "is a folder; give a genotype file in it" in message_of(tmp_path)
+    assert "cannot be read (it is a folder, not a regular file); give a genotype file" in message_of(tmp_path)
 
 
 @pytest.mark.parametrize("path", ["/dev/zero", "/proc/self/mem"])
 def test_an_endless_or_unreadable_file(path: str) -> None:
     if not Path(path).exists():
         pytest.skip(f"no {path} here")
-    with pytest.raises(InvalidGenotypeError, match=r"larger than 1 MiB|cannot be read"):
+    with pytest.raises(InvalidGenotypeError, match=r"cannot be read \(it is a device|cannot be read"):
         read_record(Path(path), "json")
+
+
+def test_a_link_to_nothing_is_not_suggested(tmp_path: Path) -> None:
+    (tmp_path / "best.json").symlink_to("gone")
+    assert "did you mean" not in message_of(tmp_path / "best.json")
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
