@@ -25,7 +25,7 @@ def require_regular(path: Path, max_bytes: int | None = None) -> None:
     try:
         status = path.stat()
     except ValueError as error:
-        raise OSError(errno.EINVAL, "its name holds a zero byte", str(path)) from error
+        raise OSError(errno.EINVAL, "no file can have this name", str(path)) from error
     kind = stat.S_IFMT(status.st_mode)
     if kind != stat.S_IFREG:
         number = errno.EISDIR if kind == stat.S_IFDIR else errno.EINVAL

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import lru_cache
 from io import TextIOWrapper
 from pathlib import Path
@@ -14,7 +15,7 @@ from mmengine.config import Config, ConfigDict
 
 from opanas_cli.detection.config_parts import as_classes, set_classes
 from opanas_cli.errors import InvalidConfigError, InvalidDataError
-from opanas_cli.regular_files import open_regular, read_regular
+from opanas_cli.regular_files import open_regular, read_regular, require_regular
 
 COCO_ANNOTATIONS = (
     "annotations/{split}.json",
@@ -89,12 +90,13 @@ def _coco_dataset(root: Path, dataset: Any) -> dict[str, Any]:
 def _image_folder(root: Path, ann_file: str, split: str) -> str:
     images = read_coco(root / ann_file).get("images")
     first = images[0] if isinstance(images, list) and images else None
-    if not isinstance(first, dict) or not first.get("file_name"):
+    if not isinstance(first, dict) or not isinstance(first.get("file_name"), str):
         raise InvalidDataError(f"{root / ann_file}: must list 'images', each with a file_name")
-    name = str(first["file_name"])
+    name = first["file_name"]
     candidates = [pattern.format(split=split) for pattern in COCO_IMAGES]
     for folder in candidates:
-        if (root / folder / name).is_file():
+        with suppress(OSError):
+            require_regular(root / folder / name)
             return folder
     places = ", ".join(str(root / folder) for folder in candidates)
     raise InvalidDataError(f"{root / ann_file}: its first image '{name}' is in none of {places}")
@@ -171,6 +173,8 @@ def voc_names(split: Path) -> list[str]:
         # mmdet takes each line as it is.
         if not name or name != name.strip():
             raise InvalidDataError(f"{split}: line {number}: must be the name of an image alone, but got {name!r:.40}")
+        if name.startswith("/") or ".." in Path(name).parts:
+            raise InvalidDataError(f"{split}: line {number}: {name!r:.60} leads out of the data set; give a name in it")
     return names
 
 
@@ -186,9 +190,10 @@ def _ordered_classes(asked: Any, train: dict[str, Any], is_voc: bool) -> tuple[s
             raise InvalidDataError(f"{source}: its annotations name no object")
         return tuple(sorted(names))
     categories = read_coco(source).get("categories")
-    if not isinstance(categories, list) or not all(isinstance(entry, dict) and "name" in entry for entry in categories):
-        raise InvalidDataError(f"{source}: must have a list 'categories', each with an id and a name")
-    named = [str(category["name"]) for category in categories]
+    entries = categories if isinstance(categories, list) else [None]
+    named = [entry.get("name") if isinstance(entry, dict) else None for entry in entries]
+    if not all(isinstance(name, str) for name in named):
+        raise InvalidDataError(f"{source}: must have a list 'categories', each with an id and a name as text in quotes")
     missing = [name for name in wanted or () if name not in named]
     if missing:
         raise InvalidDataError(f"{source}: has no category '{missing[0]}'; its categories are {', '.join(named)}")

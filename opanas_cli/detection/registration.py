@@ -9,7 +9,7 @@ from opanas_cli.detection.mixed_precision import CpuAmpOptimWrapper
 from opanas_cli.detection.replicas import DetectorReplica, SuperNetReplica
 from opanas_cli.detection.resumable_loop import ResumableTrainLoop
 from opanas_cli.detection.super_net_detector import SuperNetDetector
-from opanas_cli.detection.voc_folder import VOCFolder
+from opanas_cli.detection.voc_folder import VOCFolder, leave_out_empty_boxes
 from opanas_cli.necks.opa_fpn import OPAFPN
 from opanas_cli.necks.super_net import OPASuperNet
 
@@ -17,6 +17,7 @@ for model in (OPAFPN, OPASuperNet, SuperNetDetector):
     MODELS.register_module(module=model, force=True)
 for dataset in (ImageSubset, VOCFolder):
     DATASETS.register_module(module=dataset, force=True)
+leave_out_empty_boxes()
 for wrapper in (DetectorReplica, SuperNetReplica):
     MODEL_WRAPPERS.register_module(module=wrapper, force=True)
 OPTIM_WRAPPERS.register_module(module=CpuAmpOptimWrapper, force=True)

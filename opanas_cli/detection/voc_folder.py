@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import wraps
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -46,6 +48,29 @@ class VOCFolder(XMLDataset):
         """One image's annotation, as mmdet's."""
         file_name = str(Path(self.img_subdir, self.images[img_info["img_id"]]))
         return super().parse_data_info({**img_info, "file_name": file_name})
+
+
+def has_area(box: Sequence[float], width: float, height: float) -> bool:
+    """Whether a box of left, top, right and bottom has an area within an image."""
+    left, top, right, bottom = box
+    return min(right, width) > max(left, 0) and min(bottom, height) > max(top, 0)
+
+
+def leave_out_empty_boxes() -> None:
+    """Make mmdet's VOC data sets leave out boxes without area in their image, as its COCO data set does.
+
+    Resizing would clip such a box to a side of 0, whose logarithm is what a detector learns: the loss would be NaN.
+    """
+    parse = XMLDataset.parse_data_info
+
+    @wraps(parse)
+    def parse_data_info(self: XMLDataset, img_info: dict[str, Any]) -> Any:
+        info = parse(self, img_info)
+        size = info["width"], info["height"]
+        info["instances"] = [instance for instance in info["instances"] if has_area(instance["bbox"], *size)]
+        return info
+
+    XMLDataset.parse_data_info = parse_data_info
 
 
 def _images(folder: Path) -> dict[str, str]:

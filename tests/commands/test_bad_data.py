@@ -210,7 +210,10 @@ BOX = "<bndbox><xmin>{}</xmin><ymin>2</ymin><xmax>30</xmax><ymax>40</ymax></bndb
         ("", "is not valid XML: "),
         (XML.format("<name>disk</name>"), "object[0]: bndbox needs the numbers xmin, "),
         (XML.format("<name>disk</name>" + BOX.format("one")), "object[0]: bndbox needs the numbers"),
-        (XML.format("<name>disk</name>" + BOX.format("nan")), "object[0]: bndbox needs the numbers"),
+        (
+            XML.format("<name>disk</name>" + BOX.format("nan")),
+            "object[0]: xmin, ymin, xmax, ymax must be finite numbers",
+        ),
         (XML.format(BOX.format(1)), "object[0]: has no name"),
         (XML.format("<name/>" + BOX.format(1)), "object[0]: has no name"),
         (

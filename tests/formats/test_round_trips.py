@@ -125,6 +125,15 @@ def test_a_byte_order_mark_is_no_obstacle(tmp_path: Path) -> None:
         assert resolve_genotype(file) == resolve_genotype("opa-fpn")
 
 
+@pytest.mark.parametrize("key", ["fitness", "cost", "provenance", "more"])
+@pytest.mark.parametrize("value", ["x", 5, None, [1]])
+def test_metadata_is_free(key: str, value: object) -> None:
+    record, codec = GenotypeRecord(Genotype.of(["top_down"]), {key: value}), codecs()["json"]
+    assert codec.loads is not None
+    assert codec.dumps is not None
+    assert codec.loads(codec.dumps(record), "here") == record
+
+
 def test_metadata_that_json_cannot_say_is_refused() -> None:
     for value in (float("nan"), {1, 2}):
         with pytest.raises(InvalidGenotypeError, match="metadata"):
