@@ -60,14 +60,15 @@ def test_what_a_killed_run_left_half_written_is_removed(tmp_path: Path) -> None:
 
 
 def test_the_lock_of_a_killed_process_is_free_at_once_even_if_its_worker_lives(tmp_path: Path) -> None:
-    program = HOLDER.replace('print("held"', 'import os\n    if not os.fork(): time.sleep(60)\n    print("held"')
+    both = 'import os; print("worker" if not os.fork() else "held", flush=True)'
+    program = HOLDER.replace('print("held", flush=True)', both)
     process = subprocess.Popen(
         [sys.executable, "-c", program, tmp_path], stdout=subprocess.PIPE, text=True, start_new_session=True
     )
     assert process.stdout is not None
     try:
-        assert process.stdout.readline() == "held\n"
-        with pytest.raises(OpanasError, match=f"process {process.pid} on .* is at work here"), work_dir_lock(tmp_path):
+        assert {process.stdout.readline() for _ in range(2)} == {"held\n", "worker\n"}
+        with pytest.raises(OpanasError, match=f"process {process.pid} on .* is running here"), work_dir_lock(tmp_path):
             pass
         process.kill()
         process.wait()
@@ -89,7 +90,7 @@ def test_a_file_system_without_locks_is_warned_of(tmp_path: Path, monkeypatch: p
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr("fcntl.flock", none)
-    with pytest.warns(UserWarning, match="has no locks .*; see to it that no second run"), work_dir_lock(tmp_path):
+    with pytest.warns(UserWarning, match="has no locks .*; make sure that no second run"), work_dir_lock(tmp_path):
         pass
 
 
@@ -117,6 +118,6 @@ def test_every_command_that_trains_or_searches_takes_it(
             "--cfg-options",
             *tiny_options,
         )
-        assert "is at work here; wait until it has ended, or choose another --work-dir" in said
+        assert "is running here; wait until it has ended, or choose another --work-dir" in said
         assert time.monotonic() - started < 10
         assert [path.name for path in (tmp_path / "run").iterdir()] == [NAME]
