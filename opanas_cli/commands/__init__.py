@@ -14,7 +14,7 @@ import click
 
 from opanas_cli import __version__
 from opanas_cli.atomic import NO_ROOM, cannot_write
-from opanas_cli.commands.console import plain_warnings
+from opanas_cli.commands.console import joined, plain_warnings, shown
 from opanas_cli.commands.several_processes import is_follower
 from opanas_cli.errors import OpanasError, ToldElsewhereError
 from opanas_cli.termination import Terminated, terminable
@@ -124,25 +124,21 @@ def _refuse(error: click.ClickException) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":  # Its message is the help; click has it from 8.2 on.
         error.show()
     elif context is None:
-        click.echo(f"opanas: {_one_line(error.format_message())}", err=True)
+        click.echo(f"opanas: {shown(joined(error.format_message()))}", err=True)
     else:
         command = context.command_path.removeprefix("opanas").strip()
-        message = _one_line(error.format_message()).rstrip(".")
+        message = shown(joined(error.format_message())).rstrip(".")
         where = f"{command}: " if command else ""
         click.echo(f"opanas: {where}{message} (see {context.command_path} --help)", err=True)
     return error.exit_code
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
 
 
 def _report(error: Exception, arguments: Sequence[str], exit_code: int) -> int:
     if "--debug" in arguments:
         traceback.print_exception(error)
     elif isinstance(error, OpanasError):
-        click.echo(f"opanas: {error}", err=True)
+        click.echo(f"opanas: {shown(str(error))}", err=True)
     else:
-        message = _one_line(str(error)) or "no message"
+        message = shown(joined(str(error))) or "no message"
         click.echo(f"opanas: {type(error).__name__}: {message} (run again with --debug for the traceback)", err=True)
     return exit_code

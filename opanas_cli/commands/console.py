@@ -35,7 +35,7 @@ class Console:
     def say(self, line: str) -> None:
         """A line about what happens."""
         if not self.quiet:
-            click.echo(line, err=True)
+            click.echo(shown(line), err=True)
 
     def warn(self, line: str) -> None:
         """Something that the user should know and that does not stop the command."""
@@ -47,10 +47,10 @@ class Console:
         if self.as_json:
             click.echo(json.dumps({"version": 1, **_plain(document), "files": paths}, indent=2))
             return
-        click.echo(lines)
+        click.echo("\n".join(map(shown, lines.split("\n"))))
         width = max(map(len, paths), default=0)
         for name, path in paths.items():
-            click.echo(f"  {name:<{width}}  {path}")
+            click.echo(f"  {name:<{width}}  {shown(path)}")
 
     @contextmanager
     def progress(self, title: str) -> Iterator[Report]:
@@ -64,6 +64,19 @@ class Console:
             yield _lines(title)
 
 
+def shown(text: str) -> str:
+    """Text in one line as a terminal may show it: what does not print, line breaks and escape codes too, is escaped.
+
+    The names of files and classes may hold any of them.
+    """
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
+
+
+def joined(text: str) -> str:
+    """The lines of what a library says as one."""
+    return " ".join(text.split())
+
+
 @contextmanager
 def plain_warnings() -> Iterator[None]:
     """While the block runs, Python's warnings are lines of ours, and our own are shown whatever the filters."""
@@ -75,7 +88,7 @@ def plain_warnings() -> Iterator[None]:
 
 
 def _warn(line: str) -> None:
-    click.echo(f"opanas: warning: {' '.join(line.split())}", err=True)
+    click.echo(f"opanas: warning: {shown(joined(line))}", err=True)
 
 
 def _plain(value: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from opanas_cli.commands.console import shown
 from opanas_cli.commands.options import common_options
 
 if TYPE_CHECKING:
@@ -67,9 +68,9 @@ def validate(genotypes: tuple[str, ...], as_json: bool, quiet: bool, debug: bool
     else:
         for name, error in errors.items():
             if error is not None:
-                click.echo(f"opanas: {error}", err=True)
+                click.echo(f"opanas: {shown(error)}", err=True)
             elif not quiet:
-                click.echo(f"{click.format_filename(name)}: valid")
+                click.echo(f"{shown(name)}: valid")
     return INVALID if any(errors.values()) else 0
 
 
@@ -143,7 +144,7 @@ def convert(
     elif output is None:
         click.echo(dump_record(record, target), nl=False)
     elif not quiet:
-        click.echo(f"wrote {click.format_filename(output)}")
+        click.echo(f"wrote {shown(str(output))}")
 
 
 @genotype.command()
@@ -172,7 +173,7 @@ def compare(first: str, second: str, as_json: bool, quiet: bool, debug: bool) ->
     if quiet:
         return
     for name, digits in zip((first, second), compared.canonical_hashes, strict=True):
-        click.echo(f"  {digits}  {click.format_filename(name)}")
+        click.echo(f"  {digits}  {shown(name)}")
     for difference in compared.differing_edges or ():
         click.echo(
             f"  edge {difference['source']}->{difference['target']}: {difference['a']} against {difference['b']}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from opanas_cli.commands.console import shown
 from opanas_cli.commands.options import common_options
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def viz(
     if as_json:
         click.echo(json.dumps(_document(records, titles, output), indent=2))
     elif output is not None:
-        click.echo(output)
+        click.echo(shown(str(output)))
 
 
 def _draw_file(records: list[GenotypeRecord], titles: list[str], output: Path, hide_dead: bool) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from opanas_cli.commands import cli, run
 from opanas_cli.commands import console as module
 from opanas_cli.commands.console import Console, plain_warnings
+from opanas_cli.errors import OpanasError
 
 Capture = pytest.CaptureFixture[str]
 
@@ -71,3 +73,44 @@ def test_warnings_of_python_are_lines(capsys: Capture) -> None:
         warnings.simplefilter("always")
         warnings.warn("line 3 was\n  cut short", stacklevel=1)
     assert capsys.readouterr().err == "opanas: warning: line 3 was cut short\n"
+
+
+HOSTILE = "a\nb\x1b[2J\u202e\x7f \udcff  é.json"
+SHOWN = r"a\nb\x1b[2J\u202e\x7f \udcff  é.json"
+
+
+def test_names_do_not_act_on_the_terminal(capsys: Capture) -> None:
+    console = Console(False, False)
+    console.say(f"checking {HOSTILE}")
+    console.warn(f"{HOSTILE} is odd")
+    console.result("done\nwell", {}, {"best": Path(HOSTILE)})
+    out, err = capsys.readouterr()
+    assert out.split("\n") == ["done", "well", f"  best  {SHOWN}", ""]
+    shown_warning = " ".join(SHOWN.replace("\\n", " ").split())
+    assert err.split("\n") == [f"checking {SHOWN}", f"opanas: warning: {shown_warning} is odd", ""]
+
+
+@pytest.mark.parametrize("error", [OpanasError(HOSTILE), ValueError("x\n\x1b[2J"), OSError(5, "broken", HOSTILE)])
+def test_errors_do_not_act_on_the_terminal(error: Exception, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "main", fail)
+    assert run(["viz"]) == 1
+    _, err = capsys.readouterr()
+    assert err.count("\n") == 1
+    assert err[:-1].isprintable()
+    if isinstance(error, OpanasError):
+        assert err == f"opanas: {SHOWN}\n"
+
+
+def test_arguments_do_not_act_on_the_terminal(tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / "a\nb\x1b[2J.txt"
+    path.write_text("td")
+    assert run(["genotype", "validate", str(path), f"{path}.json"]) == 3
+    out, err = capsys.readouterr()
+    assert out == f"{tmp_path}/a\\nb\\x1b[2J.txt: valid\n"
+    assert err.startswith(f"opanas: {tmp_path}/a\\nb\\x1b[2J.txt.json: no such file")
+    assert err[:-1].isprintable()
+    assert run(["no\x1b[2Jsuch"]) == 2
+    assert capsys.readouterr().err[:-1].isprintable()
