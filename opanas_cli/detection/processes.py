@@ -16,13 +16,14 @@ from mmengine.dist import all_gather_object, barrier, broadcast_object_list, is_
 from torch.distributed import distributed_c10d
 
 from opanas_cli.detection.devices import select_device
+from opanas_cli.detection.presence import LostProcessError, present, wait_for_all
 from opanas_cli.detection.rendezvous import meet
 from opanas_cli.errors import OpanasError, ProcessError, ToldElsewhereError
 
 T = TypeVar("T")
 
 TIMEOUT = timedelta(minutes=30)
-"""How long a process waits for another one. The longest that one works alone is to check a data set."""
+"""How long a collective waits. For what one process does alone, as to check a data set, the others wait before it."""
 
 SECONDS_TO_AGREE = 5.0
 """How long a process with an error waits to see whether the others have it too."""
@@ -54,25 +55,27 @@ def joined(device: str) -> Iterator[bool]:
     """
     with _silent() if os.environ.get("RANK", "0") != "0" else contextlib.nullcontext():
         store, rank, size = meet()
-        try:
-            target = select_device(device)
-            torch_dist.init_process_group(
-                "nccl" if target.type == "cuda" else "gloo",
-                store=torch_dist.PrefixStore("group", store),
-                rank=rank,
-                world_size=size,
-                timeout=TIMEOUT,
-                device_id=target if target.type == "cuda" else None,
-            )
-            # On several machines, only the one that a process failed on counts.
-            yield any(count != "0" for count in all_gather_object(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")))
-            barrier()
-            torch_dist.destroy_process_group()
-        except Exception as error:
-            raise _one_voice(error, store, rank, size) from error
-        finally:
-            if torch_dist.is_initialized():  # Something went wrong.
-                _abandon_group()
+        with present(store, rank, size):
+            try:
+                target = select_device(device)
+                torch_dist.init_process_group(
+                    "nccl" if target.type == "cuda" else "gloo",
+                    store=torch_dist.PrefixStore("group", store),
+                    rank=rank,
+                    world_size=size,
+                    timeout=TIMEOUT,
+                    device_id=target if target.type == "cuda" else None,
+                )
+                # On several machines, only the one that a process failed on counts.
+                restarts = all_gather_object(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+                yield any(count != "0" for count in restarts)
+                barrier()
+                torch_dist.destroy_process_group()
+            except Exception as error:
+                raise _one_voice(error, store, rank, size) from error
+            finally:
+                if torch_dist.is_initialized():  # Something went wrong.
+                    _abandon_group()
 
 
 def from_first(make: Callable[[], T]) -> T:
@@ -90,6 +93,7 @@ def from_first(make: Callable[[], T]) -> T:
             told[0] = make()
         except OpanasError as error:
             told[0] = error
+    wait_for_all()
     broadcast_object_list(told)
     return _unless_error(told)
 
@@ -115,6 +119,7 @@ def in_each(make: Callable[[], T]) -> T:
         made.append(make())
     except OpanasError as raised:
         error = raised
+    wait_for_all()
     _unless_error(sorted(all_gather_object(error), key=lambda told: told is None))
     return made[0]
 
@@ -192,8 +197,8 @@ def _of_lost_connection(store: torch_dist.Store, size: int) -> Exception:
 
 def _is_lost_connection(error: Exception) -> bool:
     """Whether a collective failed because its other end did; gloo tells it as a plain RuntimeError."""
-    backend_error = getattr(torch_dist, "DistBackendError", ())
-    if isinstance(error, backend_error):
+    backend_error = getattr(torch_dist, "DistBackendError", LostProcessError)
+    if isinstance(error, (LostProcessError, backend_error)):
         return True
     return isinstance(error, RuntimeError) and any(
         sign in str(error) for sign in ("gloo/transport", "Connection closed by peer", "Connection reset by peer")

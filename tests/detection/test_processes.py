@@ -138,6 +138,13 @@ def test_what_one_process_finds_out_all_know(told: Told) -> None:
         assert one["what_the_first_knows"] == ["of process 0", refused, refused, f"in process {rank}", refused]
 
 
+def test_the_first_may_work_for_longer_than_a_collective(told: Told) -> None:
+    assert [one["the_first_may_work_for_longer_than_a_collective"] for one in told] == [
+        ["done", "done"],
+        ["done", "quick"],
+    ]
+
+
 def test_an_error_is_told_once(told: Told) -> None:
     first, second = (one["errors_of_all_of_one_and_of_each"] for one in told)
     assert first[0] == "UsageError: all alike"

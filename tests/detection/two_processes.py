@@ -13,8 +13,10 @@ import io
 import json
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +177,18 @@ def what_the_first_knows() -> list[str]:
     return [known, refused, checked, each, one_refused]
 
 
+def the_first_may_work_for_longer_than_a_collective() -> list[str]:
+    def slow() -> str:
+        time.sleep(5)
+        return "done"
+
+    timeout, processes.TIMEOUT = processes.TIMEOUT, timedelta(seconds=4)
+    with joined(DEVICE):
+        known = [from_first(slow), in_each(lambda: "quick" if RANK else slow())]
+    processes.TIMEOUT = timeout
+    return known
+
+
 def _error(call: Callable[[], Any]) -> str:
     try:
         call()
@@ -274,6 +288,7 @@ CHECKS = (
     processes_stay_the_same,
     a_loss_that_is_not_finite_in_one_process_stops_both,
     what_the_first_knows,
+    the_first_may_work_for_longer_than_a_collective,
     errors_of_all_of_one_and_of_each,
     commands,
     a_training_that_was_stopped_goes_on,
