@@ -68,16 +68,17 @@ def _is_whole_jpeg(image: Image.Image, file: BinaryIO) -> bool:
     """Whether all rows are there.
 
     libjpeg makes up the rows between the last one in the file and the end marker. Without the marker it waits for
-    them, so that is taken off; the zeros in its place are what the decoder wants to look ahead. Of a progressive image
-    the marker is needed, and only its place is looked at.
+    them, so that is taken off; the zeros in its place are what the decoder wants to look ahead. Of an image of several
+    scans, as progressive ones are, it needs the marker, and only the place of that is looked at.
     """
     file.seek(0)
     content = file.read()
-    end = content.rfind(JPEG_END)
+    scan, end = content.rfind(JPEG_SCAN), content.rfind(JPEG_END)
     # A thumbnail inside the file has an end of its own, before the scan of the image begins.
-    if end < content.rfind(JPEG_SCAN):
+    if end < scan:
         return False
-    if "progressive" in image.info:
+    components = content[scan + 4]
+    if "progressive" in image.info or components < getattr(image, "layers", components):
         return True
     with Image.open(io.BytesIO(content[:end] + bytes(16))) as open_ended:
         open_ended.draft("L", (1, 1))  # An eighth of the size, and grey: the quickest there is.

@@ -9,6 +9,7 @@ import threading
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from mmdet.registry import DATASETS
@@ -46,6 +47,23 @@ def with_thumbnail() -> bytes:
     return whole[:2] + segment + whole[2:]
 
 
+def with_a_scan_for_each_band() -> bytes:
+    """A JPEG of sequential scans that are not interleaved, put together from three grey ones."""
+    bands = []
+    for band in picture().split():
+        buffer = io.BytesIO()
+        band.save(buffer, "JPEG")
+        bands.append(buffer.getvalue())
+    frame, scan = bands[0].index(b"\xff\xc0"), bands[0].index(b"\xff\xda")
+    size = bands[0][frame + 5 : frame + 9]
+    head = b"\xff\xc0\x00\x11\x08" + size + b"\x03" + b"\x01\x11\x00" + b"\x02\x11\x00" + b"\x03\x11\x00"
+    parts = [bands[0][:frame], head, bands[0][frame + 13 : scan]]
+    for index, band in enumerate(bands, 1):
+        first = band.index(b"\xff\xda")
+        parts += [band[first : first + 5], bytes([index]), band[first + 6 : -2]]
+    return b"".join([*parts, b"\xff\xd9"])
+
+
 def checked(content: bytes, path: Path, told: tuple[float, float] | None = None) -> list[str]:
     path.write_bytes(content)
     warnings: list[str] = []
@@ -63,7 +81,9 @@ def test_whole_images_with_more_at_the_end_pass(tmp_path: Path) -> None:
     for form in ("JPEG", "PNG"):
         assert checked(encoded(form) + more, tmp_path / "image") == []
     assert checked(with_thumbnail(), tmp_path / "image") == []
-    assert checked(encoded("JPEG", progressive=True), tmp_path / "image") == []
+    for content in (encoded("JPEG", progressive=True), with_a_scan_for_each_band()):
+        assert checked(content, tmp_path / "image", (200, 120)) == []
+        assert cv2.imread(str(tmp_path / "image")).shape == (120, 200, 3)
 
 
 @pytest.mark.parametrize("part", [0.3, 0.6, 0.99])
