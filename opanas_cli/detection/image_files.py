@@ -76,9 +76,9 @@ def _is_whole_jpeg(image: Image.Image, file: BinaryIO) -> bool:
     scan, end = content.rfind(JPEG_SCAN), content.rfind(JPEG_END)
     # A thumbnail inside the file has an end of its own, before the scan of the image begins.
     if end < scan:
-        return False
-    components = content[scan + 4]
-    if "progressive" in image.info or components < getattr(image, "layers", components):
+        return _loads(image)
+    components = content[scan + 4 : scan + 5]
+    if "progressive" in image.info or components != bytes([getattr(image, "layers", 0)]):
         return True
     with Image.open(io.BytesIO(content[:end] + bytes(16))) as open_ended:
         open_ended.draft("L", (1, 1))  # An eighth of the size, and grey: the quickest there is.

@@ -80,6 +80,8 @@ def test_whole_images_with_more_at_the_end_pass(tmp_path: Path) -> None:
     more = np.random.default_rng(1).integers(0, 255, 300_000, dtype=np.uint8).tobytes()
     for form in ("JPEG", "PNG"):
         assert checked(encoded(form) + more, tmp_path / "image") == []
+    for more in (b"\xff\xda", b"\xff\xda\xff\xd9", b"\xff\xd9\xff\xda"):
+        assert checked(encoded("JPEG") + more, tmp_path / "image") == []
     assert checked(with_thumbnail(), tmp_path / "image") == []
     for content in (encoded("JPEG", progressive=True), with_a_scan_for_each_band()):
         assert checked(content, tmp_path / "image", (200, 120)) == []
