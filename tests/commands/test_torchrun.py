@@ -37,10 +37,7 @@ def test_a_rank_that_is_killed_changes_no_file(tiny_options: tuple[str, ...], tm
     often = ["supernet.batch_size=1", "supernet.epochs=4", "checkpoints.steps=1"]
     options = ["--device", "cpu", "--cfg-options", *tiny_options, *often]
     whole, killed = (
-        torchrun(
-            "train-supernet", "shapes", "--work-dir", tmp_path / name, "--device", "cpu", "--cfg-options", *options
-        )
-        for name in ("whole", "killed")
+        torchrun("train-supernet", "shapes", "--work-dir", tmp_path / name, *options) for name in ("whole", "killed")
     )
     deadline = time.monotonic() + PATIENCE
     while not list((tmp_path / "killed" / "train-supernet").glob("step_*.pth")):
