@@ -1,4 +1,4 @@
-"""What a user installs: the wheel on its own, what it declares to need, and the commands that the README shows."""
+"""What a user installs: the wheel on its own, what it declares to need, and the commands that its pages show."""
 
 import ast
 import importlib.metadata
@@ -21,8 +21,9 @@ from opanas_cli.commands import LazyGroup, cli
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = Path(opanas_cli.__file__).parent
 README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
 
-BASE = {"click", "jsonschema", "matplotlib", "networkx", "numpy", "rich", "torch", "torchvision"}
+BASE = {"click", "filelock", "jsonschema", "matplotlib", "networkx", "numpy", "rich", "torch", "torchvision"}
 EXTRA_MMDET = {"mmcv", "mmdet", "mmengine", "pycocotools", "PIL"}
 DISTRIBUTIONS = {
     "mmcv": "onedl-mmcv",
@@ -137,19 +138,22 @@ def test_what_is_imported_is_declared(installed: Path) -> None:
     assert {DISTRIBUTIONS.get(name, name) for name in EXTRA_MMDET} == mmdet
 
 
-def readme_commands() -> list[str]:
-    """The calls of `opanas` in the README's code blocks, and in the lines that install it."""
-    blocks = re.findall(
-        r"^```(?:bash|console)\n(.*?)^```", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
-    )
+def pages() -> str:
+    """The README and all pages of the docs, one after another."""
+    return "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+
+
+def shown_commands() -> list[str]:
+    """The calls of `opanas` in the pages' code blocks, and in the lines that install it."""
+    blocks = re.findall(r"^```(?:bash|console)\n(.*?)^```", pages(), re.DOTALL | re.MULTILINE)
     lines = [line.removeprefix("$ ") for block in blocks for line in block.replace("\\\n", " ").splitlines()]
     parts = [part.strip() for line in lines for part in line.partition(" #")[0].split("&&")]
     calls = [re.sub(r"^(torchrun .*-m opanas_cli|\S*bin/opanas) ", "opanas ", part) for part in parts]
     return list(dict.fromkeys(call for call in calls if call.startswith("opanas ")))
 
 
-@pytest.mark.parametrize("line", readme_commands())
-def test_the_readme_shows_commands_that_exist(line: str) -> None:
+@pytest.mark.parametrize("line", shown_commands())
+def test_the_pages_show_commands_that_exist(line: str) -> None:
     arguments = shlex.split(line)[1:]
     command: click.Command = cli
     context = click.Context(cli, info_name="opanas")
@@ -165,8 +169,8 @@ def test_the_readme_shows_commands_that_exist(line: str) -> None:
         assert error.exit_code == 0
 
 
-def test_the_readme_shows_every_command() -> None:
-    shown = {line.split()[1] for line in readme_commands()}
+def test_the_pages_show_every_command() -> None:
+    shown = {line.split()[1] for line in shown_commands()}
     assert isinstance(cli, LazyGroup)
     assert set(cli.list_commands(click.Context(cli))) <= shown
 
@@ -181,16 +185,16 @@ def test_the_readme_has_the_line_that_ci_runs() -> None:
     assert [shlex.split(step)[0] for step in steps] == ["python3", ".venv/bin/pip", ".venv/bin/pytest"]
 
 
-def test_the_readme_knows_the_house() -> None:
-    text = README.read_text(encoding="utf-8")
+def test_the_pages_name_every_folder_program_and_config() -> None:
+    text = pages()
     rooms = [f"{path.name}/" for path in PACKAGE.iterdir() if (path / "__init__.py").is_file()]
     programs = [path.name for path in (ROOT / "benchmarks").glob("*.py")]
     shipped = [path.stem for path in (ROOT / "configs").glob("*.py")]
     assert [name for name in [*rooms, *programs, *shipped] if name not in text] == []
 
 
-def test_the_readme_names_every_setting_of_the_stages() -> None:
-    text = README.read_text(encoding="utf-8")
+def test_the_pages_name_every_setting_of_the_stages() -> None:
+    text = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
     tree = ast.parse((PACKAGE / "detection" / "config_stages.py").read_text(encoding="utf-8"))
     settings = {
         str(keyword.arg)

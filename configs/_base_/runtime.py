@@ -19,8 +19,9 @@ log_level = "INFO"
 load_from = None
 resume = False
 
-# The stages train and search by the paper's settings (sections 4.1.2, 3.2.2 and 4.1.3), which opanas knows and the
-# README lists; here are those that it leaves to the config. `image_scale` is (width, height), the ratio kept.
+# The stages train and search by the paper's settings (sections 4.1.2, 3.2.2 and 4.1.3), which opanas knows and
+# docs/configuration.md lists; here are those that it leaves to the config. `image_scale` is (width, height), with the
+# ratio kept.
 supernet = dict(image_scale=(800, 500))
 retrain = dict(image_scale=(1333, 800))
 

@@ -1,4 +1,4 @@
-"""The plug-ins that the README shows, installed as a user would install them."""
+"""The plug-ins that the docs show, installed as a user would install them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 SEARCH = """
 import json, sys
@@ -29,9 +29,9 @@ print(json.dumps([type(strategy).__module__, len(result.evaluated), result.best.
 """
 
 
-def installed(folder: Path, module: str) -> None:
-    """Install the module that the README shows, and its entry points, into a folder."""
-    text = README.read_text(encoding="utf-8")
+def installed(folder: Path, module: str, page: str) -> None:
+    """Install the module that a page of the docs shows, and its entry points, into a folder."""
+    text = (DOCS / page).read_text(encoding="utf-8")
     code = re.search(rf"^```python\n# {module}\.py\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     points = re.search(rf'^\[project\.entry-points\."(\S+)"\]\n(\S+) = "({module}:\w+)"$', text, re.MULTILINE)
     assert code and points
@@ -50,8 +50,8 @@ def answer(folder: Path, *arguments: str, code: str | None = None) -> str:
     return ran.stdout
 
 
-def test_the_strategy_of_the_readme_searches(tmp_path: Path) -> None:
-    installed(tmp_path, "opanas_hill_climbing")
+def test_the_strategy_of_the_docs_searches(tmp_path: Path) -> None:
+    installed(tmp_path, "opanas_hill_climbing", "search-strategies.md")
 
     module, evaluated, best, origins = json.loads(answer(tmp_path, code=SEARCH))
 
@@ -60,8 +60,8 @@ def test_the_strategy_of_the_readme_searches(tmp_path: Path) -> None:
     assert "mutation" in origins[8:]
 
 
-def test_the_format_of_the_readme_is_written_and_read(tmp_path: Path) -> None:
-    installed(tmp_path, "opanas_csv")
+def test_the_format_of_the_docs_is_written_and_read(tmp_path: Path) -> None:
+    installed(tmp_path, "opanas_csv", "genotypes.md")
 
     file = tmp_path / "opa.csv"
     file.write_text(answer(tmp_path, "genotype", "convert", "opa-fpn", "--to", "csv"))
