@@ -21,7 +21,7 @@ class OPAFPN(PathAggregationNeck):
 
     Args:
         genotype: a `Genotype`, a name (`opa-fpn`), a file, the content of a genotype's JSON, or a list of path names.
-        options: see `PathAggregationNeck`.
+        **options: see `PathAggregationNeck`.
 
     Raises:
         InvalidGenotypeError: the genotype is malformed, or nothing reaches its output.

@@ -22,7 +22,7 @@ class OPASuperNet(PathAggregationNeck):
         space: `dense` or `chain`.
         paths: names of the paths an edge may carry; all six by default.
         edge_importance: whether edges carry γ, one parameter for each pair of nodes in flat order, 1 at the start.
-        options: see `PathAggregationNeck`.
+        **options: see `PathAggregationNeck`.
 
     Raises:
         InvalidGenotypeError: there is no such space.
