@@ -6,11 +6,11 @@
 
 All three take the same step: the update on the mean gradient of the same K fairly sampled sub-nets, on one generated
 batch, with one model. That their gradients agree is checked first, in float64 on two images. They take turns and the
-fastest run of each counts, so that other work on the machine disturbs little. Memory is the most that a process of its
+fastest run of each counts, so that other work on the machine disturbs little; --json has the medians too. Memory is the most that a process of its
 own ever held, or what torch had allocated on the GPU.
 
     python benchmarks/step.py --config shapes --num-nodes 5 --batch-size 16
-    python benchmarks/step.py --config coco --device cuda
+    python benchmarks/step.py --config coco --device cuda --precision tf32
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 from unittest import mock
 
@@ -34,13 +35,17 @@ from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
+from precision import PRECISIONS, computing_in
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 from opanas_cli.detection.config_files import load_config
 from opanas_cli.detection.config_stages import super_net_stage
 from opanas_cli.detection.devices import select_device
 from opanas_cli.detection.evaluation import build_detector
+from opanas_cli.detection.mixed_precision import fit_precision
+from opanas_cli.detection.operators.kernels import widen
 from opanas_cli.detection.quiet import silenced
 from opanas_cli.detection.shapes import draw_image
 from opanas_cli.detection.super_net_detector import SuperNetDetector
@@ -64,6 +69,7 @@ class Setting:
     batch_size: int
     image_size: tuple[int, int]
     device: str
+    precision: str = "float32"
 
 
 def shared(model: SuperNetDetector, batch: Any, genotypes: Any, optimizer: OptimWrapper) -> None:
@@ -74,8 +80,8 @@ def shared(model: SuperNetDetector, batch: Any, genotypes: Any, optimizer: Optim
 def full_passes(model: SuperNetDetector, batch: Any, genotypes: Any, optimizer: OptimWrapper) -> None:
     """The gradients by a forward and a backward pass of the whole detector for each sub-net."""
     for genotype in genotypes:
-        data = model.data_preprocessor(batch, True)
-        with model.detector.neck.running(genotype):
+        with optimizer.optim_context(model), model.detector.neck.running(genotype):
+            data = model.data_preprocessor(batch, True)
             losses = model.detector.loss(data["inputs"], data["data_samples"])
         optimizer.backward(model.detector.parse_losses(losses)[0] / len(genotypes))
     optimizer.backward(model.l1_weight * model.detector.neck.edge_l1())
@@ -83,8 +89,16 @@ def full_passes(model: SuperNetDetector, batch: Any, genotypes: Any, optimizer: 
 
 def reference(model: SuperNetDetector, batch: Any, genotypes: Any, optimizer: OptimWrapper) -> None:
     """The full passes with torchvision's deformable convolution in place of ours."""
-    with mock.patch("opanas_cli.necks.deformable.deform_conv2d", torchvision.ops.deform_conv2d):
+    with mock.patch("opanas_cli.necks.deformable.deform_conv2d", _librarys_deformable_convolution):
         full_passes(model, batch, genotypes, optimizer)
+
+
+def _librarys_deformable_convolution(
+    input: Tensor, offset: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 1, padding: int = 0
+) -> Tensor:
+    """torchvision's; it takes no bfloat16, which is widened to float32 for it."""
+    tensors = widen(*(tensor for tensor in (input, offset, weight, bias) if tensor is not None))
+    return torchvision.ops.deform_conv2d(*tensors, stride=stride, padding=padding).to(input.dtype)
 
 
 METHODS: dict[str, Callable[..., None]] = {"reference": reference, "full_passes": full_passes, "shared": shared}
@@ -95,8 +109,12 @@ class Step:
 
     def __init__(self, setting: Setting) -> None:
         self.device = select_device(setting.device)
-        overrides = (f"model.neck.num_nodes={setting.num_nodes}", "model.backbone.init_cfg=None")
-        stage = super_net_stage(load_config(setting.config, overrides), seed=0)
+        mixed = setting.precision == "bfloat16"
+        overrides = [f"model.neck.num_nodes={setting.num_nodes}", "model.backbone.init_cfg=None"]
+        stage = super_net_stage(load_config(setting.config, (*overrides, f"supernet.amp={mixed}")), seed=0)
+        if mixed:
+            stage.optim_wrapper.dtype = "bfloat16"
+            fit_precision(stage, self.device)
         stage.optim_wrapper.optimizer.lr = 0.0
         torch.manual_seed(0)
         with silenced(), DefaultScope.overwrite_default_scope("mmdet"):
@@ -119,6 +137,16 @@ class Step:
         self.optimizer.step()
         self.optimizer.zero_grad()
         return self._now() - start
+
+    def multiply_adds(self) -> int:
+        """Those of convolutions and matrix products in the shared step, forward and backward, counted as they run."""
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # The counter sees one thread.
+        with FlopCounterMode(display=False) as counter:
+            self.take("shared")
+        torch.set_num_threads(threads)
+        # Its unit is one operation, two of which are a multiply-add.
+        return counter.get_total_flops() // 2
 
     def check(self) -> dict[str, float]:
         """How far the gradients of each method are from the reference's, relative to the largest of their tensor."""
@@ -180,7 +208,12 @@ def generated_batch(count: int, size: tuple[int, int]) -> dict[str, list[Any]]:
 
 
 def measure(setting: Setting, repeats: int) -> dict[str, Any]:
-    """Seconds (fastest run) and peak memory of each method, and how many times faster the shared step is."""
+    """Seconds (fastest run and median) and peak memory of each method, and how many times faster the shared step is."""
+    with computing_in(setting.precision):
+        return _measure(setting, repeats)
+
+
+def _measure(setting: Setting, repeats: int) -> dict[str, Any]:
     step = Step(setting)
     distances = step.check()
     if max(distances.values()) > TOLERANCE:
@@ -199,6 +232,8 @@ def measure(setting: Setting, repeats: int) -> dict[str, Any]:
         "sub_nets": len(step.genotypes),
         "gradient_distance": distances,
         "seconds": fastest,
+        "median_seconds": {name: median(values) for name, values in seconds.items()},
+        "multiply_adds": step.multiply_adds(),
         "peak_memory_mb": memory,
         "speedup_vs_reference": fastest["reference"] / fastest["shared"],
         "speedup_vs_full_passes": fastest["full_passes"] / fastest["shared"],
@@ -234,6 +269,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, help="images in a step (default: the config's)")
     parser.add_argument("--image-size", type=int, nargs=2, metavar=("WIDTH", "HEIGHT"), help="(default: the config's)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:i (default: cpu)")
+    parser.add_argument("--precision", choices=PRECISIONS, default="float32", help="(default: float32)")
     parser.add_argument("--repeats", type=int, default=5, help="timed runs of each method (default: 5)")
     parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
     options = parser.parse_args()
@@ -244,6 +280,7 @@ def main() -> None:
         batch_size if options.batch_size is None else options.batch_size,
         tuple(options.image_size or image_size),
         options.device,
+        options.precision,
     )
     if min(options.repeats, setting.batch_size, setting.num_nodes) < 1 or min(setting.image_size) < 32:
         parser.error("--repeats, --batch-size and --num-nodes must be at least 1, --image-size at least 32")
@@ -253,7 +290,7 @@ def main() -> None:
         print(json.dumps({"version": 1, **facts, **row}, indent=2))
         return
     print(", ".join(f"{name} {value}" for name, value in facts.items()))
-    print(f"one step of {row['sub_nets']} sub-nets")
+    print(f"one step of {row['sub_nets']} sub-nets, {row['multiply_adds'] / 1e9:.1f}G multiply-adds if shared")
     for name in METHODS:
         times = row["seconds"][name] / row["seconds"]["shared"]
         memory = row["peak_memory_mb"][name]
