@@ -11,7 +11,8 @@ another batch, the difference is printed. Populations: random ones, and the sixt
 of ours are timed in a run of their own, without the threads that heads otherwise run in, so that they add up.
 
     python benchmarks/evaluate.py --num-nodes 5
-    python benchmarks/evaluate.py --config custom --num-nodes 5 --image-size 800 500 --untrained --device cuda
+    python benchmarks/evaluate.py --config custom --num-nodes 5 --image-size 800 500 --untrained --generation 0 \
+        --device cuda --precision tf32
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ import argparse
 import copy
 import json
 import tempfile
-import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
+from statistics import median
 from typing import Any
 from unittest import mock
 
@@ -32,11 +33,13 @@ import numpy as np
 import torch
 import torchvision
 from generated_images import drawn_weights, stretch
+from measuring import PRECISIONS, computing_in, multiply_adds, peak_memory, seconds_of
 from mmengine.config import Config
 from mmengine.runner import Runner
 from torch import Tensor
 
-from opanas_cli.detection import evaluation, population_pass
+import opanas_cli.detection.evaluation as evaluation
+import opanas_cli.detection.population_pass as population_pass
 from opanas_cli.detection.config_files import load_config
 from opanas_cli.detection.config_stages import search_dataset, search_space, stage_settings
 from opanas_cli.detection.devices import select_device, use_device
@@ -59,7 +62,6 @@ AGREEMENT = 1e-6
 NUM_WORKERS = 0
 """Of all three: images are read in this process."""
 
-GENERATION = 6
 PROJECTED_CANDIDATES, PROJECTED_IMAGES = 600, 5000
 """The paper's search, on COCO's validation images."""
 
@@ -120,28 +122,22 @@ def librarys_deformable_convolution() -> Any:
     return mock.patch.object(deformable, "deform_conv2d", torchvision.ops.deform_conv2d)
 
 
-def populations(evaluator: SuperNetEvaluator, config: Config, size: int, seed: int) -> dict[str, list[Genotype]]:
-    """Random genotypes, and those of the sixth generation of an evolution that begins with them."""
+def populations(
+    evaluator: SuperNetEvaluator, config: Config, size: int, generation: int, seed: int
+) -> dict[str, list[Genotype]]:
+    """Random genotypes, and those of a later generation of an evolution that begins with them."""
     space, cost_of = search_space(config), CostModel(config)
     rng = np.random.default_rng(seed)
     drawn = random_proposals(space, size, 0, Admission(cost_of, Constraints()), rng)
-    strategy = Evolution(space, StrategySettings(size, GENERATION, max(size // 5, 1)), seed)
+    chosen = {"random": [proposal.genotype for proposal in drawn]}
+    if not generation:
+        return chosen
+    strategy = Evolution(space, StrategySettings(size, generation, max(size // 5, 1)), seed)
     found = run_search(strategy, evaluator, cost_of, Constraints(), History(), batch_size=size)
-    evolved = [one.genotype for one in found.evaluated if one.proposal.generation == GENERATION]
+    evolved = [one.genotype for one in found.evaluated if one.proposal.generation == generation]
     if not evolved:
         raise SystemExit("the space has too few genotypes to evolve: take more --num-nodes or fewer --candidates")
-    return {"random": [proposal.genotype for proposal in drawn], f"generation_{GENERATION}": evolved}
-
-
-def seconds_of(call: Callable[[], Any], device: torch.device) -> tuple[float, Any]:
-    """How long a call takes, and its result."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    start = time.perf_counter()
-    result = call()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - start, result
+    return {**chosen, f"generation_{generation}": evolved}
 
 
 def parts(evaluator: SuperNetEvaluator, genotypes: Sequence[Genotype], device: torch.device) -> dict[str, float]:
@@ -183,6 +179,12 @@ def parts(evaluator: SuperNetEvaluator, genotypes: Sequence[Genotype], device: t
     return {**measured, "other": total - sum(measured.values()), "total": total, "heads_apart": spent["heads"]}
 
 
+def counted_multiply_adds(evaluator: SuperNetEvaluator, genotypes: Sequence[Genotype]) -> int:
+    """The multiply-adds of one pass over the images."""
+    with mock.patch.object(evaluation, "head_threads", lambda _: nullcontext()):
+        return multiply_adds(lambda: evaluator.evaluate(genotypes))
+
+
 @contextmanager
 def counted_path_calls(super_net: OPASuperNet) -> Iterator[Counter[str]]:
     """How often paths run while the block does, as `image_calls`: a call for a batch counts once for each image."""
@@ -197,22 +199,6 @@ def counted_path_calls(super_net: OPASuperNet) -> Iterator[Counter[str]]:
         yield counts
 
 
-@contextmanager
-def peak_memory(device: torch.device) -> Iterator[dict[str, float]]:
-    """The most memory, in 10**6 bytes, held while the block ran: of the GPU, or of the whole process (Linux)."""
-    peak: dict[str, float] = {}
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    else:
-        Path("/proc/self/clear_refs").write_text("5")
-    yield peak
-    if device.type == "cuda":
-        peak["mb"] = torch.cuda.max_memory_allocated(device) / 1e6
-    else:
-        lines = Path("/proc/self/status").read_text().splitlines()
-        peak["mb"] = next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmHWM"))
-
-
 def measure(
     evaluator: SuperNetEvaluator,
     loops: Mapping[str, Loop],
@@ -225,21 +211,25 @@ def measure(
     Of the path calls of all sub-nets, `path_calls_saved` is the share that did not run, and `path_calls_equal` the
     share that need not run with memory for everything.
     """
+    ways = {**{name: loop.evaluate for name, loop in loops.items()}, "ours": evaluator.evaluate}
     seconds: dict[str, list[float]] = defaultdict(list)
-    evaluator.evaluate(genotypes[:2])
-    loops["plain"].evaluate(genotypes[:1])
-    with librarys_deformable_convolution():
-        loops["peer"].evaluate(genotypes[:1])
-    with peak_memory(device) as peak, counted_path_calls(evaluator.detector.neck) as ran:
-        evaluator.evaluate(genotypes)
+    peaks, results = {}, {}
+
+    def run(name: str, genotypes: Sequence[Genotype]) -> float:
+        with librarys_deformable_convolution() if name == "peer" else nullcontext():
+            spent, results[name] = seconds_of(lambda: ways[name](genotypes), device)
+        return spent
+
+    for name in loops:
+        with peak_memory(device) as peaks[name]:
+            run(name, genotypes[:1])
+    run("ours", genotypes[:2])
+    with peak_memory(device) as peaks["ours"], counted_path_calls(evaluator.detector.neck) as ran:
+        run("ours", genotypes)
     for _ in range(repeats):
-        with librarys_deformable_convolution():
-            spent, _ = seconds_of(lambda: loops["peer"].evaluate(genotypes), device)
-        seconds["peer"].append(spent)
-        spent, plain = seconds_of(lambda: loops["plain"].evaluate(genotypes), device)
-        seconds["plain"].append(spent)
-        spent, ours = seconds_of(lambda: evaluator.evaluate(genotypes), device)
-        seconds["ours"].append(spent)
+        for name in ways:
+            seconds[name].append(run(name, genotypes))
+    plain, ours = results["plain"], results["ours"]
     difference = max(abs(one["AP"] - other) for one, other in zip(ours, plain, strict=True))
     if device.type == "cpu" and difference > AGREEMENT:
         raise SystemExit(f"the APs of plain and ours differ by up to {difference:.2e}")
@@ -251,12 +241,14 @@ def measure(
         "images": evaluator.num_images,
         "mean_ap": float(np.mean(plain)),
         **{f"{name}_candidates_per_second": len(genotypes) / value for name, value in fastest.items()},
-        "speedup_vs_peer": fastest["peer"] / fastest["ours"],
-        "speedup_vs_plain": fastest["plain"] / fastest["ours"],
+        **{f"speedup_vs_{name}": fastest[name] / fastest["ours"] for name in loops},
+        "median_seconds": {name: median(values) for name, values in seconds.items()},
         "largest_ap_difference": difference,
         "path_calls_saved": 1 - ran["image_calls"] / (sharing.num_calls_apart * evaluator.num_images),
         "path_calls_equal": sharing.share_saved,
-        "peak_mb": peak["mb"],
+        "peak_mb": peaks["ours"]["mb"],
+        "peak_memory_mb": {name: peak["mb"] for name, peak in peaks.items()},
+        "multiply_adds": counted_multiply_adds(evaluator, genotypes),
         "projected_hours": per_pair * PROJECTED_CANDIDATES * PROJECTED_IMAGES / 3600,
         "parts_seconds": parts(evaluator, genotypes, device),
     }
@@ -270,8 +262,11 @@ def state_of(config: Config, options: argparse.Namespace, folder: Path, device: 
     return read_super_net(path)["state_dict"]
 
 
-def run(options: argparse.Namespace, folder: Path, device: torch.device) -> dict[str, Any]:
-    """All rows."""
+Prepared = tuple[SuperNetEvaluator, dict[str, Loop], dict[str, list[Genotype]]]
+
+
+def prepare(options: argparse.Namespace, folder: Path, device: torch.device) -> Prepared:
+    """The evaluator of a super-net, the loops to compare it with, and populations."""
     data = folder / "data"
     # Where nothing is trained, some images name the classes.
     num_train = 20 if options.untrained or options.supernet else 400
@@ -288,18 +283,26 @@ def run(options: argparse.Namespace, folder: Path, device: torch.device) -> dict
     evaluator = SuperNetEvaluator(config, state, "the super-net", 0.0, None, device, batch_size)
     evaluator.num_workers = NUM_WORKERS
     metric = dict(type="CocoMetric", metric="bbox", ann_file=str(data / "annotations" / "val.json"))
-    loops = {
-        "peer": Loop(config, state, device, batch_size, metric, folder / "peer"),
-        "plain": Loop(config, state, device, batch_size, dict(type="DetectionAP"), folder / "plain"),
-    }
-    chosen = populations(evaluator, config, options.candidates, seed=0)
-    rows = {name: measure(evaluator, loops, genotypes, device, options.repeats) for name, genotypes in chosen.items()}
+    metrics = {"peer": metric, "plain": dict(type="DetectionAP")}
+    if options.no_peer:
+        del metrics["peer"]
+    loops = {name: Loop(config, state, device, batch_size, way, folder / name) for name, way in metrics.items()}
+    return evaluator, loops, populations(evaluator, config, options.candidates, options.generation, seed=0)
+
+
+def run(options: argparse.Namespace, folder: Path, device: torch.device) -> dict[str, Any]:
+    """All rows."""
+    with computing_in(options.precision):
+        evaluator, loops, chosen = prepare(options, folder, device)
+        rows = {name: measure(evaluator, loops, found, device, options.repeats) for name, found in chosen.items()}
     facts = {"device": str(device), "threads": torch.get_num_threads(), "torch": torch.__version__}
-    smallest = {name: min(row[name] for row in rows.values()) for name in ("speedup_vs_peer", "speedup_vs_plain")}
+    speedups = [f"speedup_vs_{name}" for name in loops]
+    smallest = {name: min(row[name] for row in rows.values()) for name in speedups}
     setting = {
         "config": options.config,
         "num_nodes": options.num_nodes,
-        "batch_size": batch_size,
+        "precision": options.precision,
+        "batch_size": evaluator.batch_size,
         "num_workers": NUM_WORKERS,
     }
     return {"version": 1, **facts, **setting, **smallest, "populations": rows}
@@ -309,11 +312,11 @@ def show(document: Mapping[str, Any]) -> None:
     """The document as a table."""
     print(
         f"config {document['config']}, {document['num_nodes']} nodes, batches of {document['batch_size']}, "
-        f"{document['num_workers']} workers, {document['device']}, torch {document['torch']}"
+        f"{document['num_workers']} workers, {document['device']}, {document['precision']}, torch {document['torch']}"
     )
     for name, row in document["populations"].items():
         print(f"{name}: {row['candidates']} candidates, {row['images']} images, mean AP {row['mean_ap']:.3f}")
-        for way in ("peer", "plain", "ours"):
+        for way in row["median_seconds"]:
             faster = "" if way == "ours" else f"   ours is {row[f'speedup_vs_{way}']:.2f} times faster"
             print(f"  {way:<6} {row[f'{way}_candidates_per_second']:7.2f} candidates/s{faster}")
         spent = row["parts_seconds"]
@@ -330,8 +333,8 @@ def show(document: Mapping[str, Any]) -> None:
         )
 
 
-def main() -> None:
-    """Measure, and print a table or a JSON document."""
+def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The options, of the command line by default."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     configs = ("shapes", "custom", "custom-small")
     parser.add_argument("--config", choices=configs, default="shapes", help="whose super-net (default: shapes)")
@@ -342,13 +345,24 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=64, help="to evaluate on (default: 64)")
     parser.add_argument("--batch-size", type=int, help="images at a time, of all three (default: the search's)")
     parser.add_argument("--candidates", type=int, default=50, help="of a population (default: 50)")
+    parser.add_argument(
+        "--generation", type=int, default=6, help="of the evolved population; 0 leaves it out (default: 6)"
+    )
+    parser.add_argument("--no-peer", action="store_true", help="leave the peer out")
+    parser.add_argument("--precision", choices=PRECISIONS[:2], default="float32", help="(default: float32)")
     parser.add_argument("--repeats", type=int, default=2, help="timed runs of each way (default: 2)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:i (default: cpu)")
     parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     counts = (options.images, options.repeats, options.num_nodes, options.batch_size)
     if any(count is not None and count < 1 for count in counts) or options.candidates < 2:
         parser.error("--images, --repeats, --num-nodes, --batch-size must be at least 1, and --candidates at least 2")
+    return options
+
+
+def main() -> None:
+    """Measure, and print a table or a JSON document."""
+    options = parsed()
     with tempfile.TemporaryDirectory() as folder:
         document = run(options, Path(folder), select_device(options.device))
     if options.json:

@@ -6,8 +6,8 @@
 
 All three take the same step: the update on the mean gradient of the same K fairly sampled sub-nets, on one generated
 batch, with one model. That their gradients agree is checked first, in float64 on two images. They take turns and the
-fastest run of each counts, so that other work on the machine disturbs little; --json has the medians too. Memory is the most that a process of its
-own ever held, or what torch had allocated on the GPU.
+fastest run of each counts, so that other work on the machine disturbs little; --json has the medians too. Memory is
+the most that a process of its own ever held, or what torch had allocated on the GPU.
 
     python benchmarks/step.py --config shapes --num-nodes 5 --batch-size 16
     python benchmarks/step.py --config coco --device cuda --precision tf32
@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -30,15 +29,14 @@ from unittest import mock
 import numpy as np
 import torch
 import torchvision
+from measuring import PRECISIONS, computing_in, multiply_adds, now, peak_memory
 from mmdet.structures import DetDataSample
 from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
-from precision import PRECISIONS, computing_in
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.flop_counter import FlopCounterMode
 
 from opanas_cli.detection.config_files import load_config
 from opanas_cli.detection.config_stages import super_net_stage
@@ -132,21 +130,11 @@ class Step:
 
     def take(self, method: str) -> float:
         """Take the step and return its seconds."""
-        start = self._now()
+        start = now(self.device)
         METHODS[method](self.model, self.batch, self.genotypes, self.optimizer)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        return self._now() - start
-
-    def multiply_adds(self) -> int:
-        """Those of convolutions and matrix products in the shared step, forward and backward, counted as they run."""
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # The counter sees one thread.
-        with FlopCounterMode(display=False) as counter:
-            self.take("shared")
-        torch.set_num_threads(threads)
-        # Its unit is one operation, two of which are a multiply-add.
-        return counter.get_total_flops() // 2
+        return now(self.device) - start
 
     def check(self) -> dict[str, float]:
         """How far the gradients of each method are from the reference's, relative to the largest of their tensor."""
@@ -167,11 +155,6 @@ class Step:
         named = {name: value.grad for name, value in self.model.named_parameters() if value.grad is not None}
         self.optimizer.zero_grad()
         return named
-
-    def _now(self) -> float:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        return time.perf_counter()
 
 
 def _distance(got: Tensor, expected: Tensor, largest: float) -> float:
@@ -233,7 +216,7 @@ def _measure(setting: Setting, repeats: int) -> dict[str, Any]:
         "gradient_distance": distances,
         "seconds": fastest,
         "median_seconds": {name: median(values) for name, values in seconds.items()},
-        "multiply_adds": step.multiply_adds(),
+        "multiply_adds": multiply_adds(lambda: step.take("shared")),
         "peak_memory_mb": memory,
         "speedup_vs_reference": fastest["reference"] / fastest["shared"],
         "speedup_vs_full_passes": fastest["full_passes"] / fastest["shared"],
@@ -241,9 +224,9 @@ def _measure(setting: Setting, repeats: int) -> dict[str, Any]:
 
 
 def _gpu_peak(step: Step, method: str) -> float:
-    torch.cuda.reset_peak_memory_stats(step.device)
-    step.take(method)
-    return torch.cuda.max_memory_allocated(step.device) / 1e6
+    with peak_memory(step.device) as peak:
+        step.take(method)
+    return peak["mb"]
 
 
 def _process_peak(setting: Setting, method: str) -> float:

@@ -237,3 +237,12 @@ def test_initialization(document: Run, tiny: list[object], tmp_path: Path) -> No
     assert printed["rows"][0] == known
     assert [row["init"] for row in printed["rows"]] == ["xavier", "released"]
     assert 0 <= printed["rows"][1]["AP"] <= 1
+
+
+def test_multiply_adds_are_those_by_hand(program: Callable[[str], ModuleType]) -> None:
+    import torch
+
+    weight, image = torch.rand(4, 3, 3, 3, requires_grad=True), torch.rand(2, 3, 8, 8)
+    call = lambda: torch.nn.functional.conv2d(image, weight).sum().backward()  # noqa: E731
+    # 2 images of 6×6 outputs, forward and once more for the gradient of the weight.
+    assert program("measuring").multiply_adds(call) == 2 * (2 * 6 * 6 * 4 * 27)
