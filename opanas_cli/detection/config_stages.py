@@ -127,8 +127,7 @@ def search_dataset(config: Config, search_split: float, max_images: int | None) 
     if not search_split:
         dataset, split = source.val_dataloader.dataset, 1.0
     else:
-        dataset, split = source.train_dataloader.dataset, search_split
-        _make_test(dataset, test_pipeline)
+        dataset, split = _as_test(source.train_dataloader.dataset, test_pipeline), search_split
     return ConfigDict(type="ImageSubset", dataset=dataset, part="search", search_split=split, max_images=max_images)
 
 
@@ -234,9 +233,13 @@ def _pipeline(dataset: Any) -> Any:
     return next(_pipelines(dict(dataset=dataset)))
 
 
-def _make_test(dataset: Any, pipeline: Any) -> None:
-    for part in [dataset["dataset"]] if "dataset" in dataset else dataset.get("datasets", []):
-        _make_test(part, pipeline)
-    if "ann_file" in dataset:
+def _as_test(dataset: Any, pipeline: Any) -> Any:
+    """Training images as a test sees them: each once, without what wraps a data set to repeat or to mix images."""
+    if "dataset" in dataset:
+        return _as_test(dataset["dataset"], pipeline)
+    if "datasets" in dataset:
+        dataset["datasets"] = [_as_test(part, pipeline) for part in dataset["datasets"]]
+    else:
         dataset.update(pipeline=pipeline, test_mode=True)
         dataset.pop("filter_cfg", None)
+    return dataset

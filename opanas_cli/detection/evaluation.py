@@ -20,11 +20,12 @@ from opanas_cli.detection.average_precision import VOC_AP50, GroundTruth, score_
 from opanas_cli.detection.checkpoints import load_weights
 from opanas_cli.detection.config_stages import search_dataset, stage_settings, super_net_neck
 from opanas_cli.detection.image_results import Detections
+from opanas_cli.detection.image_subset import image_paths, images_between
 from opanas_cli.detection.loader_workers import outliving_sigterm
 from opanas_cli.detection.pass_result import PassResult
 from opanas_cli.detection.population_pass import PopulationPass, default_memory_mb, head_threads
 from opanas_cli.detection.quiet import silenced
-from opanas_cli.detection.runs import building
+from opanas_cli.detection.runs import building, loading
 from opanas_cli.detection.unfinished_pass import UnfinishedPass
 from opanas_cli.genotype import Genotype
 from opanas_cli.necks.sharing import Sharing
@@ -80,6 +81,7 @@ class SuperNetEvaluator:
         super_net_neck(config)
         settings = stage_settings(config, "search")
         dataset = search_dataset(config, search_split, max_images)
+        self.source = str(config.filename)
         self.device = device
         self.on_images = on_images
         self.metric = metric
@@ -128,7 +130,7 @@ class SuperNetEvaluator:
         count = math.ceil(FIRST_SHARE * len(everything))
         if not self.halving or count == len(everything):
             return [everything]
-        first = self.dataset.lowest(count)
+        first = images_between(list(image_paths(self.dataset)), 0.0, 1.0, count)
         return [first, sorted(set(everything) - set(first))]
 
     def _better_half(self, metrics: Sequence[dict[str, float]]) -> list[int]:
@@ -153,7 +155,7 @@ class SuperNetEvaluator:
             collate_fn=pseudo_collate,
             worker_init_fn=outliving_sigterm(),
         )
-        with silenced(), head_threads(self.device) as threads:
+        with silenced(), loading(self.source), head_threads(self.device) as threads:
             run = PopulationPass(self.detector, Sharing.of(genotypes), self.memory_mb, threads)
             for batch, data in zip(own, loader, strict=True):
                 found = run.run(data, batch)

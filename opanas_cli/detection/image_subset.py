@@ -3,89 +3,84 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 from typing import Any
 
 from mmdet.registry import DATASETS
 from mmengine.dataset import BaseDataset
 
-from opanas_cli.errors import InvalidDataError
+from opanas_cli.errors import InvalidConfigError, InvalidDataError
 
 PARTS = ("train", "search")
 
 
-class ImageSubset:
-    """The part of a data set that is trained on, or the part that is held out for the search.
+def image_subset(
+    dataset: dict[str, Any],
+    part: str,
+    search_split: float,
+    data_fraction: float = 1.0,
+    max_images: int | None = None,
+) -> Any:
+    """Build a data set with the images that are trained on, or with those that are held out for the search.
 
     Each image's name is hashed to a number in [0, 1): the images below `search_split` are held out, and of the rest
     the first `data_fraction` is trained on. So the parts never meet, a smaller split is a subset of a larger one, and
     an added image moves no other. The parts have the asked size on average.
 
+    The innermost data sets are cut before what wraps them is built. So whatever draws another image, as mmengine does
+    if a pipeline gives None and as mosaics do, draws it from the part.
+
     Args:
-        dataset: the data set, or its config.
+        dataset: the config of a data set, or of one that wraps others.
         part: ``train`` or ``search``.
         search_split: the fraction held out for the search, in [0, 1]; of 1, all images are searched on.
         data_fraction: the fraction of the remaining images that is trained on, in (0, 1].
         max_images: at most so many images, those of the lowest numbers.
 
     Raises:
+        InvalidConfigError: a data set is none of mmengine's.
         InvalidDataError: no image is left.
     """
+    if part not in PARTS:
+        raise ValueError(f"part must be one of {PARTS}, but got {part!r}")
+    innermost: list[BaseDataset] = []
+    built = _with_innermost_built(dataset, innermost)
+    last = search_split if part == "search" else search_split + (1 - search_split) * data_fraction
+    first = 0.0 if part == "search" else search_split
+    paths = [path for inner in innermost for path in image_paths(inner)]
+    chosen = images_between(paths, first, last, max_images)
+    if not chosen:
+        raise InvalidDataError(
+            f"the {part} part of {len(paths)} training images is empty at search_split={search_split} and "
+            f"data_fraction={data_fraction}; choose other fractions or add images"
+        )
+    before = 0
+    for inner in innermost:
+        after = before + len(inner)
+        inner.get_subset_([index - before for index in chosen if before <= index < after])
+        before = after
+    return DATASETS.build(built) if isinstance(built, dict) else built
 
-    def __init__(
-        self,
-        dataset: BaseDataset | dict[str, Any],
-        part: str,
-        search_split: float,
-        data_fraction: float = 1.0,
-        max_images: int | None = None,
-    ) -> None:
-        if part not in PARTS:
-            raise ValueError(f"part must be one of {PARTS}, but got {part!r}")
-        self.dataset = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
-        self.dataset.full_init()
-        last = search_split if part == "search" else search_split + (1 - search_split) * data_fraction
-        first = 0.0 if part == "search" else search_split
-        self._paths = [info["img_path"] for info in self._infos()]
-        self.indices = images_between(self._paths, first, last, max_images)
-        if not self.indices:
-            raise InvalidDataError(
-                f"the {part} part of {len(self.dataset)} training images is empty at search_split={search_split} and "
-                f"data_fraction={data_fraction}; choose other fractions or add images"
-            )
 
-    @property
-    def metainfo(self) -> dict[str, Any]:
-        """That of the whole data set, the classes among it."""
-        meta: dict[str, Any] = self.dataset.metainfo
-        return meta
+def _with_innermost_built(dataset: Any, innermost: list[BaseDataset]) -> Any:
+    """The config of a data set with the innermost ones built in it; they are added to a list."""
+    if "dataset" in dataset:
+        return {**dataset, "dataset": _with_innermost_built(dataset["dataset"], innermost)}
+    if "datasets" in dataset:
+        return {**dataset, "datasets": [_with_innermost_built(inner, innermost) for inner in dataset["datasets"]]}
+    built = DATASETS.build(dataset)
+    if not isinstance(built, BaseDataset):
+        raise InvalidConfigError(f"{dataset['type']}: is no mmengine BaseDataset, which is needed to hold images out")
+    built.full_init()
+    innermost.append(built)
+    return built
 
-    def full_init(self) -> None:
-        """Nothing is left to do: the data set is read when it is built."""
 
-    def get_data_info(self, index: int) -> dict[str, Any]:
-        """The annotation of one image."""
-        info: dict[str, Any] = self.dataset.get_data_info(self.indices[index])
-        return info
-
-    def get_cat_ids(self, index: int) -> list[int]:
-        """The labels of one image's objects."""
-        labels: list[int] = self.dataset.get_cat_ids(self.indices[index])
-        return labels
-
-    def __getitem__(self, index: int) -> Any:
-        return self.dataset[self.indices[index]]
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def lowest(self, count: int) -> list[int]:
-        """The positions of the `count` images of the lowest numbers, ascending."""
-        return images_between([self._paths[index] for index in self.indices], 0.0, 1.0, count)
-
-    def _infos(self) -> list[dict[str, Any]]:
-        return [self.dataset.get_data_info(index) for index in range(len(self.dataset))]
+def image_paths(dataset: Any) -> Iterator[str]:
+    """The path of each image of a data set."""
+    for index in range(len(dataset)):
+        yield dataset.get_data_info(index)["img_path"]
 
 
 def images_between(paths: Sequence[str], first: float, last: float, max_images: int | None = None) -> list[int]:

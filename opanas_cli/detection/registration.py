@@ -4,7 +4,7 @@ from mmdet.registry import DATASETS, METRICS, MODELS
 from mmengine.registry import LOOPS, MODEL_WRAPPERS, OPTIM_WRAPPERS
 
 from opanas_cli.detection.average_precision import DetectionAP
-from opanas_cli.detection.image_subset import ImageSubset
+from opanas_cli.detection.image_subset import image_subset
 from opanas_cli.detection.mixed_precision import CpuAmpOptimWrapper
 from opanas_cli.detection.replicas import DetectorReplica, SuperNetReplica
 from opanas_cli.detection.resumable_loop import ResumableTrainLoop
@@ -15,8 +15,8 @@ from opanas_cli.necks.super_net import OPASuperNet
 
 for model in (OPAFPN, OPASuperNet, SuperNetDetector):
     MODELS.register_module(module=model, force=True)
-for dataset in (ImageSubset, VOCFolder):
-    DATASETS.register_module(module=dataset, force=True)
+DATASETS.register_module("ImageSubset", module=image_subset, force=True)
+DATASETS.register_module(module=VOCFolder, force=True)
 leave_out_empty_boxes()
 for wrapper in (DetectorReplica, SuperNetReplica):
     MODEL_WRAPPERS.register_module(module=wrapper, force=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,7 +31,13 @@ from opanas_cli.detection.quiet import silenced
 from opanas_cli.detection.replicas import original
 from opanas_cli.detection.run_checkpoints import RunCheckpoints, run_settings
 from opanas_cli.detection.run_state import restore
-from opanas_cli.errors import InvalidCheckpointError, InvalidConfigError, InvalidInputError, OpanasError
+from opanas_cli.errors import (
+    InvalidCheckpointError,
+    InvalidConfigError,
+    InvalidDataError,
+    InvalidInputError,
+    OpanasError,
+)
 
 
 @dataclass(frozen=True)
@@ -111,9 +118,10 @@ def training(config: Config) -> Iterator[None]:
 
     Raises:
         OpanasError: instead of an error of the network.
+        InvalidDataError: the pipeline gives no image.
     """
     try:
-        with silenced():
+        with silenced(), loading(str(config.filename)):
             yield
     except URLError as error:
         backbone = (config.model.get("detector") or config.model).get("backbone") or {}
@@ -122,6 +130,31 @@ def training(config: Config) -> Iterator[None]:
             f"{weights}: cannot be downloaded ({error.reason}); put the file into the cache of torch.hub, or train the "
             "backbone from scratch with --cfg-options model.backbone.init_cfg=None model.backbone.frozen_stages=-1 "
             "model.backbone.norm_eval=False"
+        ) from error
+
+
+NO_IMAGE = re.compile("Cannot find valid image|always return None|should not get `None`")
+"""What mmengine and mmdet say, in plain exceptions, if a pipeline gives None again and again."""
+
+
+@contextmanager
+def loading(source: str) -> Iterator[None]:
+    """While the block loads images, a pipeline that leaves out whatever it is given is told as such.
+
+    Args:
+        source: where its settings come from.
+
+    Raises:
+        InvalidDataError: it does.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not NO_IMAGE.search(str(error)):
+            raise
+        raise InvalidDataError(
+            f"{source}: the pipeline leaves out every image that it is given; correct its transforms, as the sizes of "
+            "FilterAnnotations and RandomCrop, or the boxes of the images"
         ) from error
 
 

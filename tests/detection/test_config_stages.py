@@ -148,3 +148,13 @@ def test_the_shared_config_and_the_defaults_agree() -> None:
     assert {name for _, name, _ in said} == {"image_scale"}
     assert not [name for stage, name, value in said if DEFAULTS[stage][name] not in (None, value)]
     assert runtime.cost_input == DEFAULT_INPUT
+
+
+def test_candidates_see_each_image_once_and_unmixed(shapes_root: Path) -> None:
+    config = tiny_config(shapes_root)
+    inner = config.train_dataloader.dataset
+    mixed = dict(type="MultiImageMixDataset", dataset=inner, pipeline=[dict(type="Mosaic")])
+    config.train_dataloader.dataset = dict(type="RepeatDataset", times=3, dataset=mixed)
+    dataset = search_dataset(config, 0.4, None).dataset
+    assert (dataset.type, dataset.test_mode) == ("CocoDataset", True)
+    assert "Mosaic" not in str(dataset)

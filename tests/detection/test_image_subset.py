@@ -2,53 +2,94 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from mmdet.registry import DATASETS, TRANSFORMS
+from mmengine.dataset import BaseDataset
 from mmengine.registry import DefaultScope
 
-from opanas_cli.detection.image_subset import ImageSubset, image_number
-from opanas_cli.errors import InvalidDataError
+from opanas_cli.detection.image_subset import image_number, image_paths, image_subset
+from opanas_cli.detection.random_states import seeded
+from opanas_cli.detection.sample_seeds import SeededSamples
+from opanas_cli.errors import InvalidConfigError, InvalidDataError
+
+CLASSES = ("thing", "rare")
 
 
-class Names:
-    """A data set of nothing but image paths."""
+@DATASETS.register_module(force=True)
+class Names(BaseDataset):
+    """A data set of nothing but image paths, every seventh with a rare object."""
 
-    metainfo = {"classes": ("thing",)}  # noqa: RUF012
+    METAINFO = {"classes": CLASSES}  # noqa: RUF012
 
-    def __init__(self, count: int, prefix: str = "images/") -> None:
-        self.paths = [f"{prefix}{index:05d}.jpg" for index in range(count)]
+    def __init__(self, names: tuple[str, ...], serialize_data: bool = False, **options: Any) -> None:
+        self.names = names
+        # Serializing collects garbage, which takes its time in a large process.
+        super().__init__(data_prefix={}, serialize_data=serialize_data, **options)
 
-    def full_init(self) -> None:
-        """Nothing to read."""
+    def load_data_list(self) -> list[dict[str, Any]]:
+        return [{"img_path": name, "label": int(index % 7 == 0)} for index, name in enumerate(self.names)]
 
-    def __len__(self) -> int:
-        return len(self.paths)
+    def get_cat_ids(self, idx: int) -> list[int]:
+        return [self.get_data_info(idx)["label"]]
 
-    def get_data_info(self, index: int) -> dict[str, Any]:
-        return {"img_path": self.paths[index], "index": index}
 
-    def get_cat_ids(self, index: int) -> list[int]:
-        return [index]
+@TRANSFORMS.register_module(force=True)
+class NowAndThen:
+    """Gives None for some images always and for others at random."""
 
-    def __getitem__(self, index: int) -> str:
-        return self.paths[index]
+    def __init__(self, never: float, seldom: float) -> None:
+        self.never, self.seldom = never, seldom
+
+    def __call__(self, results: dict[str, Any]) -> dict[str, Any] | None:
+        left_out = left_out_always(results["img_path"], self.never) or random.random() < self.seldom
+        return None if left_out else results
+
+
+def left_out_always(path: str, never: float) -> bool:
+    return image_number(f"never {Path(path).name}") < never
+
+
+@TRANSFORMS.register_module(force=True)
+class Mixed:
+    """Keeps the names of an image and of three others, drawn as mosaics draw them."""
+
+    def get_indexes(self, dataset: Any) -> list[int]:
+        return [random.randrange(len(dataset)) for _ in range(3)]
+
+    def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
+        return {**results, "others": [other["img_path"] for other in results["mix_results"]]}
+
+
+def listed(count: int, prefix: str = "images/") -> tuple[str, ...]:
+    return tuple(f"{prefix}{index:05d}.jpg" for index in range(count))
+
+
+def config_of(names: tuple[str, ...], **options: Any) -> dict[str, Any]:
+    return dict(type="Names", names=names, **options)
+
+
+def paths(subset: Any) -> list[str]:
+    return list(image_paths(subset))
 
 
 def names(part: str, split: float, count: int = 500, **options: Any) -> list[str]:
-    subset = ImageSubset(Names(count), part, split, **options)  # type: ignore[arg-type]
-    return [subset[index] for index in range(len(subset))]
+    return paths(image_subset(config_of(listed(count)), part, split, **options))
 
 
 @pytest.mark.parametrize("split", [0.1, 0.3, 0.77])
 def test_the_parts_never_meet_and_miss_nothing(split: float) -> None:
     train, search = names("train", split), names("search", split)
     assert not set(train) & set(search)
-    assert sorted(train + search) == Names(500).paths
+    assert sorted(train + search) == list(listed(500))
     assert len(search) / 500 == pytest.approx(split, abs=0.06)
 
 
@@ -78,9 +119,9 @@ def test_max_images_are_the_first_by_number_in_the_order_of_the_data() -> None:
 
 
 def test_the_folder_does_not_matter() -> None:
-    elsewhere = ImageSubset(Names(200, "/other/place/"), "search", 0.3)  # type: ignore[arg-type]
-    here = ImageSubset(Names(200), "search", 0.3)  # type: ignore[arg-type]
-    assert elsewhere.indices == here.indices
+    elsewhere = paths(image_subset(config_of(listed(200, "/other/place/")), "search", 0.3))
+    here = paths(image_subset(config_of(listed(200)), "search", 0.3))
+    assert [Path(path).name for path in elsewhere] == [Path(path).name for path in here]
 
 
 def test_numbers_are_the_same_in_every_process() -> None:
@@ -90,19 +131,61 @@ def test_numbers_are_the_same_in_every_process() -> None:
     assert 0 <= image_number("") < 1
 
 
-def test_what_it_tells_is_that_of_the_chosen_images() -> None:
-    subset = ImageSubset(Names(50), "search", 0.3)  # type: ignore[arg-type]
-    for position, index in enumerate(subset.indices):
-        assert subset.get_data_info(position)["index"] == index
-        assert subset.get_cat_ids(position) == [index]
-    assert subset.metainfo == {"classes": ("thing",)}
-
-
 def test_an_empty_part() -> None:
     with pytest.raises(InvalidDataError, match="the search part of 20 training images is empty at search_split=0"):
         names("search", 0.0, count=20)
     with pytest.raises(ValueError, match="part must be one of"):
         names("test", 0.5)
+
+
+def plain(pipeline: list[Any]) -> dict[str, Any]:
+    return config_of(listed(48), pipeline=pipeline)
+
+
+def concatenated(pipeline: list[Any]) -> dict[str, Any]:
+    parts = [config_of(names, pipeline=pipeline) for names in (listed(24), listed(24, "more/1"))]
+    return dict(type="ConcatDataset", datasets=parts)
+
+
+WRAPPED: dict[str, Callable[[list[Any]], dict[str, Any]]] = {
+    "plain": plain,
+    "serialized": lambda pipeline: {**plain(pipeline), "serialize_data": True},
+    "concatenated": concatenated,
+    "repeated": lambda pipeline: dict(type="RepeatDataset", times=2, dataset=concatenated(pipeline)),
+    "balanced": lambda pipeline: dict(type="ClassBalancedDataset", oversample_thr=0.5, dataset=plain(pipeline)),
+    "mixed": lambda pipeline: dict(type="MultiImageMixDataset", dataset=plain(pipeline), pipeline=[dict(type="Mixed")]),
+}
+
+
+@pytest.mark.parametrize("kind", WRAPPED)
+@settings(max_examples=12, deadline=None)
+@given(
+    never=st.sampled_from([0.0, 0.2, 0.4]),
+    seldom=st.sampled_from([0.0, 0.2, 0.6]),
+    split=st.floats(0.1, 0.8),
+    fraction=st.floats(0.4, 1.0),
+    seed=st.integers(0, 2**31),
+)
+def test_whatever_a_pipeline_leaves_out_training_meets_no_image_of_another_part(
+    kind: str, never: float, seldom: float, split: float, fraction: float, seed: int
+) -> None:
+    config = WRAPPED[kind]([dict(type="NowAndThen", never=never, seldom=seldom)])
+    with DefaultScope.overwrite_default_scope("mmdet"), seeded(seed):
+        subset = SeededSamples(image_subset(config, "train", split, fraction))
+        part = set(paths(subset))
+        # mmengine draws from the data set that the image is of.
+        usable = {Path(path).parent for path in part if not left_out_always(path, never)}
+        assume(usable == {Path(path).parent for path in part})
+        samples = [subset[index, seed + index] for index in range(len(subset))]
+    trained = {path for sample in samples for path in (sample["img_path"], *sample.get("others", ()))}
+    assert trained <= part
+    assert all(split <= image_number(path) < split + (1 - split) * fraction for path in part)
+
+
+def test_another_kind_of_data_set() -> None:
+    DATASETS.register_module("NoBaseDataset", module=list, force=True)
+    with pytest.raises(InvalidConfigError, match="NoBaseDataset: is no mmengine BaseDataset"):
+        image_subset(dict(type="NoBaseDataset"), "train", 0.1)
 
 
 def coco(shapes_root: Path, **options: Any) -> dict[str, Any]:
@@ -124,22 +207,17 @@ def mmdet_scope() -> Iterator[None]:
         yield
 
 
-def paths(subset: ImageSubset) -> list[str]:
-    return [subset.get_data_info(index)["img_path"] for index in range(len(subset))]
-
-
 def test_train_and_test_mode_choose_the_same_images(shapes_root: Path) -> None:
-    trained = ImageSubset(coco(shapes_root), "search", 0.5)
-    tested = ImageSubset(coco(shapes_root, test_mode=True), "search", 0.5)
+    trained = image_subset(coco(shapes_root), "search", 0.5)
+    tested = image_subset(coco(shapes_root, test_mode=True), "search", 0.5)
     assert paths(trained) == paths(tested)
+    assert trained.metainfo["classes"] == ("disk", "square", "triangle")
 
 
 def test_data_sets_in_wrappers(shapes_root: Path, mmdet_scope: None) -> None:
-    one = set(paths(ImageSubset(coco(shapes_root), "search", 0.5)))
+    one = paths(image_subset(coco(shapes_root), "search", 0.5))
     both = dict(type="ConcatDataset", datasets=[coco(shapes_root), coco(shapes_root)])
-    twice = paths(ImageSubset(both, "search", 0.5))
-    assert set(twice) == one
-    assert len(twice) == 2 * len(one)
+    assert paths(image_subset(both, "search", 0.5)) == one * 2
     repeated = dict(type="RepeatDataset", times=3, dataset=coco(shapes_root))
-    assert len(paths(ImageSubset(repeated, "search", 0.5))) == 3 * len(one)
-    assert not one & set(paths(ImageSubset(repeated, "train", 0.5)))
+    assert paths(image_subset(repeated, "search", 0.5)) == one * 3
+    assert not set(one) & set(paths(image_subset(repeated, "train", 0.5)))
