@@ -1,4 +1,4 @@
-"""What a user installs: the wheel on its own, what it declares to need, and the commands that its pages show."""
+"""What a user installs: the wheel on its own, and what it declares to need."""
 
 import ast
 import importlib.metadata
@@ -12,16 +12,12 @@ import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
-import click
 import pytest
 
 import opanas_cli
-from opanas_cli.commands import LazyGroup, cli
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = Path(opanas_cli.__file__).parent
-README = ROOT / "README.md"
-PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
 
 BASE = {"click", "filelock", "jsonschema", "matplotlib", "networkx", "numpy", "rich", "torch", "torchvision"}
 EXTRA_MMDET = {"mmcv", "mmdet", "mmengine", "pycocotools", "PIL"}
@@ -136,75 +132,6 @@ def test_what_is_imported_is_declared(installed: Path) -> None:
     mmdet = {project_name(need) for need, *marker in declared if marker and "mmdet" in marker[0]}
     assert base == BASE
     assert {DISTRIBUTIONS.get(name, name) for name in EXTRA_MMDET} == mmdet
-
-
-def pages() -> str:
-    """The README and all pages of the docs, one after another."""
-    return "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
-
-
-def shown_commands() -> list[str]:
-    """The calls of `opanas` in the pages' code blocks, and in the lines that install it."""
-    blocks = re.findall(r"^```(?:bash|console)\n(.*?)^```", pages(), re.DOTALL | re.MULTILINE)
-    lines = [line.removeprefix("$ ") for block in blocks for line in block.replace("\\\n", " ").splitlines()]
-    parts = [part.strip() for line in lines for part in line.partition(" #")[0].split("&&")]
-    calls = [re.sub(r"^(torchrun .*-m opanas_cli|\S*bin/opanas) ", "opanas ", part) for part in parts]
-    return list(dict.fromkeys(call for call in calls if call.startswith("opanas ")))
-
-
-@pytest.mark.parametrize("line", shown_commands())
-def test_the_pages_show_commands_that_exist(line: str) -> None:
-    arguments = shlex.split(line)[1:]
-    command: click.Command = cli
-    context = click.Context(cli, info_name="opanas")
-    while isinstance(command, click.Group) and arguments and not arguments[0].startswith("-"):
-        name = arguments.pop(0)
-        found = command.get_command(context, name)
-        assert found is not None, f"there is no command '{name}'"
-        command = found
-    try:
-        # Parses the options, their values and the number of arguments, and runs nothing.
-        command.make_context(line, arguments, parent=context)
-    except click.exceptions.Exit as error:
-        assert error.exit_code == 0
-
-
-def test_the_pages_show_every_command() -> None:
-    shown = {line.split()[1] for line in shown_commands()}
-    assert isinstance(cli, LazyGroup)
-    assert set(cli.list_commands(click.Context(cli))) <= shown
-
-
-def test_the_readme_has_the_line_that_ci_runs() -> None:
-    # .ci/run reads it out of the README by this pattern, and takes it apart at the last &&.
-    lines = [
-        line for line in README.read_text(encoding="utf-8").splitlines() if re.match("python3 -m venv .+/pytest$", line)
-    ]
-    assert len(lines) == 1
-    steps = lines[0].split(" && ")
-    assert [shlex.split(step)[0] for step in steps] == ["python3", ".venv/bin/pip", ".venv/bin/pytest"]
-
-
-def test_the_pages_name_every_folder_program_and_config() -> None:
-    text = pages()
-    rooms = [f"{path.name}/" for path in PACKAGE.iterdir() if (path / "__init__.py").is_file()]
-    programs = [path.name for path in (ROOT / "benchmarks").glob("*.py")]
-    shipped = [path.stem for path in (ROOT / "configs").glob("*.py")]
-    assert [name for name in [*rooms, *programs, *shipped] if name not in text] == []
-
-
-def test_the_pages_name_every_setting_of_the_stages() -> None:
-    text = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
-    tree = ast.parse((PACKAGE / "detection" / "config_stages.py").read_text(encoding="utf-8"))
-    settings = {
-        str(keyword.arg)
-        for node in tree.body
-        if isinstance(node, ast.Assign) and str(getattr(node.targets[0], "id", "")).endswith("_DEFAULTS")
-        if isinstance(node.value, ast.Call)
-        for keyword in node.value.keywords
-    }
-    assert {"epochs", "top_k", "train_scales"} <= settings
-    assert {name for name in settings if f"`{name}`" not in text} == set()
 
 
 def files_of(folder: Path) -> Iterator[Path]:
