@@ -117,9 +117,9 @@ def evolve(
     if search_split == 0:
         console.warn("the search is done on the validation set: its AP is no measure of the winner any more")
 
-    def check(split: float, most: int | None) -> None:
+    def check(searched: Any, split: float, most: int | None) -> None:
         part = ["train" if split else "val"]
-        once_per_machine(lambda: check_data(settings, part, console.warn, console.say, split or 1.0, most))
+        once_per_machine(lambda: check_data(searched, part, console.warn, console.say, split or 1.0, most))
 
     with work_dir_lock(folder), console.progress("search") as report:
         shown = SearchProgress(report)

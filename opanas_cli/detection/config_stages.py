@@ -19,6 +19,7 @@ from opanas_cli.genotype import Genotype, SearchSpace, SpaceKind
 SUPERNET_DEFAULTS = dict(
     image_scale=None,
     search_split=0.1,
+    split_by="file",
     data_fraction=1.0,
     batch_size=16,
     epochs=12,
@@ -49,7 +50,7 @@ SEARCH_DEFAULTS = dict(
 )
 """Section 3.2.2."""
 
-SUPERNET_ONLY = ("search_split", "data_fraction", "l1_weight", "watch_interval", "watch_sub_nets")
+SUPERNET_ONLY = ("search_split", "split_by", "data_fraction", "l1_weight", "watch_interval", "watch_sub_nets")
 
 RETRAIN_DEFAULTS = dict(
     {name: value for name, value in SUPERNET_DEFAULTS.items() if name not in SUPERNET_ONLY}, train_scales=None
@@ -106,6 +107,7 @@ def super_net_stage(config: Config, seed: int) -> Config:
         part="train",
         search_split=settings.search_split,
         data_fraction=settings.data_fraction,
+        split_by=settings.split_by,
     )
     for key in ("val_dataloader", "val_evaluator", "val_cfg", "test_dataloader", "test_evaluator", "test_cfg"):
         stage.pop(key, None)
@@ -128,7 +130,14 @@ def search_dataset(config: Config, search_split: float, max_images: int | None) 
         dataset, split = source.val_dataloader.dataset, 1.0
     else:
         dataset, split = _as_test(source.train_dataloader.dataset, test_pipeline), search_split
-    return ConfigDict(type="ImageSubset", dataset=dataset, part="search", search_split=split, max_images=max_images)
+    return ConfigDict(
+        type="ImageSubset",
+        dataset=dataset,
+        part="search",
+        search_split=split,
+        max_images=max_images,
+        split_by=settings.split_by if search_split else "file",
+    )
 
 
 def retrain_stage(config: Config, neck: dict[str, Any] | None) -> Config:

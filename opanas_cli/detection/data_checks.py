@@ -14,9 +14,10 @@ from mmdet.registry import DATASETS
 from mmengine.config import Config
 
 from opanas_cli.detection.config_parts import class_heads, each_dataset
+from opanas_cli.detection.config_stages import stage_settings
 from opanas_cli.detection.data_facts import DataFacts, facts_of
 from opanas_cli.detection.image_files import Size, size_or_problem
-from opanas_cli.detection.image_subset import images_between
+from opanas_cli.detection.image_subset import images_between, part_names
 from opanas_cli.detection.own_folder import forget_coco
 from opanas_cli.errors import InvalidConfigError, InvalidDataError
 
@@ -43,7 +44,7 @@ def check_data(
         InvalidConfigError: a split is missing, or the heads' `num_classes` does not match the data.
     """
     try:
-        _check_splits(config, splits, warn, say, lambda images: _searched(images, search_split, max_images))
+        _check_splits(config, splits, warn, say, search_split, max_images)
     finally:
         forget_coco()
 
@@ -53,8 +54,10 @@ def _check_splits(
     splits: Sequence[str],
     warn: Callable[[str], None],
     say: Callable[[str], None],
-    chosen: Callable[[dict[Path, Size | None]], dict[Path, Size | None]],
+    search_split: float,
+    max_images: int | None,
 ) -> None:
+    split_by = stage_settings(config, "supernet").split_by
     seen: set[Path] = set()
     for split in splits:
         datasets = each_dataset(config.get(f"{split}_dataloader"))
@@ -70,19 +73,14 @@ def _check_splits(
             seen.add(facts.source)
             _check_facts(facts, classes, warn)
             _check_head(config, len(classes), facts.source)
-            images = chosen(facts.images)
+            paths = list(facts.images)
+            names = part_names([str(path) for path in paths], dataset.get("data_root"), split_by)
+            chosen = images_between([str(path) for path in paths], names, 0.0, search_split, max_images)
+            images = {paths[index]: facts.images[paths[index]] for index in chosen}
             say(f"checking {len(images)} images")
             check_images(images, facts.source, warn, facts.backend)
         if split == "train":
             _check_each_class(named, classes, facts.source)
-
-
-def _searched(images: dict[Path, Size | None], search_split: float, max_images: int | None) -> dict[Path, Size | None]:
-    paths = list(images)
-    return {
-        paths[index]: images[paths[index]]
-        for index in images_between([str(path) for path in paths], 0.0, search_split, max_images)
-    }
 
 
 def check_images(

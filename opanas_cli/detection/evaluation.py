@@ -20,7 +20,7 @@ from opanas_cli.detection.average_precision import VOC_AP50, GroundTruth, score_
 from opanas_cli.detection.checkpoints import load_weights
 from opanas_cli.detection.config_stages import search_dataset, stage_settings, super_net_neck
 from opanas_cli.detection.image_results import Detections
-from opanas_cli.detection.image_subset import image_paths, images_between
+from opanas_cli.detection.image_subset import image_paths, lowest
 from opanas_cli.detection.loader_workers import outliving_sigterm
 from opanas_cli.detection.pass_result import PassResult
 from opanas_cli.detection.population_pass import PopulationPass, default_memory_mb, head_threads
@@ -130,7 +130,7 @@ class SuperNetEvaluator:
         count = math.ceil(FIRST_SHARE * len(everything))
         if not self.halving or count == len(everything):
             return [everything]
-        first = images_between(list(image_paths(self.dataset)), 0.0, 1.0, count)
+        first = lowest(list(image_paths(self.dataset)), count)
         return [first, sorted(set(everything) - set(first))]
 
     def _better_half(self, metrics: Sequence[dict[str, float]]) -> list[int]:

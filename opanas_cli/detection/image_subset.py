@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import PurePath
 from typing import Any
 
@@ -13,6 +15,8 @@ from mmengine.dataset import BaseDataset
 from opanas_cli.errors import InvalidConfigError, InvalidDataError
 
 PARTS = ("train", "search")
+SPLITS = ("file", "folder")
+"""What the images of may not be in two parts: files of one name, or folders."""
 
 
 def image_subset(
@@ -21,12 +25,13 @@ def image_subset(
     search_split: float,
     data_fraction: float = 1.0,
     max_images: int | None = None,
+    split_by: str = "file",
 ) -> Any:
     """Build a data set with the images that are trained on, or with those that are held out for the search.
 
-    Each image's name is hashed to a number in [0, 1): the images below `search_split` are held out, and of the rest
-    the first `data_fraction` is trained on. So the parts never meet, a smaller split is a subset of a larger one, and
-    an added image moves no other. The parts have the asked size on average.
+    Each image's name, or its folder's, is hashed to a number in [0, 1): the images below `search_split` are held out,
+    and of the rest the first `data_fraction` is trained on. So the parts never meet, a smaller split is a subset of a
+    larger one, and an added image moves no other. The parts have the asked size on average.
 
     The innermost data sets are cut before what wraps them is built. So whatever draws another image, as mmengine does
     if a pipeline gives None and as mosaics do, draws it from the part.
@@ -36,10 +41,11 @@ def image_subset(
         part: ``train`` or ``search``.
         search_split: the fraction held out for the search, in [0, 1]; of 1, all images are searched on.
         data_fraction: the fraction of the remaining images that is trained on, in (0, 1].
-        max_images: at most so many images, those of the lowest numbers.
+        max_images: at most so many images, those whose file names have the lowest numbers.
+        split_by: ``folder`` keeps the images of a folder together, as the frames of a video are much alike.
 
     Raises:
-        InvalidConfigError: a data set is none of mmengine's.
+        InvalidConfigError: a data set is none of mmengine's, or has no `data_root` that its folders are named from.
         InvalidDataError: no image is left.
     """
     if part not in PARTS:
@@ -48,12 +54,15 @@ def image_subset(
     built = _with_innermost_built(dataset, innermost)
     last = search_split if part == "search" else search_split + (1 - search_split) * data_fraction
     first = 0.0 if part == "search" else search_split
-    paths = [path for inner in innermost for path in image_paths(inner)]
-    chosen = images_between(paths, first, last, max_images)
+    paths = [list(image_paths(inner)) for inner in innermost]
+    names = [part_names(own, inner.data_root, split_by) for own, inner in zip(paths, innermost, strict=True)]
+    all_paths, all_names = list(chain(*paths)), list(chain(*names))
+    chosen = images_between(all_paths, all_names, first, last, max_images)
     if not chosen:
         raise InvalidDataError(
-            f"the {part} part of {len(paths)} training images is empty at search_split={search_split} and "
-            f"data_fraction={data_fraction}; choose other fractions or add images"
+            f"the {part} part of {len(all_paths)} training images is empty at search_split={search_split}, "
+            f"data_fraction={data_fraction} and split_by={split_by}, which finds {len(set(all_names))} names; choose "
+            "others or add images"
         )
     before = 0
     for inner in innermost:
@@ -83,14 +92,37 @@ def image_paths(dataset: Any) -> Iterator[str]:
         yield dataset.get_data_info(index)["img_path"]
 
 
-def images_between(paths: Sequence[str], first: float, last: float, max_images: int | None = None) -> list[int]:
-    """The indices of the images with numbers in [first, last): at most `max_images`, those of the lowest numbers."""
-    numbers = [image_number(path) for path in paths]
-    chosen = sorted((number, index) for index, number in enumerate(numbers) if first <= number < last)
-    return sorted(index for _, index in chosen[:max_images])
+def part_names(paths: Sequence[str], data_root: str | None, split_by: str) -> list[str]:
+    """What decides the part of each image of a data set: its file name, or its folder's path from `data_root` on.
+
+    Raises:
+        InvalidConfigError: there is no `data_root`.
+    """
+    if split_by == "file":
+        # However one image is listed twice, it is in one part.
+        return [PurePath(path).name for path in paths]
+    if not data_root:
+        raise InvalidConfigError("supernet.split_by=folder: folders are named from data_root on; set data_root")
+    return [PurePath(os.path.relpath(PurePath(path).parent, data_root)).as_posix() for path in paths]
 
 
-def image_number(path: str) -> float:
-    """A number in [0, 1) that depends on nothing but the image's file name."""
-    digest = hashlib.sha256(PurePath(path).name.encode()).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64
+def images_between(
+    paths: Sequence[str], names: Sequence[str], first: float, last: float, max_images: int | None = None
+) -> list[int]:
+    """The indices of the images whose `part_names` have numbers in [first, last).
+
+    Args:
+        max_images: at most so many, those whose file names have the lowest numbers.
+    """
+    inside = [index for index, name in enumerate(names) if first <= number_of(name) < last]
+    return [inside[place] for place in lowest([paths[index] for index in inside], max_images)]
+
+
+def lowest(paths: Sequence[str], count: int | None) -> list[int]:
+    """The indices, ascending, of the images whose file names have the lowest numbers; None for all."""
+    return sorted(sorted(range(len(paths)), key=lambda index: number_of(PurePath(paths[index]).name))[:count])
+
+
+def number_of(name: str) -> float:
+    """A number in [0, 1) that depends on nothing but a name."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -75,7 +76,7 @@ def search_super_net(
     resume: bool = False,
     progress: Callable[[Progress], None] = lambda _: None,
     on_images: Callable[[int, int, int], None] = lambda done, images, total: None,
-    check: Callable[[float, int | None], None] = lambda split, max_images: None,
+    check: Callable[[Config, float, int | None], None] = lambda config, split, max_images: None,
     say: Callable[[str], None] = lambda line: None,
 ) -> SearchResult:
     """Search, and write ``history.jsonl`` as it goes, ``best.json`` and ``population.json`` at the end.
@@ -86,10 +87,11 @@ def search_super_net(
         against: what fitness is traded against.
         overrides: settings of the `search` section that were given from outside; None leaves the config's.
         search_split: evaluate on this part of the training images, at most what was held out from the super-net's
-            training; 0 evaluates on the validation set. By default all that was held out.
+            training; 0 evaluates on the validation set. By default all that was held out. By file or by folder as then.
         progress, on_images: a generation is evaluated in one pass over the images. The first is told of each candidate;
             the second, during a pass, of the images done, those of a pass, and the candidates of the whole search.
-        check: is called with the split and the most images that candidates are evaluated on, before they are read.
+        check: is called with the config, the split and the most images that candidates are evaluated on, before they
+            are read.
         say: is told what takes long.
 
     Raises:
@@ -101,6 +103,8 @@ def search_super_net(
     """
     content = read_super_net(super_net)
     require_same_task(content, config, super_net)
+    config = copy.deepcopy(config)
+    config.supernet = dict(config.get("supernet") or {}, split_by=content["meta"]["split_by"])
     settings = stage_settings(config, "search")
     settings.update({key: value for key, value in overrides.items() if value is not None})
     split = _checked_split(search_split, content["meta"]["search_split"])
@@ -109,7 +113,7 @@ def search_super_net(
     )
     space = search_space(config)
     proposing = strategy_named(strategy)(space, budget, seed)
-    check(split, settings.max_images)
+    check(config, split, settings.max_images)
     evaluator = SuperNetEvaluator(
         config,
         content.get("state_dict"),
@@ -159,6 +163,7 @@ def _facts(
     return {
         "super_net": fingerprint(super_net),
         "search_split": split,
+        "split_by": stage_settings(config, "supernet").split_by,
         "num_images": evaluator.num_images,
         "annotations": _annotations(config, split),
         "classes": classes,

@@ -12,6 +12,7 @@ from mmengine.registry import OPTIMIZERS
 
 from opanas_cli.detection.average_precision import METRICS
 from opanas_cli.detection.config_stages import DEFAULTS, stage_settings
+from opanas_cli.detection.image_subset import SPLITS
 from opanas_cli.errors import InvalidConfigError
 
 SMALLEST_SIDE = 32
@@ -59,6 +60,7 @@ CHECKS: dict[str, Check] = {
     "image_scale": _optional(_SIZE),
     "train_scales": _optional((_two_sizes, "the smallest and the largest (width, height) in pixels")),
     "search_split": (lambda value: _number(value, 0, 1), "a fraction of at least 0 and below 1"),
+    "split_by": (lambda value: value in SPLITS, f"one of {', '.join(SPLITS)}"),
     "data_fraction": (lambda value: _number(value, 1e-12, 1 + 1e-12), "a fraction above 0 and of at most 1"),
     "batch_size": _COUNT,
     "epochs": _COUNT,

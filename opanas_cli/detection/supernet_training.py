@@ -18,6 +18,7 @@ from opanas_cli.detection.checkpoints import SUPER_NET_FORMAT, read_checkpoint, 
 from opanas_cli.detection.config_parts import DATALOADERS, each_dataset
 from opanas_cli.detection.config_stages import search_space, stage_settings, super_net_stage
 from opanas_cli.detection.data_checks import dataset_classes
+from opanas_cli.detection.image_subset import SPLITS
 from opanas_cli.detection.processes import from_first
 from opanas_cli.detection.replicas import SuperNetReplica, original, replicate
 from opanas_cli.detection.run_checkpoints import finished_settings
@@ -92,6 +93,7 @@ def train_super_net(
             "losses": list(hook.mean_losses(runner.iter)),
             "watched": watch.watched,
             "search_split": float(stage_settings(config, "supernet").search_split),
+            "split_by": stage_settings(config, "supernet").split_by,
             **task_of(config),
         },
     }
@@ -185,6 +187,9 @@ def read_super_net(path: Path) -> dict[str, Any]:
     split = content["meta"].get("search_split")
     if not isinstance(split, float) or not 0 <= split < 1:
         raise InvalidCheckpointError(f"{path}: meta.search_split must be a fraction below 1, but got {split!r:.40}")
+    split_by = content["meta"].setdefault("split_by", "file")
+    if split_by not in SPLITS:
+        raise InvalidCheckpointError(f"{path}: meta.split_by must be file or folder, but got {split_by!r:.40}")
     classes = content["meta"].get("classes")
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
         raise InvalidCheckpointError(f"{path}: meta.classes must be a list of names, but got {classes!r:.40}")

@@ -45,6 +45,7 @@ def _bad(name: str, super_net: Path) -> Path:
         "version": {**good, "version": 2},
         "no-state": {**good, "state_dict": None},
         "no-split": {**good, "meta": {}},
+        "other-split": {**good, "meta": {**good["meta"], "split_by": "day"}},
         "list": [1, 2],
         "evil": {**good, "meta": Malicious()},
     }
@@ -71,6 +72,7 @@ def _bad(name: str, super_net: Path) -> Path:
         ("no-format", "is not a super-net; make one with opanas train-supernet"),
         ("version", "is of version 2, and this opanas reads version 1"),
         ("no-split", "meta.search_split must be a fraction"),
+        ("other-split", "meta.split_by must be file or folder, but got 'day'"),
         ("no-state", "has no state_dict of tensors"),
         ("other", "is of another architecture than the config: 'backbone."),
     ],

@@ -73,6 +73,7 @@ def test_a_folder_is_no_config(refused: Refused) -> None:
         ("supernet.batch_size=-1", "supernet.batch_size must be a whole number"),
         ("supernet.lr=0", "supernet.lr must be a number above 0"),
         ("supernet.search_split=1.5", "supernet.search_split must be a fraction of at least 0 and below 1"),
+        ("supernet.split_by=clip", "supernet.split_by must be one of file, folder, but got 'clip'"),
         ("supernet.data_fraction=0", "supernet.data_fraction must be a fraction above 0"),
         ("supernet.search_split=0.999999", "the train part of 12 training images is empty"),
         ("supernet.image_scale=5", "supernet.image_scale must be two whole numbers of at least 32 pixels"),

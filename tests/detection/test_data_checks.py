@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import threading
@@ -204,20 +205,33 @@ def test_what_is_looked_at_is_told_before(shapes_root: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("max_images", [None, 2])
+@pytest.mark.parametrize(("max_images", "split_by"), [(None, "file"), (2, "file"), (2, "folder"), (None, "folder")])
 def test_a_search_looks_at_the_images_that_it_sees(
-    max_images: int | None, shapes_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    max_images: int | None, split_by: str, shapes_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = Path(shutil.copytree(shapes_root, tmp_path / "data"))
     looked_at: list[Path] = []
     monkeypatch.setattr(data_checks, "check_images", lambda images, *_: looked_at.extend(images))
-    config = config_of(root)
+    _into_clips(root)
+    config = load_config("shapes", (f"data_root={root}", f"supernet.split_by={split_by}"))
     check_data(config, ["train"], print, search_split=0.5, max_images=max_images)
     with silenced(), DefaultScope.overwrite_default_scope("mmdet"):
         subset = DATASETS.build(search_dataset(config, 0.5, max_images))
     seen = [Path(subset.get_data_info(index)["img_path"]) for index in range(len(subset))]
     assert looked_at == seen
     assert 0 < len(seen) < 12
+
+
+def _into_clips(root: Path) -> None:
+    """Give every two training images a folder."""
+    file = root / "annotations" / "train.json"
+    document = json.loads(file.read_text())
+    for index, image in enumerate(document["images"]):
+        name = image["file_name"]
+        image["file_name"] = f"clip_{index // 2}/{name}"
+        (root / "train" / f"clip_{index // 2}").mkdir(exist_ok=True)
+        (root / "train" / name).rename(root / "train" / image["file_name"])
+    file.write_text(json.dumps(document))
 
 
 def test_a_coco_folder_is_parsed_once(shapes_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from mmdet.registry import DATASETS, TRANSFORMS
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DefaultScope
 
-from opanas_cli.detection.image_subset import image_number, image_paths, image_subset
+from opanas_cli.detection.image_subset import image_paths, image_subset, number_of
 from opanas_cli.detection.random_states import seeded
 from opanas_cli.detection.sample_seeds import SeededSamples
 from opanas_cli.errors import InvalidConfigError, InvalidDataError
@@ -55,7 +55,7 @@ class NowAndThen:
 
 
 def left_out_always(path: str, never: float) -> bool:
-    return image_number(f"never {Path(path).name}") < never
+    return number_of(f"never {Path(path).name}") < never
 
 
 @TRANSFORMS.register_module(force=True)
@@ -127,8 +127,8 @@ def test_the_folder_does_not_matter() -> None:
 def test_numbers_are_the_same_in_every_process() -> None:
     code = "import hashlib;print(int.from_bytes(hashlib.sha256(b'cat.jpg').digest()[:8],'big')/2**64)"
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert image_number("a/cat.jpg") == image_number("cat.jpg") == float(other)
-    assert 0 <= image_number("") < 1
+    assert number_of("cat.jpg") == float(other)
+    assert 0 <= number_of("") < 1
 
 
 def test_an_empty_part() -> None:
@@ -136,6 +136,45 @@ def test_an_empty_part() -> None:
         names("search", 0.0, count=20)
     with pytest.raises(ValueError, match="part must be one of"):
         names("test", 0.5)
+
+
+def clips(root: str = "data", per_clip: int = 10) -> dict[str, Any]:
+    """Frames of 40 videos, the files of each named from 1 on."""
+    frames = [f"{root}/clip_{clip:02}/{frame:04}.jpg" for clip in range(40) for frame in range(1, per_clip + 1)]
+    return config_of(tuple(frames), data_root=root)
+
+
+@pytest.mark.parametrize("part", ["train", "search"])
+def test_a_split_by_folder_keeps_the_frames_of_a_video_together(part: str) -> None:
+    options = dict(part=part, search_split=0.3, data_fraction=0.5)
+    by_folder = paths(image_subset(clips(), split_by="folder", **options))
+    assert len(by_folder) == 10 * len({Path(path).parent for path in by_folder})
+    by_file = paths(image_subset(clips(), **options))
+    assert {Path(path).parent for path in by_file} == {
+        Path(path).parent for path in paths(image_subset(clips(), "search", 1.0))
+    }
+    # Wherever the data is, and whatever is added to it.
+    elsewhere = paths(image_subset(clips("/mnt/more", 12), split_by="folder", **options))
+    assert set(by_folder) < {path.replace("/mnt/more", "data") for path in elsewhere}
+
+
+def test_the_parts_by_folder_never_meet_and_miss_nothing() -> None:
+    parts = [paths(image_subset(clips(), part, 0.3, split_by="folder")) for part in ("train", "search")]
+    folders = [{Path(path).parent for path in part} for part in parts]
+    assert not folders[0] & folders[1]
+    assert (len(parts[0]) + len(parts[1]), len(folders[1]) / 40) == (400, pytest.approx(0.3, abs=0.15))
+
+
+def test_a_few_images_of_a_split_by_folder_are_of_many_videos() -> None:
+    few = paths(image_subset(clips(), "search", 0.3, max_images=8, split_by="folder"))
+    assert len({Path(path).parent for path in few}) == len(few) == 8
+
+
+def test_folders_are_named_from_the_data_root_on() -> None:
+    with pytest.raises(InvalidConfigError, match=r"supernet.split_by=folder: .*; set data_root"):
+        image_subset(config_of(listed(4)), "train", 0.5, split_by="folder")
+    with pytest.raises(InvalidDataError, match=r"empty at .* split_by=folder, which finds 1 names; choose others"):
+        image_subset(config_of(listed(20), data_root="images"), "search", 1e-9, split_by="folder")
 
 
 def plain(pipeline: list[Any]) -> dict[str, Any]:
@@ -179,7 +218,7 @@ def test_whatever_a_pipeline_leaves_out_training_meets_no_image_of_another_part(
         samples = [subset[index, seed + index] for index in range(len(subset))]
     trained = {path for sample in samples for path in (sample["img_path"], *sample.get("others", ()))}
     assert trained <= part
-    assert all(split <= image_number(path) < split + (1 - split) * fraction for path in part)
+    assert all(split <= number_of(Path(path).name) < split + (1 - split) * fraction for path in part)
 
 
 def test_another_kind_of_data_set() -> None:

@@ -13,7 +13,7 @@ from opanas_cli.detection.evaluation import SuperNetEvaluator, build_detector
 from opanas_cli.detection.profiling import CostModel
 from opanas_cli.detection.searching import SearchFiles, search_super_net
 from opanas_cli.detection.supernet_training import task_of
-from opanas_cli.errors import InfeasibleError, UsageError
+from opanas_cli.errors import InfeasibleError, InvalidDataError, UsageError
 from opanas_cli.formats import read_record
 from opanas_cli.search import Constraints
 
@@ -31,6 +31,26 @@ def super_net(shapes_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     content = {"format": SUPER_NET_FORMAT, "version": 1, "state_dict": detector.state_dict()}
     write_checkpoint({**content, "meta": {**task_of(config), "search_split": 0.4}}, file)
     return file
+
+
+def test_a_search_splits_as_the_training_did(shapes_root: Path, super_net: Path, tmp_path: Path) -> None:
+    """Whatever the config says: the images of one folder, which is held out or is not."""
+    content = torch.load(super_net, weights_only=True)
+    content["meta"].update(split_by="folder", search_split=0.999)
+    torch.save(content, tmp_path / "supernet.pth")
+    checked: list[str] = []
+    result = search(
+        shapes_root,
+        tmp_path / "supernet.pth",
+        tmp_path,
+        overrides={"population": 1, "generations": 0, "top_k": 1},
+        check=lambda config, *_: checked.append(config.supernet.split_by),
+    )
+    assert (checked, len(result.evaluated)) == (["folder"], 1)
+    facts = read_record(SearchFiles.of(tmp_path).best).metadata["provenance"]["search"]["evaluation"]
+    assert (facts["split_by"], facts["num_images"]) == ("folder", 12)
+    with pytest.raises(InvalidDataError, match=r"search part of 12 training images is empty .*split_by=folder"):
+        search(shapes_root, tmp_path / "supernet.pth", tmp_path / "other", search_split=1e-9)
 
 
 def search(root: Path, super_net: Path, folder: Path, **options: Any) -> Any:
@@ -113,7 +133,7 @@ def test_images_and_the_check_are_told(shapes_root: Path, super_net: Path, tmp_p
         on_images=lambda *said: told.append(("images", said)),
         progress=lambda said: told.append(("candidate", (said.total,))),
     )
-    assert told[0] == ("check", (0.4, 3))
+    assert (told[0][0], told[0][1][1:]) == ("check", (0.4, 3))
     images = [said for kind, said in told if kind == "images"]
     assert images[-1] == (3, 3, 2)
     assert [kind for kind, _ in told[1:]] == ["images"] * len(images) + ["candidate"] * 2
