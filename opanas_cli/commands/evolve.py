@@ -101,7 +101,6 @@ def evolve(
     from opanas_cli.detection.config_files import load_config
     from opanas_cli.detection.data_checks import check_data
     from opanas_cli.detection.devices import select_device
-    from opanas_cli.detection.processes import once_per_machine
     from opanas_cli.detection.searching import SearchFiles, search_super_net
 
     target = select_device(device)
@@ -119,7 +118,7 @@ def evolve(
 
     def check(searched: Any, split: float, most: int | None) -> None:
         part = ["train" if split else "val"]
-        once_per_machine(lambda: check_data(searched, part, console.warn, console.say, split or 1.0, most))
+        check_data(searched, part, console.warn, console.say, split or 1.0, most)
 
     with work_dir_lock(folder), console.progress("search") as report:
         shown = SearchProgress(report)

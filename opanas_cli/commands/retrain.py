@@ -68,7 +68,6 @@ def retrain(
     from opanas_cli.detection.data_checks import check_data
     from opanas_cli.detection.devices import select_device
     from opanas_cli.detection.mixed_precision import use_mixed_precision
-    from opanas_cli.detection.processes import once_per_machine
     from opanas_cli.detection.retraining import (
         baseline_config,
         inherited_weights,
@@ -87,7 +86,7 @@ def retrain(
         stage = sub_net_config(settings, chosen, edge_importance=inherit is not None)
     if amp:
         use_mixed_precision(stage)
-    once_per_machine(lambda: check_data(settings, ["train", "test"], console.warn, console.say))
+    check_data(settings, ["train", "test"], console.warn, console.say)
     weights = inherited_weights(settings, chosen, inherit) if inherit is not None else None
     with work_dir_lock(folder), console.progress("detector") as report:
         trained = train_detector(

@@ -52,14 +52,13 @@ def train_supernet(
     from opanas_cli.detection.config_files import load_config
     from opanas_cli.detection.data_checks import check_data
     from opanas_cli.detection.devices import select_device
-    from opanas_cli.detection.processes import once_per_machine
     from opanas_cli.detection.supernet_training import train_super_net
 
     target = select_device(device)
     split = () if search_split is None else (f"supernet.search_split={search_split}",)
     precision = ("supernet.amp=True",) if amp else ()
     settings = load_config(config, (*cfg_options, *split, *precision))
-    once_per_machine(lambda: check_data(settings, ["train"], console.warn, console.say))
+    check_data(settings, ["train"], console.warn, console.say)
     with work_dir_lock(folder), console.progress("super-net") as report:
         trained = train_super_net(
             settings,

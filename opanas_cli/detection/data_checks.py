@@ -19,6 +19,7 @@ from opanas_cli.detection.data_facts import DataFacts, facts_of
 from opanas_cli.detection.image_files import Size, size_or_problem
 from opanas_cli.detection.image_subset import images_between, part_names
 from opanas_cli.detection.own_folder import forget_coco
+from opanas_cli.detection.processes import once_per_machine
 from opanas_cli.errors import InvalidConfigError, InvalidDataError
 
 
@@ -32,6 +33,8 @@ def check_data(
 ) -> None:
     """Check the annotations and images of some splits, and that the heads have as many classes as the data.
 
+    One process of each machine checks, the others wait. None of them keeps the annotations that it has read so far.
+
     Args:
         splits: of ``train``, ``val`` and ``test``.
         warn: is told of what is left out, boxes without area among it.
@@ -44,9 +47,9 @@ def check_data(
         InvalidConfigError: a split is missing, or the heads' `num_classes` does not match the data.
     """
     try:
-        _check_splits(config, splits, warn, say, search_split, max_images)
+        once_per_machine(lambda: _check_splits(config, splits, warn, say, search_split, max_images))
     finally:
-        forget_coco()
+        forget_coco()  # Reading a config may read them, in every process.
 
 
 def _check_splits(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from opanas_cli.detection.own_folder import read_coco
+from opanas_cli.detection.own_folder import forget_coco, read_coco
 from opanas_cli.errors import InvalidDataError
 
 
@@ -92,6 +92,7 @@ def truths_of_file(ann_file: str, classes: Sequence[str], image_ids: Sequence[An
         )
         for image_id, own in found.items()
     }
+    forget_coco()
     return [truths[image_id] for image_id in image_ids]
 
 

@@ -8,6 +8,7 @@ import os
 import shutil
 import threading
 import time
+import tracemalloc
 from pathlib import Path
 
 import cv2
@@ -22,6 +23,7 @@ from opanas_cli.detection import data_checks, own_folder
 from opanas_cli.detection.config_files import load_config
 from opanas_cli.detection.config_stages import search_dataset
 from opanas_cli.detection.data_checks import check_data, check_images
+from opanas_cli.detection.image_results import truths_of_file
 from opanas_cli.detection.own_folder import read_coco
 from opanas_cli.detection.quiet import silenced
 from opanas_cli.errors import InvalidDataError
@@ -246,3 +248,27 @@ def test_a_coco_folder_is_parsed_once(shapes_root: Path, tmp_path: Path, monkeyp
     read_coco(path)
     path.write_text('{"images": []}')
     assert read_coco(path) == {"images": []}
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_no_process_keeps_the_annotations_of_a_data_set(
+    rank: str, shapes_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = Path(shutil.copytree(shapes_root, tmp_path / "data"))
+    file = root / "annotations" / "train.json"
+    document = json.loads(file.read_text())
+    file.write_text(json.dumps({**document, "licenses": [[number] for number in range(200_000)]}))
+    monkeypatch.setenv("LOCAL_RANK", rank)
+    load_config("custom", (f"data_root={shapes_root}",))  # What is imported and kept once.
+    tracemalloc.start()
+    try:
+        config = load_config("custom", (f"data_root={root}",))
+        loaded, _ = tracemalloc.get_traced_memory()
+        check_data(config, ["train"], print)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert loaded > 10e6
+    assert kept < 2e6
+    truths_of_file(str(file), config.classes, [1])
+    assert own_folder._parsed.cache_info().currsize == 0
