@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -39,6 +41,38 @@ def shapes_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     root = tmp_path_factory.mktemp("shapes")
     generate_shapes(root, num_train=12, num_val=6)
+    return root
+
+
+@pytest.fixture
+def voc_root(shapes_root: Path, tmp_path: Path) -> Path:
+    """The training shapes as a VOC folder of JPEGs, for training and validation alike."""
+    from PIL import Image
+
+    root = tmp_path / "voc"
+    for name in ("Annotations", "JPEGImages", "ImageSets/Main"):
+        (root / name).mkdir(parents=True)
+    document = json.loads((shapes_root / "annotations" / "train.json").read_text())
+    names = {category["id"]: category["name"] for category in document["categories"]}
+    for image in document["images"]:
+        stem = Path(image["file_name"]).stem
+        Image.open(shapes_root / "train" / image["file_name"]).save(root / "JPEGImages" / f"{stem}.jpg")
+        tree = ElementTree.Element("annotation")
+        size = ElementTree.SubElement(tree, "size")
+        for side in ("width", "height"):
+            ElementTree.SubElement(size, side).text = str(image[side])
+        for annotation in document["annotations"]:
+            if annotation["image_id"] == image["id"]:
+                thing = ElementTree.SubElement(tree, "object")
+                ElementTree.SubElement(thing, "name").text = names[annotation["category_id"]]
+                box = ElementTree.SubElement(thing, "bndbox")
+                x, y, width, height = annotation["bbox"]
+                for side, value in zip(("xmin", "ymin", "xmax", "ymax"), (x, y, x + width, y + height), strict=True):
+                    ElementTree.SubElement(box, side).text = str(int(value) + 1)
+        ElementTree.ElementTree(tree).write(root / "Annotations" / f"{stem}.xml")
+    lines = "".join(f"{Path(image['file_name']).stem}\n" for image in document["images"])
+    for split in ("train", "val"):
+        (root / "ImageSets" / "Main" / f"{split}.txt").write_text(lines)
     return root
 
 

@@ -109,10 +109,12 @@ def require_fit(model: nn.Module, state: Any, source: Path) -> None:
         )
 
 
-def fingerprint(path: Path) -> str:
-    """The SHA-256 of a file, in hex."""
+def fingerprint(*paths: Path) -> str:
+    """The SHA-256 of a file, in hex; of several files that of their fingerprints."""
+    if len(paths) != 1:
+        return hashlib.sha256("".join(map(fingerprint, paths)).encode()).hexdigest()
     digest = hashlib.sha256()
-    with open_regular(path) as file:
+    with open_regular(paths[0]) as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()

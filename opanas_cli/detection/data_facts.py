@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from opanas_cli.detection.image_files import size_or_problem
-from opanas_cli.detection.own_folder import read_coco, voc_objects
+from opanas_cli.detection.own_folder import is_voc, read_coco, voc_objects
 from opanas_cli.detection.voc_folder import IMAGES, ImagesByStem, has_area
 from opanas_cli.errors import InvalidConfigError, InvalidDataError
 
@@ -46,9 +46,8 @@ def facts_of(dataset: Any, config_name: str) -> DataFacts:
     """
     if not dataset.get("ann_file") or not isinstance(dataset.get("type"), str):
         raise InvalidConfigError(f"{config_name}: a data set has no type or no ann_file; set both")
-    is_voc = "VOC" in dataset["type"] or "XML" in dataset["type"]
     loading = next((step for step in dataset.get("pipeline") or () if "imdecode_backend" in step), {})
-    facts = (_voc_facts if is_voc else _coco_facts)(dataset, loading.get("imdecode_backend", "cv2"))
+    facts = (_voc_facts if is_voc(dataset) else _coco_facts)(dataset, loading.get("imdecode_backend", "cv2"))
     if not facts.images:
         raise InvalidDataError(f"{facts.source}: lists no image")
     return facts

@@ -42,10 +42,11 @@ def resolve_own_folders(config: Config) -> None:
     if not own:
         return
     root = _existing_root(own[0].get("data_root") or config.get("data_root"), config.filename)
-    is_voc = (root / "Annotations").is_dir() and (root / "ImageSets" / "Main").is_dir()
-    resolve = _voc_dataset if is_voc else _coco_dataset
+    resolve = (
+        _voc_dataset if (root / "Annotations").is_dir() and (root / "ImageSets" / "Main").is_dir() else _coco_dataset
+    )
     resolved = [resolve(root, dataset) for dataset in own]
-    classes = _ordered_classes(config.get("classes"), resolved[0], is_voc)
+    classes = _ordered_classes(config.get("classes"), resolved[0])
     for dataset, settings in zip(own, resolved, strict=True):
         pipeline = dataset["pipeline"]
         mode = dict(filter_cfg=dict(filter_empty_gt=True)) if dataset["split"] == "train" else dict(test_mode=True)
@@ -133,6 +134,29 @@ def _parsed(path: Path, modified: int, size: int) -> Any:
     return json.loads(read_regular(path, MAX_COCO))
 
 
+def is_voc(dataset: Any) -> bool:
+    """Whether a data set config is of one XML file per image, and its `ann_file` lists the images."""
+    return "VOC" in dataset["type"] or "XML" in dataset["type"]
+
+
+def annotation_files(dataset: Any) -> list[Path]:
+    """The files that say what there is to find in the images of a data set config.
+
+    Raises:
+        InvalidDataError: the list of images cannot be read, or a line of it is no name.
+    """
+    root = Path(dataset.get("data_root") or "")
+    source = root / dataset["ann_file"]
+    if not is_voc(dataset):
+        return [source]
+    folder = root / (dataset.get("data_prefix") or {}).get("sub_data_root", "")
+    return [source, *(_voc_annotation(folder, name) for name in voc_names(source))]
+
+
+def _voc_annotation(folder: Path, name: str) -> Path:
+    return folder / "Annotations" / f"{name}.xml"
+
+
 def voc_objects(root: Path, split: Path) -> Iterator[tuple[Path, ElementTree.Element]]:
     """Each image's annotation file with its root element, in the order of a VOC split.
 
@@ -143,7 +167,7 @@ def voc_objects(root: Path, split: Path) -> Iterator[tuple[Path, ElementTree.Ele
         InvalidDataError: a file is missing, an annotation is no XML, or a line of the split is no name.
     """
     for name in voc_names(split):
-        path = root / "Annotations" / f"{name}.xml"
+        path = _voc_annotation(root, name)
         try:
             with open_regular(path, MAX_XML) as file:
                 tree = ElementTree.parse(file)
@@ -178,11 +202,11 @@ def voc_names(split: Path) -> list[str]:
     return names
 
 
-def _ordered_classes(asked: Any, train: dict[str, Any], is_voc: bool) -> tuple[str, ...]:
+def _ordered_classes(asked: Any, train: dict[str, Any]) -> tuple[str, ...]:
     root = Path(train["data_root"])
     wanted = None if asked is None else as_classes(asked)
     source = root / train["ann_file"]
-    if is_voc:
+    if is_voc(train):
         if wanted is not None:
             return wanted
         names = {str(name.text) for _, tree in voc_objects(root, source) for name in tree.findall("object/name")}

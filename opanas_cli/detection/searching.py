@@ -21,6 +21,7 @@ from opanas_cli.detection.config_parts import each_dataset
 from opanas_cli.detection.config_stages import search_space, stage_settings
 from opanas_cli.detection.evaluation import SuperNetEvaluator
 from opanas_cli.detection.latency import latency_table
+from opanas_cli.detection.own_folder import annotation_files
 from opanas_cli.detection.processes import from_first
 from opanas_cli.detection.profiling import CostModel
 from opanas_cli.detection.supernet_training import read_super_net, require_same_task
@@ -165,7 +166,7 @@ def _facts(
         "search_split": split,
         "split_by": stage_settings(config, "supernet").split_by,
         "num_images": evaluator.num_images,
-        "annotations": _annotations(config, split),
+        "annotations": from_first(lambda: _annotations(config, split)),
         "classes": classes,
         "image_scale": list(stage_settings(config, "supernet").image_scale or ()),
         **({"halving": True} if evaluator.halving else {}),
@@ -203,10 +204,11 @@ def _history(path: Path, search: SearchSettings, resume: bool) -> History:
 
 
 def _annotations(config: Config, search_split: float) -> dict[str, str]:
-    """The files that say what there is to find in the images, each with its fingerprint."""
-    datasets = each_dataset(config.train_dataloader if search_split else config.val_dataloader)
-    files = {dataset["ann_file"]: Path(dataset.get("data_root") or "", dataset["ann_file"]) for dataset in datasets}
-    return {name: fingerprint(path) for name, path in files.items()}
+    """The files that say what there is to find in the images, by the data sets' `ann_file`, with their fingerprints."""
+    files: dict[str, list[Path]] = {}
+    for dataset in each_dataset(config.train_dataloader if search_split else config.val_dataloader):
+        files.setdefault(dataset["ann_file"], []).extend(annotation_files(dataset))
+    return {name: fingerprint(*paths) for name, paths in files.items()}
 
 
 def _checked_split(asked: float | None, held_out: float) -> float:

@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -139,34 +138,10 @@ def test_ids_with_gaps_in_another_order(data: Path, arguments: Any, capsys: pyte
 
 
 @pytest.fixture
-def voc(shapes_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The shapes as a VOC folder, images as JPEG."""
+def voc(voc_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder, from beside which commands are run."""
     monkeypatch.chdir(tmp_path)
-    root = tmp_path / "voc"
-    for name in ("Annotations", "JPEGImages", "ImageSets/Main"):
-        (root / name).mkdir(parents=True)
-    document = json.loads((shapes_root / "annotations" / "train.json").read_text())
-    names = {category["id"]: category["name"] for category in document["categories"]}
-    for image in document["images"]:
-        stem = Path(image["file_name"]).stem
-        Image.open(shapes_root / "train" / image["file_name"]).save(root / "JPEGImages" / f"{stem}.jpg")
-        tree = ElementTree.Element("annotation")
-        size = ElementTree.SubElement(tree, "size")
-        for side in ("width", "height"):
-            ElementTree.SubElement(size, side).text = str(image[side])
-        for annotation in document["annotations"]:
-            if annotation["image_id"] == image["id"]:
-                thing = ElementTree.SubElement(tree, "object")
-                ElementTree.SubElement(thing, "name").text = names[annotation["category_id"]]
-                box = ElementTree.SubElement(thing, "bndbox")
-                x, y, width, height = annotation["bbox"]
-                for side, value in zip(("xmin", "ymin", "xmax", "ymax"), (x, y, x + width, y + height), strict=True):
-                    ElementTree.SubElement(box, side).text = str(int(value) + 1)
-        ElementTree.ElementTree(tree).write(root / "Annotations" / f"{stem}.xml")
-    lines = "".join(f"{Path(image['file_name']).stem}\n" for image in document["images"])
-    for split in ("train", "val"):
-        (root / "ImageSets" / "Main" / f"{split}.txt").write_text(lines)
-    return root
+    return voc_root
 
 
 def of_voc(root: Path, tiny_options: tuple[str, ...], *options: str) -> tuple[str, ...]:

@@ -119,4 +119,7 @@ def test_weights_that_do_not_fit_name_the_first_difference(tmp_path: Path) -> No
 
 def test_fingerprint(tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"abc")
+    (tmp_path / "g").write_bytes(b"abd")
+    files = [tmp_path / "f", tmp_path / "g"]
+    assert len({fingerprint(*files), fingerprint(*files[::-1]), fingerprint(files[0]), fingerprint()}) == 4
     assert fingerprint(tmp_path / "f") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

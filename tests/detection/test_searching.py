@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from tiny_config import tiny_config
 from opanas_cli.detection.checkpoints import SUPER_NET_FORMAT, fingerprint, write_checkpoint
 from opanas_cli.detection.evaluation import SuperNetEvaluator, build_detector
 from opanas_cli.detection.profiling import CostModel
-from opanas_cli.detection.searching import SearchFiles, search_super_net
+from opanas_cli.detection.searching import SearchFiles, _annotations, search_super_net
 from opanas_cli.detection.supernet_training import task_of
 from opanas_cli.errors import InfeasibleError, InvalidDataError, UsageError
 from opanas_cli.formats import read_record
@@ -51,6 +52,27 @@ def test_a_search_splits_as_the_training_did(shapes_root: Path, super_net: Path,
     assert (facts["split_by"], facts["num_images"]) == ("folder", 12)
     with pytest.raises(InvalidDataError, match=r"search part of 12 training images is empty .*split_by=folder"):
         search(shapes_root, tmp_path / "supernet.pth", tmp_path / "other", search_split=1e-9)
+
+
+def test_a_search_does_not_go_on_with_another_annotation_of_one_voc_image(
+    voc_root: Path, shapes_root: Path, super_net: Path, tmp_path: Path
+) -> None:
+    config = tiny_config(shapes_root)
+    config.train_dataloader.dataset.update(
+        type="VOCFolder",
+        data_root=str(voc_root),
+        ann_file="ImageSets/Main/train.txt",
+        data_prefix=dict(sub_data_root="."),
+    )
+    settings = dict(overrides={"population": 2, "generations": 0, "top_k": 1}, constraints=Constraints())
+    search_super_net(config, super_net, tmp_path, 0, CPU, **settings)
+    history = (tmp_path / "history.jsonl").read_bytes()
+    search_super_net(config, super_net, tmp_path, 0, CPU, resume=True, **settings)
+    assert (tmp_path / "history.jsonl").read_bytes() == history
+    file = sorted((voc_root / "Annotations").iterdir())[-1]
+    file.write_text(file.read_text().replace("</object>", "<difficult>1</difficult></object>", 1))
+    with pytest.raises(UsageError, match=r"evaluation.annotations.ImageSets/Main/train.txt was .* and is now"):
+        search_super_net(config, super_net, tmp_path, 0, CPU, resume=True, **settings)
 
 
 def search(root: Path, super_net: Path, folder: Path, **options: Any) -> Any:
@@ -137,3 +159,16 @@ def test_images_and_the_check_are_told(shapes_root: Path, super_net: Path, tmp_p
     images = [said for kind, said in told if kind == "images"]
     assert images[-1] == (3, 3, 2)
     assert [kind for kind, _ in told[1:]] == ["images"] * len(images) + ["candidate"] * 2
+
+
+def test_data_sets_of_one_name_in_two_folders_all_count(shapes_root: Path, tmp_path: Path) -> None:
+    roots = [Path(shutil.copytree(shapes_root, tmp_path / name)) for name in ("one", "other")]
+    config = tiny_config(shapes_root)
+    parts = [{**config.train_dataloader.dataset, "data_root": str(root)} for root in roots]
+    config.train_dataloader.dataset = dict(type="ConcatDataset", datasets=parts)
+    seen = set()
+    for root in roots:
+        file = root / "annotations" / "train.json"
+        file.write_text(file.read_text() + " ")
+        seen.add(json.dumps(_annotations(config, 0.4)))
+    assert len(seen) == 2
