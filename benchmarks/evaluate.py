@@ -140,6 +140,11 @@ def populations(
     return {**chosen, f"generation_{generation}": evolved}
 
 
+def without_head_threads() -> Any:
+    """While entered, heads run in the thread of all else."""
+    return mock.patch.object(evaluation, "head_threads", lambda _: nullcontext())
+
+
 def parts(evaluator: SuperNetEvaluator, genotypes: Sequence[Genotype], device: torch.device) -> dict[str, float]:
     """The seconds of each part of ours, heads beside nothing else; `heads_apart` is that of one candidate at a time."""
     spent: dict[str, float] = defaultdict(float)
@@ -170,7 +175,7 @@ def parts(evaluator: SuperNetEvaluator, genotypes: Sequence[Genotype], device: t
         replace(heads, "_predict", timed("heads", heads._predict))
         replace(evaluation, "GroundTruth", timed("scoring", evaluation.GroundTruth))
         replace(evaluation, "score_population", timed("scoring", evaluation.score_population))
-        replace(evaluation, "head_threads", lambda _: nullcontext())
+        stack.enter_context(without_head_threads())
         total, _ = seconds_of(lambda: evaluator.evaluate(genotypes), device)
         measured = dict(spent)
         replace(population_pass, "IMAGES_AT_ONCE", dict.fromkeys(population_pass.IMAGES_AT_ONCE, 1))
@@ -181,7 +186,7 @@ def parts(evaluator: SuperNetEvaluator, genotypes: Sequence[Genotype], device: t
 
 def counted_multiply_adds(evaluator: SuperNetEvaluator, genotypes: Sequence[Genotype]) -> int:
     """The multiply-adds of one pass over the images."""
-    with mock.patch.object(evaluation, "head_threads", lambda _: nullcontext()):
+    with without_head_threads():
         return multiply_adds(lambda: evaluator.evaluate(genotypes))
 
 

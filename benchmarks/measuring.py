@@ -1,7 +1,9 @@
-"""How benchmarks measure: seconds, memory, multiply-adds, and the precision that a GPU computes in."""
+"""How benchmarks measure: seconds and their limits, memory, multiply-adds, and the precision that a GPU computes in."""
 
 from __future__ import annotations
 
+import gc
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -73,3 +75,30 @@ def multiply_adds(call: Callable[[], Any]) -> int:
         torch.set_num_threads(threads)
     # The counter's unit is one operation, two of which are a multiply-add.
     return counter.get_total_flops() // 2
+
+
+class OutOfTimeError(BaseException):
+    """The time is over. No handler of plain exceptions may keep it to itself."""
+
+
+@contextmanager
+def limited_to(seconds: float) -> Iterator[None]:
+    """Raises OutOfTimeError in the block after so long, and every ten seconds from then on until the block ends."""
+
+    def stop(*_: object) -> None:
+        raise OutOfTimeError
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds, 10)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def free(device: torch.device) -> None:
+    """Give back the GPU's memory that nothing holds any more."""
+    if device.type == "cuda":
+        gc.collect()
+        torch.cuda.empty_cache()
