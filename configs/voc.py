@@ -7,7 +7,7 @@ data_root = "data/VOCdevkit/"
 model = dict(roi_head=dict(bbox_head=dict(num_classes=20)))
 
 supernet = dict(image_scale=(384, 384))
-search = dict(metric="AP50")
+search = dict(metric="VOC_AP50")
 retrain = dict(image_scale=(1000, 600))
 
 train_dataloader = dict(

@@ -155,6 +155,14 @@ def of_voc(root: Path, tiny_options: tuple[str, ...], *options: str) -> tuple[st
     )
 
 
+def test_retraining_reports_the_metric_of_voc(
+    voc: Path, tiny_options: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, *options = of_voc(voc, tiny_options)
+    assert run(["retrain", *options, "--genotype", "top-down", "--json"]) == 0
+    assert "VOC_AP50" in json.loads(capsys.readouterr().out)["metrics"]
+
+
 def test_a_voc_folder_with_odd_images(
     voc: Path, tiny_options: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -37,7 +37,7 @@ def scales(dataloader: Any) -> list[tuple[int, int]]:
 
 
 @pytest.mark.parametrize(
-    ("name", "scale", "fraction", "metric"), [("coco", (800, 500), 0.2, "AP"), ("voc", (384, 384), 1.0, "AP50")]
+    ("name", "scale", "fraction", "metric"), [("coco", (800, 500), 0.2, "AP"), ("voc", (384, 384), 1.0, "VOC_AP50")]
 )
 def test_the_protocols_are_the_papers(name: str, scale: tuple[int, int], fraction: float, metric: str) -> None:
     """Section 4.1.2."""
