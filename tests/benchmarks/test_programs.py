@@ -264,7 +264,6 @@ def test_left_out(): pass
 """
 
 
-@pytest.mark.slow
 def test_gpu(
     program: Callable[[str], ModuleType], document: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -273,6 +272,7 @@ def test_gpu(
     (tmp_path / "test_gpu.py").write_text(GPU_TESTS)
     gpu, step = program("gpu"), program("step")
     monkeypatch.setattr(gpu, "TINY", dataclasses.replace(gpu.TINY, tests=str(tmp_path / "test_gpu.py")))
+    monkeypatch.setitem(gpu.PARTS, "step", (gpu.PARTS["step"][0], ("bfloat16",)))
     # In this process, and a few rounds only.
     monkeypatch.setattr(step, "_process_peak", lambda *_: 1.0)
     monkeypatch.setattr(latency, "FEWEST_ROUNDS", 1)
@@ -286,8 +286,9 @@ def test_gpu(
     assert [name.rpartition("::")[2] for name in tested["broken"]] == ["test_bad"]
     assert {row["case"] for row in parts["step"]} == {"reference", "full_passes", "shared"}
     shared = next(row for row in parts["step"] if row["case"] == "shared")
-    assert shared["share_of_roofline"] == pytest.approx(shared["tflops"] / parts["roofline"][0]["tflops"])
-    assert [row["precision"] for row in parts["projection"]] == ["float32", "bfloat16"]
+    peaks = {row["precision"]: row["tflops"] for row in parts["roofline"]}
+    assert shared["share_of_roofline"] == pytest.approx(shared["tflops"] / peaks["bfloat16"])
+    assert [row["precision"] for row in parts["projection"]] == ["bfloat16"]
 
     # Nothing is measured again, unless asked for, nor mixed with what was measured elsewhere.
     measured: list[str] = []
