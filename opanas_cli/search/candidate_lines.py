@@ -1,8 +1,9 @@
-"""Candidates as lines of JSON."""
+"""Lines of JSON that carry their own checksum, and candidates as such lines."""
 
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,12 @@ from opanas_cli.errors import InvalidInputError, OpanasError
 from opanas_cli.genotype import Genotype, SpaceKind
 from opanas_cli.search.candidate import Candidate, Origin, Proposal
 from opanas_cli.search.cost import Cost
+
+
+def with_checksum(fields: Mapping[str, Any]) -> str:
+    """One line, without its newline: the fields, and last ``crc32``, that of the line without it."""
+    text = json.dumps(fields, allow_nan=False)
+    return json.dumps({**fields, "crc32": f"{zlib.crc32(text.encode()):08x}"})
 
 
 def dump_candidate(candidate: Candidate) -> str:
@@ -25,14 +32,14 @@ def dump_candidate(candidate: Candidate) -> str:
         "fitness": candidate.fitness,
         "metrics": dict(candidate.metrics),
     }
-    return json.dumps(fields, allow_nan=False)
+    return with_checksum(fields)
 
 
 def load_candidate(line: str, index: int, space: SpaceKind) -> Candidate:
     """The candidate of a line, exactly as `dump_candidate` wrote it.
 
     Raises:
-        InvalidInputError: it did not write that, or for another index.
+        InvalidInputError: it did not write that, or for another index; the checksum counts.
     """
     try:
         candidate = _candidate(json.loads(line), space)

@@ -1,7 +1,8 @@
 """The history of a search: every evaluation on disk as soon as it is known, so that none is ever paid twice.
 
-A file of JSON lines: a header with all settings that decide what the search does, then one candidate a line. Lines hold
-nothing that differs from run to run, so the same settings give the same bytes, interrupted or not.
+A file of JSON lines: a header with all settings that decide what the search does, then one candidate a line, each line
+with its checksum. Lines hold nothing that differs from run to run, so the same settings give the same bytes,
+interrupted or not.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from opanas_cli.errors import InvalidInputError, UsageError
 from opanas_cli.genotype import SpaceKind
 from opanas_cli.regular_files import read_regular
 from opanas_cli.search.candidate import Candidate
-from opanas_cli.search.candidate_lines import dump_candidate, load_candidate
+from opanas_cli.search.candidate_lines import dump_candidate, load_candidate, with_checksum
 from opanas_cli.search.settings import SearchSettings, completed, differences
 
 FORMAT = "opanas-history"
-VERSION = 1
+VERSION = 2
+"""Lines of version 1 had no checksum. None of its files can be resumed: they lack facts that a search now records."""
 
 
 class History:
@@ -83,7 +85,11 @@ class History:
 
 
 def _header(settings: SearchSettings) -> str:
-    return json.dumps({"format": FORMAT, "version": VERSION, "settings": settings.document()})
+    return _header_of(settings.document())
+
+
+def _header_of(settings: object) -> str:
+    return with_checksum({"format": FORMAT, "version": VERSION, "settings": settings})
 
 
 def _read(path: Path) -> tuple[bytes, bytes]:
@@ -137,7 +143,12 @@ def _check_header(path: Path, line: str, settings: SearchSettings) -> None:
         raise InvalidInputError(f"{path}: line 1 is not the header of a search's history; choose another --work-dir")
     if header.get("version") != VERSION:
         got = json.dumps(header.get("version"))
-        raise InvalidInputError(f"{path}: line 1: this opanas reads histories of version {VERSION}, but got {got}")
+        raise InvalidInputError(
+            f"{path}: line 1: this opanas reads histories of version {VERSION}, but got {got}; choose another "
+            "--work-dir"
+        )
+    if line != _header_of(header.get("settings")):
+        raise InvalidInputError(f"{path}: line 1 is not the header as it was written; choose another --work-dir")
     old = completed(header.get("settings"), SearchSettings(settings.space).document())
     changes = "; ".join(differences(old, settings.document()))
     if changes:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import zlib
 from dataclasses import replace
 
 import pytest
@@ -47,7 +49,7 @@ def test_a_line_for_the_settings_and_one_for_each_candidate(whole, evaluator):
     header, *candidates = map(json.loads, whole.splitlines())
 
     assert header["format"] == "opanas-history"
-    assert header["version"] == 1
+    assert header["version"] == 2
     assert header["settings"]["seed"] == 7
     assert header["settings"]["space"]["kind"] == "dense"
     assert header["settings"]["evaluation"] == {"supernet": "sha256:0123", "images": 500}
@@ -188,7 +190,7 @@ def test_a_history_of_other_settings_is_refused_and_kept(path, whole, change, me
 def test_a_history_from_before_there_were_latencies_and_trade_offs_goes_on(path, run, evaluator, whole):
     header = json.loads(whole.splitlines()[0])
     del header["settings"]["budget"]["against"], header["settings"]["constraints"]["max_latency_ms"]
-    old = json.dumps(header).encode() + b"\n" + b"".join(whole.splitlines(keepends=True)[1:10])
+    old = sealed(header) + b"".join(whole.splitlines(keepends=True)[1:10])
     path.write_bytes(old)
     evaluator.asked.clear()
 
@@ -216,12 +218,39 @@ def test_latencies_are_kept_to_the_last_bit(path, evaluator, cost_of):
     assert run_search(again, evaluator, timed, settings.constraints, History(recorded)) == result
 
 
+def sealed(fields):
+    """The line of `fields` with a checksum that fits."""
+    del fields["crc32"]
+    text = json.dumps(fields)
+    return json.dumps({**fields, "crc32": f"{zlib.crc32(text.encode()):08x}"}).encode() + b"\n"
+
+
 def edited(whole, line, change):
     lines = whole.splitlines(keepends=True)
     fields = json.loads(lines[line - 1])
     change(fields)
-    lines[line - 1] = json.dumps(fields).encode() + b"\n"
+    lines[line - 1] = sealed(fields)
     return b"".join(lines)
+
+
+@pytest.mark.parametrize("line", [1, 2, 9, 25])
+def test_a_changed_digit_is_found(path, whole, line):
+    lines = whole.splitlines(keepends=True)
+    text = lines[line - 1].decode()
+    for place in (match.start() for match in re.finditer(r"\d", text)):
+        other = text[:place] + str((int(text[place]) + 1) % 10) + text[place + 1 :]
+        path.write_bytes(b"".join([*lines[: line - 1], other.encode(), *lines[line:]]))
+        with pytest.raises(InvalidInputError, match=rf"history\.jsonl: line {line}\b"):
+            History.resume(path, SETTINGS)
+
+
+def test_a_line_without_a_checksum_is_refused(path, whole):
+    lines = whole.splitlines(keepends=True)
+    fields = json.loads(lines[8])
+    del fields["crc32"]
+    path.write_bytes(b"".join([*lines[:8], json.dumps(fields).encode() + b"\n", *lines[9:]]))
+    with pytest.raises(InvalidInputError, match=r"line 9 is not candidate 7 as it was written; delete .* line 9 on"):
+        History.resume(path, SETTINGS)
 
 
 @pytest.mark.parametrize(
@@ -282,10 +311,11 @@ def test_a_file_that_is_no_history_is_refused_and_kept(path, content):
     assert path.read_bytes() == content
 
 
-def test_a_history_of_a_later_version_is_refused(path, whole):
-    path.write_bytes(whole.replace(b'"version": 1', b'"version": 2', 1))
+@pytest.mark.parametrize("version", [1, 3])
+def test_a_history_of_another_version_is_refused(path, whole, version):
+    path.write_bytes(whole.replace(b'"version": 2', b'"version": %d' % version, 1))
 
-    with pytest.raises(InvalidInputError, match="reads histories of version 1, but got 2"):
+    with pytest.raises(InvalidInputError, match=f"reads histories of version 2, but got {version}; choose another"):
         History.resume(path, SETTINGS)
 
 
