@@ -144,6 +144,11 @@ def clips(root: str = "data", per_clip: int = 10) -> dict[str, Any]:
     return config_of(tuple(frames), data_root=root)
 
 
+def test_files_of_one_name_are_in_one_part_whatever_their_folders() -> None:
+    train, search = (paths(image_subset(clips(), part, 0.3)) for part in ("train", "search"))
+    assert not {Path(path).name for path in train} & {Path(path).name for path in search}
+
+
 @pytest.mark.parametrize("part", ["train", "search"])
 def test_a_split_by_folder_keeps_the_frames_of_a_video_together(part: str) -> None:
     options = dict(part=part, search_split=0.3, data_fraction=0.5)
