@@ -145,8 +145,8 @@ class SuperNetEvaluator:
         starts = range(0, len(positions), self.batch_size)
         batches = [list(positions[start : start + self.batch_size]) for start in starts]
         own = batches[get_rank() :: get_world_size()]
-        count = len(genotypes)
-        result = self.unfinished.known(stage, count, own) if self.unfinished else PassResult.none(count)
+        known = self.unfinished.known(stage, genotypes, own) if self.unfinished else None
+        result = known or PassResult.none(len(genotypes))
         own = [batch for batch in own if not result.truths.keys() >= set(batch)]
         loader = DataLoader(
             self.dataset,

@@ -7,7 +7,7 @@ import hashlib
 import io
 import time
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -43,19 +43,20 @@ class UnfinishedPass:
 
     def begin(self, genotypes: Sequence[Genotype]) -> None:
         """Go over to a population: the files of others are deleted."""
-        text = "\n".join([self.facts, *map(line_of, genotypes)])
-        self._population = hashlib.sha256(text.encode()).hexdigest()[:16]
+        self._population = _digest([self.facts, *map(line_of, genotypes)])
         if get_rank() == 0:
             for file in self._files("*"):
                 if not file.name.startswith(f"{self._population}-"):
                     file.unlink(missing_ok=True)
 
-    def known(self, stage: int, num_candidates: int, batches: Sequence[Sequence[int]]) -> PassResult:
+    def known(self, stage: int, genotypes: Sequence[Genotype], batches: Sequence[Sequence[int]]) -> PassResult:
         """What was kept of the images of `batches` in a stage of the population's evaluation, by whatever process.
 
-        What is added from now on belongs to that stage.
+        What is added from now on belongs to that stage. `genotypes` are those that the stage evaluates: what was kept
+        of others is not used, as a ranking that chose them may come out otherwise when the search is resumed.
         """
-        self._name = f"{self._population}-{stage}"
+        num_candidates = len(genotypes)
+        self._name = f"{self._population}-{stage}-{_digest(map(line_of, genotypes))}"
         self._unsaved = PassResult.none(num_candidates)
         self._saved_at = time.monotonic()
         files = self._files(self._name)
@@ -108,6 +109,10 @@ class UnfinishedPass:
     def _files(self, name: str) -> list[Path]:
         """The files of that name of all processes."""
         return sorted(self.folder.glob(f"{name}-*-of-*.npz"))
+
+
+def _digest(lines: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
 def _read(file: Path) -> PassResult | None:

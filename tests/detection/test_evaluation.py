@@ -213,6 +213,26 @@ def test_a_killed_pass_is_taken_up_where_it_was(
     assert runs == [[0, 1], [2, 3], [2, 3], [4, 5]]
 
 
+def test_survivors_of_a_changed_ranking_do_not_get_the_boxes_of_others(
+    shapes_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another version of torch or another device may rank close candidates the other way round."""
+    config = tiny_config(shapes_root)
+    state = with_weights(config)
+    first = stand_alone(config, state, GENOTYPES[0], tmp_path / "first")
+    config = tiny_config(found_by(first, shapes_root, tmp_path / "data"))
+    evaluator = SuperNetEvaluator(config, state, "test", 0.0, None, CPU, batch_size=2, halving=True)
+    monkeypatch.setattr(evaluator, "_better_half", lambda metrics: [0, 1])
+    evaluator.unfinished = UnfinishedPass(tmp_path / "evolve", "facts", seconds=0)
+    evaluator.evaluate(GENOTYPES)
+    monkeypatch.setattr(evaluator, "_better_half", lambda metrics: [1, 2])
+    resumed = evaluator.evaluate(GENOTYPES)
+    evaluator.unfinished = None
+    expected = evaluator.evaluate(GENOTYPES)
+    assert list(map(defined, resumed)) == list(map(defined, expected))
+    assert expected[1]["AP"] != expected[2]["AP"]
+
+
 def test_the_heads_are_left_as_they_were(shapes_root: Path) -> None:
     config = tiny_config(shapes_root)
     evaluator = SuperNetEvaluator(config, with_weights(config), "test", 0.4, 2, CPU)

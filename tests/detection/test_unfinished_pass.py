@@ -15,8 +15,9 @@ from opanas_cli.errors import OpanasError
 from opanas_cli.genotype import Genotype
 
 ONE = Genotype.of(["top_down", "none", "bottom_up"])
-ALL = [range(10)]
 OTHER = Genotype.of(["skip_connect", "top_down", "none"])
+BOTH = [ONE, OTHER]
+ALL = [range(10)]
 
 
 def result(positions: list[int], num_candidates: int = 2, seed: int = 0) -> PassResult:
@@ -70,68 +71,69 @@ def test_results_add_up_and_come_apart() -> None:
 
 def test_what_was_added_is_known_to_the_next_process(tmp_path: Path) -> None:
     kept = UnfinishedPass(tmp_path / "evolve", "facts", seconds=0)
-    kept.begin([ONE, OTHER])
-    assert kept.known(0, 2, ALL).truths == {}
+    kept.begin(BOTH)
+    assert kept.known(0, BOTH, ALL).truths == {}
     for positions in ([0, 1], [2, 3]):
         kept.add(result(positions))
 
     again = UnfinishedPass(tmp_path / "evolve", "facts", seconds=0)
-    again.begin([ONE, OTHER])
+    again.begin(BOTH)
     expected = result([0, 1])
     expected.add(result([2, 3]))
-    assert_same(again.known(0, 2, ALL), expected)
+    assert_same(again.known(0, BOTH, ALL), expected)
     again.add(result([4]))
-    assert list(again.known(0, 2, ALL).truths) == [0, 1, 2, 3, 4]
+    assert list(again.known(0, BOTH, ALL).truths) == [0, 1, 2, 3, 4]
 
 
 def test_stages_are_kept_apart(tmp_path: Path) -> None:
     kept = UnfinishedPass(tmp_path, "facts", seconds=0)
-    kept.begin([ONE, OTHER])
-    kept.known(0, 2, ALL)
+    kept.begin(BOTH)
+    kept.known(0, BOTH, ALL)
     kept.add(result([0]))
-    assert kept.known(1, 1, ALL).truths == {}
+    assert kept.known(1, [ONE], ALL).truths == {}
     kept.add(result([5], num_candidates=1))
-    assert list(kept.known(0, 2, ALL).truths) == [0]
-    assert list(kept.known(1, 1, ALL).truths) == [5]
+    assert list(kept.known(0, BOTH, ALL).truths) == [0]
+    assert list(kept.known(1, [ONE], ALL).truths) == [5]
+    assert kept.known(1, [OTHER], ALL).truths == {}, "another survivor has found nothing yet"
 
 
 @pytest.mark.parametrize(("facts", "genotypes"), [("others", [ONE, OTHER]), ("facts", [OTHER, ONE]), ("facts", [ONE])])
 def test_other_passes_are_forgotten(tmp_path: Path, facts: str, genotypes: list[Genotype]) -> None:
     kept = UnfinishedPass(tmp_path, "facts", seconds=0)
-    kept.begin([ONE, OTHER])
-    kept.known(0, 2, ALL)
+    kept.begin(BOTH)
+    kept.known(0, BOTH, ALL)
     kept.add(result([0]))
     other = UnfinishedPass(tmp_path, facts, seconds=0)
     other.begin(genotypes)
-    assert other.known(0, len(genotypes), ALL).truths == {}
+    assert other.known(0, genotypes, ALL).truths == {}
     assert not list(tmp_path.iterdir())
 
 
 def test_a_broken_file_counts_as_none(tmp_path: Path) -> None:
     kept = UnfinishedPass(tmp_path, "facts", seconds=0)
-    kept.begin([ONE, OTHER])
-    kept.known(0, 2, ALL)
+    kept.begin(BOTH)
+    kept.known(0, BOTH, ALL)
     kept.add(result([0]))
     kept.add(result([1]))
     first, second = sorted(tmp_path.iterdir())
     first.write_bytes(first.read_bytes()[:100])
-    assert list(kept.known(0, 2, ALL).truths) == [1]
+    assert list(kept.known(0, BOTH, ALL).truths) == [1]
     second.write_bytes(b"")
-    assert kept.known(0, 2, ALL).truths == {}
+    assert kept.known(0, BOTH, ALL).truths == {}
 
 
 def test_files_are_written_now_and_then_only(tmp_path: Path) -> None:
     kept = UnfinishedPass(tmp_path / "evolve", "facts", seconds=1000)
-    kept.begin([ONE, OTHER])
-    kept.known(0, 2, ALL)
+    kept.begin(BOTH)
+    kept.known(0, BOTH, ALL)
     kept.add(result([0]))
     assert not (tmp_path / "evolve").exists()
 
 
 def test_delete_leaves_nothing(tmp_path: Path) -> None:
     kept = UnfinishedPass(tmp_path / "evolve", "facts", seconds=0)
-    kept.begin([ONE, OTHER])
-    kept.known(0, 2, ALL)
+    kept.begin(BOTH)
+    kept.known(0, BOTH, ALL)
     kept.add(result([0]))
     kept.delete()
     kept.delete()
@@ -141,8 +143,8 @@ def test_delete_leaves_nothing(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:
     (tmp_path / "evolve").write_text("a file")
     kept = UnfinishedPass(tmp_path / "evolve", "facts", seconds=0)
-    kept.begin([ONE, OTHER])
-    kept.known(0, 2, ALL)
+    kept.begin(BOTH)
+    kept.known(0, BOTH, ALL)
     with pytest.raises(OpanasError, match="cannot be written"):
         kept.add(result([0]))
 
@@ -152,21 +154,21 @@ def test_files_of_other_processes_are_used_and_deleted(tmp_path: Path, monkeypat
     for rank in (0, 1):
         monkeypatch.setattr("opanas_cli.detection.unfinished_pass.get_rank", lambda rank=rank: rank)
         monkeypatch.setattr("opanas_cli.detection.unfinished_pass.get_world_size", lambda: 2)
-        kept.begin([ONE, OTHER])
-        kept.known(0, 2, [])
+        kept.begin(BOTH)
+        kept.known(0, BOTH, [])
         kept.add(result([rank, 2 + rank]))
     monkeypatch.undo()
     alone = UnfinishedPass(tmp_path / "evolve", "facts", seconds=0)
-    alone.begin([ONE, OTHER])
-    assert sorted(alone.known(0, 2, [[0, 1], [2]]).truths) == [0, 1, 2]
+    alone.begin(BOTH)
+    assert sorted(alone.known(0, BOTH, [[0, 1], [2]]).truths) == [0, 1, 2]
     alone.delete()
     assert not (tmp_path / "evolve").exists()
 
 
 def test_the_rest_of_a_long_stage_is_kept(tmp_path: Path) -> None:
     kept = UnfinishedPass(tmp_path / "evolve", "facts", seconds=0)
-    kept.begin([ONE, OTHER])
-    kept.known(0, 2, ALL)
+    kept.begin(BOTH)
+    kept.known(0, BOTH, ALL)
     kept.end_stage()
     assert not (tmp_path / "evolve").exists()
     kept.add(result([0]))
@@ -174,4 +176,4 @@ def test_the_rest_of_a_long_stage_is_kept(tmp_path: Path) -> None:
     kept.add(result([1]))
     kept.end_stage()
     kept.end_stage()
-    assert sorted(kept.known(0, 2, ALL).truths) == [0, 1]
+    assert sorted(kept.known(0, BOTH, ALL).truths) == [0, 1]
