@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -112,9 +111,10 @@ def _check_usage(genotype: str | None, neck: str, inherit: Path | None) -> None:
 def _show(console: Console, trained: Any, folder: Path) -> None:
     if trained.found:
         console.say(f"{trained.path}: was finished before and is left as it is")
-    shown = ", ".join(f"{name} {value:.4f}" for name, value in trained.metrics.items() if isfinite(value))
+    figures = ", ".join(f"{name} {value:.4f}" for name, value in trained.metrics.items())
     console.result(
-        f"{shown}\n{trained.cost.macs / 1e9:.3f} G MACs, {trained.cost.params / 1e6:.3f} M parameters",
+        f"{figures or 'no AP: the test split has no objects'}\n"
+        f"{trained.cost.macs / 1e9:.3f} G MACs, {trained.cost.params / 1e6:.3f} M parameters",
         {"metrics": trained.metrics, "macs": trained.cost.macs, "params": trained.cost.params},
         {"detector": trained.path, "log": folder / "retrain"},
     )

@@ -13,6 +13,7 @@ from mmengine.evaluator import BaseMetric
 
 from opanas_cli.detection.image_results import Detections, ImageTruth, truths_of_file, width_and_height
 from opanas_cli.detection.voc_average_precision import voc_average_precision
+from opanas_cli.search.evaluator import defined
 
 try:
     from faster_coco_eval import COCO
@@ -22,7 +23,7 @@ except ImportError:  # The extra `fast` brings it.
     from pycocotools.cocoeval import COCOeval
 
 STATISTICS = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large")
-"""The first six of COCO's summary; NaN where no ground truth falls into a range."""
+"""The first six of COCO's summary; not defined where no ground truth falls into a range."""
 
 VOC_AP50 = "VOC_AP50"
 METRICS = (*STATISTICS, VOC_AP50)
@@ -71,7 +72,8 @@ def score_population(
             points where the data set is VOC 2007, by the area under the curve elsewhere.
 
     Returns:
-        `STATISTICS` by their names, and `VOC_AP50` where asked; NaN where there is nothing to find.
+        `STATISTICS` by their names, and `VOC_AP50` where asked, without those that are not `defined`, as where there is
+        nothing to find.
     """
     with _quick():
         scores = [_coco_statistics(candidate, truth) for candidate in population]
@@ -79,7 +81,7 @@ def score_population(
         eleven_points = truth.dataset_type == "VOC2007"
         for candidate, statistics in zip(population, scores, strict=True):
             statistics[VOC_AP50] = voc_average_precision(candidate, truth.images, truth.num_classes, eleven_points)
-    return scores
+    return [defined(statistics) for statistics in scores]
 
 
 class DetectionAP(BaseMetric):

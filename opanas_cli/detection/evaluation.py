@@ -103,7 +103,7 @@ class SuperNetEvaluator:
         return len(self.dataset)
 
     def evaluate(self, genotypes: Sequence[Genotype]) -> list[dict[str, float]]:
-        """COCO's statistics of each genotype, unrounded.
+        """COCO's statistics of each genotype, unrounded, those that are defined on the images.
 
         Raises:
             InvalidGenotypeError: a genotype is not of the super-net's space.
@@ -134,9 +134,14 @@ class SuperNetEvaluator:
         return [first, sorted(set(everything) - set(first))]
 
     def _better_half(self, metrics: Sequence[dict[str, float]]) -> list[int]:
-        """The better half of the candidates by their indices, one at least; those without a figure are the worst."""
-        known = [values[self.metric] if math.isfinite(values[self.metric]) else -1.0 for values in metrics]
-        order = sorted(range(len(known)), key=lambda index: (-known[index], index))
+        """The better half of the candidates by their indices, one at least.
+
+        All of them if the metric is not defined on the quarter of the images, which then says nothing about them.
+        """
+        order = list(range(len(metrics)))
+        if any(self.metric not in values for values in metrics):
+            return order
+        order.sort(key=lambda index: -metrics[index][self.metric])
         return sorted(order[: (len(order) + 1) // 2])
 
     def _pass(self, genotypes: Sequence[Genotype], stage: int) -> PassResult:

@@ -33,11 +33,12 @@ from opanas_cli.errors import InvalidCheckpointError, InvalidConfigError
 from opanas_cli.genotype import Genotype
 from opanas_cli.necks.super_net import inherited_state_dict
 from opanas_cli.search.cost import Cost
+from opanas_cli.search.evaluator import defined
 
 
 @dataclass(frozen=True)
 class TrainedDetector:
-    """A trained detector: its file, what it costs, and its metrics on the test split.
+    """A trained detector: its file, what it costs, and its metrics that are defined on the test split.
 
     `found` tells that it was trained and tested before, and nothing was left to do.
     """
@@ -88,7 +89,7 @@ def train_detector(
         runner.train()
         # Written before the test too, which may fail where the training did not.
         _write_detector(path, runner, meta)
-        metrics = {name: float(value) for name, value in runner.test().items()}
+        metrics = defined(runner.test())
         _write_detector(path, runner, {**meta, "metrics": metrics})
     return TrainedDetector(path, cost, metrics)
 

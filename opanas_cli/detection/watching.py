@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -68,13 +67,13 @@ class WatchHook(Hook):
         seen = edge_importances(detector.neck)
         if self.evaluator and (self.every_n_epochs(runner, self.interval) or self.is_last_train_epoch(runner)):
             mean = self._mean(detector, self.evaluator)
-            if math.isfinite(mean):
+            if mean is not None:
                 seen[f"sub_nets/mean_{self.metric}"] = mean
                 watch = {"epoch": runner.epoch + 1, "step": runner.iter, f"mean_{self.metric}": mean}
                 self.watched = [*self.watched, watch]
             elif not self._warned:
                 self._warned = True
-                _warn(f"the mean {self.metric} of sub-nets is {mean} after epoch {runner.epoch + 1} and is left out")
+                _warn(f"{self.metric} is not defined on the held-out images, so the mean of sub-nets is left out")
         if seen:
             runner.visualizer.add_scalars(seen, step=runner.iter)
 
@@ -86,11 +85,12 @@ class WatchHook(Hook):
         """Go on behind what was seen."""
         self.watched = checkpoint.get("watched", [])
 
-    def _mean(self, detector: nn.Module, evaluator: SuperNetEvaluator) -> float:
+    def _mean(self, detector: nn.Module, evaluator: SuperNetEvaluator) -> float | None:
         with random_states_kept():
             evaluator.detector.load_state_dict(detector.state_dict())
             metrics = evaluator.evaluate(self.genotypes)
-        return sum(values[self.metric] for values in metrics) / len(metrics)
+        figures = [values[self.metric] for values in metrics if self.metric in values]
+        return sum(figures) / len(figures) if figures else None
 
 
 def held_out_evaluator(config: Config, detector: nn.Module, device: torch.device) -> SuperNetEvaluator:

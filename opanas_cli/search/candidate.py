@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -42,6 +43,9 @@ class Candidate:
     """An evaluated proposal: the `index`-th evaluation of its search, from 0.
 
     `fitness` is the one of `metrics` that the search maximises, unrounded.
+
+    Raises:
+        ValueError: one of them is not a finite number, see `defined`.
     """
 
     index: int
@@ -49,6 +53,10 @@ class Candidate:
     cost: Cost
     fitness: float
     metrics: Mapping[str, float]
+
+    def __post_init__(self) -> None:
+        if not all(map(math.isfinite, (self.fitness, *self.metrics.values()))):
+            raise ValueError("fitness and metrics must be finite numbers")
 
     @property
     def genotype(self) -> Genotype:

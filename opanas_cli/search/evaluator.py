@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -17,3 +18,12 @@ class Evaluator(Protocol):
     def evaluate(self, genotypes: Sequence[Genotype]) -> Sequence[Mapping[str, float]]:
         """The metrics of each genotype, in order, unrounded; greater is better for the metric that is searched on."""
         ...
+
+
+def defined(metrics: Mapping[str, float]) -> dict[str, float]:
+    """The metrics that are finite numbers, as plain floats.
+
+    The others are not defined on the images, as the AP of large objects is not if there are none. One rule holds for
+    them everywhere: they are left out, so that nothing is ranked by them and no mean and no file contains them.
+    """
+    return {name: float(value) for name, value in metrics.items() if math.isfinite(value)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from opanas_cli.genotype import Genotype
 from opanas_cli.search.admission import Admission
 from opanas_cli.search.candidate import Candidate, Proposal, fittest
 from opanas_cli.search.cost import Constraints, Cost
-from opanas_cli.search.evaluator import Evaluator
+from opanas_cli.search.evaluator import Evaluator, defined
 from opanas_cli.search.history import History
 from opanas_cli.search.pareto import pareto_front
 from opanas_cli.search.strategy import Strategy
@@ -67,8 +66,8 @@ def run_search(
 
     Raises:
         InfeasibleError: no genotype within the constraints was drawn.
-        InvalidInputError: the history is of another search.
-        OpanasError: a fitness is missing or not a finite number, or the strategy fails or proposes nothing.
+        InvalidInputError: the history is of another search, or the metric is not defined on the images.
+        OpanasError: the strategy fails or proposes nothing.
     """
     admission = Admission(cost_of, constraints)
     evaluated: list[Candidate] = []
@@ -143,22 +142,16 @@ def _evaluated(
             raise OpanasError(f"the evaluator was given {len(batch)} genotypes, but got back {len(results)} results")
         for (proposal, cost), metrics in list(zip(batch, results, strict=True))[num_known:]:
             index = len(history.recorded)
-            candidate = Candidate(index, proposal, cost, _fitness(metrics, metric, index), _finite(metrics))
+            figures = defined(metrics)
+            candidate = Candidate(index, proposal, cost, _fitness(figures, metric, index), figures)
             history.append(candidate)
             yield candidate, False
 
 
 def _fitness(metrics: Mapping[str, float], metric: str, index: int) -> float:
     if metric not in metrics:
-        raise OpanasError(f"candidate {index}: the evaluator gives no metric {metric!r}, but got {', '.join(metrics)}")
-    fitness = float(metrics[metric])
-    if not math.isfinite(fitness):
-        raise OpanasError(
-            f"candidate {index}: its {metric} is {fitness}, not a finite number; check super-net and annotations"
+        raise InvalidInputError(
+            f"candidate {index}: {metric} is not defined, only {', '.join(metrics) or 'nothing'}: the images it was "
+            "evaluated on have no object of that kind; choose another search.metric, or evaluate on more images"
         )
-    return fitness
-
-
-def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
-    """The metrics as plain floats, without those not defined for the data set, as the AP of absent sizes."""
-    return {name: float(value) for name, value in metrics.items() if math.isfinite(value)}
+    return metrics[metric]

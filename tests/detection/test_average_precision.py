@@ -8,7 +8,6 @@ import gc
 import importlib.util
 import io
 import json
-import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -205,14 +204,14 @@ def test_no_finds_at_all(with_file: bool, tmp_path: Path) -> None:
     assert got["AP50"] == 0
 
 
-def test_nothing_to_find_is_not_a_number() -> None:
+def test_nothing_to_find_has_no_figure() -> None:
     truth = {**random_truth(np.random.default_rng(2)), "annotations": []}
     finds = {image["id"]: [([0.0, 0.0, 9.0, 9.0], 0.5, 0)] for image in truth["images"]}
-    assert all(math.isnan(value) for value in measured(samples_of(truth, finds), None).values())
+    assert measured(samples_of(truth, finds), None) == {}
 
 
 def test_no_results_at_all() -> None:
-    assert math.isnan(measured([], None)["AP"])
+    assert measured([], None) == {}
 
 
 def test_images_of_equal_ids_stay_apart_without_a_file() -> None:
@@ -257,7 +256,7 @@ def test_a_class_that_the_file_does_not_have(tmp_path: Path) -> None:
         metric.compute_metrics([])
 
 
-def by_pycocotools(found: list[Detections], truths: list[ImageTruth], num_classes: int) -> list[float]:
+def by_pycocotools(found: list[Detections], truths: list[ImageTruth], num_classes: int) -> dict[str, float]:
     """The first six numbers of pycocotools, entry by entry."""
     document: dict[str, Any] = {
         "info": {},
@@ -292,7 +291,7 @@ def by_pycocotools(found: list[Detections], truths: list[ImageTruth], num_classe
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    return [float(value) if value >= 0 else math.nan for value in evaluation.stats[:6]]
+    return {name: float(value) for name, value in zip(STATISTICS, evaluation.stats, strict=False) if value >= 0}
 
 
 def test_the_fast_library_is_in_use() -> None:
@@ -314,16 +313,16 @@ def test_both_libraries_say_the_same_of_every_candidate(
     meta = {"classes": list(range(num_classes))}
     population = [random_candidate(rng, images, num_classes) for _ in range(num_candidates)]
     fast = score_population(population, GroundTruth(images, meta))
-    assert [list(scores) for scores in fast] == [list(STATISTICS)] * num_candidates
+    assert len(fast) == num_candidates
     for candidate, scores in zip(population, fast, strict=True):
         expected = by_pycocotools(candidate, images, num_classes)
-        assert list(scores.values()) == pytest.approx(expected, abs=1e-9, nan_ok=True)
+        assert scores == pytest.approx(expected, abs=1e-9)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(average_precision, "COCO", COCO)
         patch.setattr(average_precision, "COCOeval", COCOeval)
         slow = score_population(population, GroundTruth(images, meta))
     for one, other in zip(fast, slow, strict=True):
-        assert one == pytest.approx(other, abs=1e-9, nan_ok=True)
+        assert one == pytest.approx(other, abs=1e-9)
 
 
 def test_candidates_are_scored_alike_alone_and_in_company() -> None:

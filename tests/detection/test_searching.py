@@ -14,7 +14,7 @@ from opanas_cli.detection.evaluation import SuperNetEvaluator, build_detector
 from opanas_cli.detection.profiling import CostModel
 from opanas_cli.detection.searching import SearchFiles, _annotations, search_super_net
 from opanas_cli.detection.supernet_training import task_of
-from opanas_cli.errors import InfeasibleError, InvalidDataError, UsageError
+from opanas_cli.errors import InfeasibleError, InvalidDataError, InvalidInputError, UsageError
 from opanas_cli.formats import read_record
 from opanas_cli.search import Constraints
 
@@ -172,3 +172,12 @@ def test_data_sets_of_one_name_in_two_folders_all_count(shapes_root: Path, tmp_p
         file.write_text(file.read_text() + " ")
         seen.add(json.dumps(_annotations(config, 0.4)))
     assert len(seen) == 2
+
+
+def test_a_metric_that_the_images_do_not_define_ends_the_search_and_leaves_nothing(
+    shapes_root: Path, super_net: Path, tmp_path: Path
+) -> None:
+    overrides = {"population": 2, "generations": 0, "metric": "AP_large", "halving": True}
+    with pytest.raises(InvalidInputError, match=r"candidate 0: AP_large is not defined, only .*AP50.*search\.metric"):
+        search(shapes_root, super_net, tmp_path, overrides=overrides)
+    assert not list(tmp_path.iterdir())

@@ -14,6 +14,7 @@ from opanas_cli.errors import InfeasibleError, OpanasError, UsageError
 from opanas_cli.genotype import Genotype, SearchSpace
 from opanas_cli.genotype.liveness import output_nodes, prune
 from opanas_cli.search import (
+    Candidate,
     Constraints,
     Cost,
     Evolution,
@@ -238,9 +239,9 @@ def test_metrics_stay_unrounded_and_undefined_ones_are_left_out(search, evaluato
 @pytest.mark.parametrize(
     ("metrics", "message"),
     [
-        ([{"AP": math.nan}], "candidate 0: its AP is nan"),
-        ([{"AP": math.inf}], "candidate 0: its AP is inf"),
-        ([{"AP50": 0.5, "AR": 0.1}], "no metric 'AP', but got AP50, AR"),
+        ([{"AP": math.nan}], "candidate 0: AP is not defined, only nothing"),
+        ([{"AP": math.inf, "AP50": 0.5}], "candidate 0: AP is not defined, only AP50: .* choose another search.metric"),
+        ([{"AP50": 0.5, "AR": 0.1}], "candidate 0: AP is not defined, only AP50, AR"),
         ([], "given 1 genotypes, but got back 0"),
     ],
 )
@@ -253,6 +254,12 @@ def test_a_fitness_that_is_none_is_an_error_and_not_recorded(cost_of, metrics, m
     with pytest.raises(OpanasError, match=message):
         run_search(Evolution(SearchSpace(), SMALL, 0), Broken(), cost_of, Constraints(), history)
     assert not history.recorded
+
+
+def test_a_candidate_has_finite_figures_only():
+    for fitness, other in ((math.nan, 0.5), (0.5, math.inf)):
+        with pytest.raises(ValueError, match="must be finite numbers"):
+            Candidate(0, Proposal(Genotype.of(["top_down"])), Cost(1, 1), fitness, {"AP": other})
 
 
 def test_progress_tells_every_candidate_the_best_and_the_total(search):
