@@ -52,6 +52,7 @@ class SuperNetEvaluator:
         max_images: at most so many images.
         on_images: is told after each step of a pass how many images are done, and how many there are.
         metric: what will be ranked by, and is computed beside COCO's statistics if it is none of them.
+        memory_mb: see `PopulationPass`; None is the config's, or else the least of what each process may take.
         halving: all genotypes on a quarter of the images, and only the better half of them on the others. The metrics
             of the worse half are those of the quarter, and `IMAGE_SHARE` among them says so.
 
@@ -76,6 +77,7 @@ class SuperNetEvaluator:
         on_images: Callable[[int, int], None] = lambda done, total: None,
         *,
         metric: str = "AP",
+        memory_mb: float | None = None,
         halving: bool = False,
     ) -> None:
         super_net_neck(config)
@@ -87,7 +89,9 @@ class SuperNetEvaluator:
         self.metric = metric
         self.halving = halving
         self.unfinished: UnfinishedPass | None = None
-        self.memory_mb = float(settings.memory_mb or default_memory_mb(device))
+        # One figure for all: the last digits depend on what runs at once.
+        least = min(all_gather_object(default_memory_mb(device)))
+        self.memory_mb = float(memory_mb or settings.memory_mb or least)
         self.batch_size = batch_size or int(settings.batch_size)
         self.num_workers = int(config.val_dataloader.get("num_workers", 0))
         with silenced(), DefaultScope.overwrite_default_scope("mmdet"):

@@ -43,6 +43,7 @@ from opanas_cli.search import (
     strategy_named,
 )
 from opanas_cli.search.findings import population_document, record_of
+from opanas_cli.search.history import recorded_settings
 from opanas_cli.search.latency_table import LatencyTable, with_latency
 
 
@@ -115,6 +116,8 @@ def search_super_net(
     space = search_space(config)
     proposing = strategy_named(strategy)(space, budget, seed)
     check(config, split, settings.max_images)
+    files = SearchFiles.of(work_dir)
+    recorded = from_first(lambda: recorded_settings(files.history)) if resume else {}
     evaluator = SuperNetEvaluator(
         config,
         content.get("state_dict"),
@@ -125,10 +128,10 @@ def search_super_net(
         int(settings.batch_size),
         lambda done, images: on_images(done, images, budget.budget),
         metric=str(settings.metric),
+        memory_mb=settings.memory_mb or recorded.get("evaluation", {}).get("memory_mb"),
         halving=bool(settings.halving),
     )
     evaluation = _facts(config, super_net, content["meta"]["classes"], split, evaluator)
-    files = SearchFiles.of(work_dir)
     cost_of: Callable[[Genotype], Cost] = CostModel(config)
     if against is Resource.LATENCY or constraints.max_latency_ms is not None:
         table = _latency_table(files.latency, evaluator.detector, config, device, say)
@@ -171,6 +174,8 @@ def _facts(
         "image_scale": list(stage_settings(config, "supernet").image_scale or ()),
         **({"halving": True} if evaluator.halving else {}),
         "batch_size": evaluator.batch_size,
+        "device": evaluator.device.type,
+        "memory_mb": evaluator.memory_mb,
     }
 
 

@@ -12,6 +12,7 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from opanas_cli.atomic import cannot_write, write_atomically
 from opanas_cli.errors import InvalidInputError, UsageError
@@ -66,7 +67,7 @@ class History:
             write_atomically(path, header + "\n")
             return cls((), path)
         lines = _lines(path, whole or torn)
-        _check_header(path, lines[0], settings)
+        _check_settings(path, _settings_in(path, lines[0]), settings)
         recorded = list(_candidates(path, lines[1:], settings.space.kind))
         if torn:
             warnings.warn(f"{path}: line {len(lines) + 1} was cut short and is evaluated again", stacklevel=2)
@@ -82,6 +83,16 @@ class History:
         if self._path is not None:
             _append(self._path, f"{dump_candidate(candidate)}\n".encode())
         self.recorded.append(candidate)
+
+
+def recorded_settings(path: Path) -> dict[str, Any]:
+    """The settings of the search that a file is of, as `SearchSettings.document` gave them; none without a file.
+
+    Raises:
+        InvalidInputError: the file is no history.
+    """
+    whole, _ = _read(path)
+    return _settings_in(path, _lines(path, whole)[0]) if whole else {}
 
 
 def _header(settings: SearchSettings) -> str:
@@ -134,7 +145,8 @@ def _lines(path: Path, content: bytes) -> list[str]:
         raise InvalidInputError(f"{path}: line {line} is not UTF-8; {_way_out(line)}") from error
 
 
-def _check_header(path: Path, line: str, settings: SearchSettings) -> None:
+def _settings_in(path: Path, line: str) -> dict[str, Any]:
+    """The settings in a header."""
     try:
         header = json.loads(line)
     except (ValueError, RecursionError):
@@ -147,10 +159,15 @@ def _check_header(path: Path, line: str, settings: SearchSettings) -> None:
             f"{path}: line 1: this opanas reads histories of version {VERSION}, but got {got}; choose another "
             "--work-dir"
         )
-    if line != _header_of(header.get("settings")):
+    if not isinstance(header.get("settings"), dict) or line != _header_of(header["settings"]):
         raise InvalidInputError(f"{path}: line 1 is not the header as it was written; choose another --work-dir")
-    old = completed(header.get("settings"), SearchSettings(settings.space).document())
-    changes = "; ".join(differences(old, settings.document()))
+    settings: dict[str, Any] = header["settings"]
+    return settings
+
+
+def _check_settings(path: Path, old: dict[str, Any], settings: SearchSettings) -> None:
+    whole = completed(old, SearchSettings(settings.space).document())
+    changes = "; ".join(differences(whole, settings.document()))
     if changes:
         raise UsageError(f"{path}: this is another search: {changes}; take its settings or another --work-dir")
 

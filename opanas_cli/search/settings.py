@@ -17,7 +17,7 @@ class SearchSettings:
     """What two searches must share to be the same search.
 
     `evaluation` is whatever else the fitness depends on, as JSON-able values: the fingerprint of the super-net, the
-    split, the number of images.
+    split, the number of images, the kind of device, and what else a ranking of close candidates hangs on.
     """
 
     space: SearchSpace

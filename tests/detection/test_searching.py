@@ -9,8 +9,10 @@ import pytest
 import torch
 from tiny_config import tiny_config
 
+from opanas_cli.detection import evaluation
 from opanas_cli.detection.checkpoints import SUPER_NET_FORMAT, fingerprint, write_checkpoint
 from opanas_cli.detection.evaluation import SuperNetEvaluator, build_detector
+from opanas_cli.detection.population_pass import PopulationPass
 from opanas_cli.detection.profiling import CostModel
 from opanas_cli.detection.searching import SearchFiles, _annotations, search_super_net
 from opanas_cli.detection.supernet_training import task_of
@@ -181,3 +183,28 @@ def test_a_metric_that_the_images_do_not_define_ends_the_search_and_leaves_nothi
     with pytest.raises(InvalidInputError, match=r"candidate 0: AP_large is not defined, only .*AP50.*search\.metric"):
         search(shapes_root, super_net, tmp_path, overrides=overrides)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_memory_is_settled_once_and_kept_for_the_search(
+    shapes_root: Path, super_net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is free on a GPU changes, and with it the batches and the last digits of the figures."""
+    used: list[float] = []
+    run = PopulationPass.__init__
+    monkeypatch.setattr(PopulationPass, "__init__", lambda self, *given: (used.append(given[2]), run(self, *given))[1])
+    monkeypatch.setattr(evaluation, "default_memory_mb", lambda device: 70.5)
+    monkeypatch.setattr(evaluation, "all_gather_object", lambda own: [own, 60.5] if own == 70.5 else [own])
+    overrides = {"population": 2, "generations": 1}
+    search(shapes_root, super_net, tmp_path, overrides=overrides)
+    files = SearchFiles.of(tmp_path)
+    whole = files.history.read_bytes()
+    recorded = json.loads(whole.splitlines()[0])["settings"]["evaluation"]
+    assert (recorded["device"], recorded["memory_mb"]) == ("cpu", 60.5), "the least that any process may take"
+
+    files.history.write_bytes(b"".join(whole.splitlines(keepends=True)[:3]))
+    monkeypatch.setattr(evaluation, "default_memory_mb", lambda device: 10.5)
+    search(shapes_root, super_net, tmp_path, overrides=overrides, resume=True)
+    assert files.history.read_bytes() == whole
+    assert set(used) == {60.5}
+    with pytest.raises(UsageError, match=r"evaluation\.memory_mb was 60\.5 and is now 5\.0"):
+        search(shapes_root, super_net, tmp_path, overrides={**overrides, "memory_mb": 5.0}, resume=True)
