@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from opanas_cli.errors import InvalidConfigError, InvalidGenotypeError
 from opanas_cli.genotype import Genotype, PathType, SearchSpace, edge_index
@@ -22,11 +23,11 @@ class OPASuperNet(PathAggregationNeck):
         space: `dense` or `chain`.
         paths: names of the paths an edge may carry; all six by default.
         edge_importance: whether edges carry γ, one parameter for each pair of nodes in flat order, 1 at the start.
-        **options: see `PathAggregationNeck`.
+        **options: see `PathAggregationNeck`. Batch norm is refused: its running statistics would mix all sub-nets.
 
     Raises:
         InvalidGenotypeError: there is no such space.
-        InvalidConfigError: the other arguments contradict one another.
+        InvalidConfigError: the other arguments contradict one another, or the norm is batch norm.
     """
 
     def __init__(
@@ -66,6 +67,11 @@ class OPASuperNet(PathAggregationNeck):
             )
         except ValueError as error:
             raise InvalidConfigError(f"neck: {error}") from error
+        if any(isinstance(module, _BatchNorm) for module in self.modules()):
+            raise InvalidConfigError(
+                "neck: norm_cfg: batch norm in a super-net would judge each sub-net by statistics of all of them; use "
+                "group norm: --cfg-options model.neck.norm_cfg.type=GN model.neck.norm_cfg.num_groups=8"
+            )
         self.search_space = search_space
         self.genotype: Genotype | None = None
 

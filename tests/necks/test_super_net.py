@@ -36,7 +36,7 @@ OPTIONS = st.fixed_dictionaries(
         "start_level": st.integers(0, 1),
         "share_fusing": st.booleans(),
         "deformable": st.booleans(),
-        "norm_cfg": st.sampled_from([None, {"type": "BN"}]),
+        "norm_cfg": st.sampled_from([None, {"type": "GN", "num_groups": 1}]),
     }
 )
 
@@ -133,6 +133,13 @@ def test_genotypes_of_other_spaces_or_with_a_dead_output_are_refused():
             pass
         with pytest.raises(InvalidGenotypeError, match=message):
             inherited_state_dict(parent, genotype)
+
+
+@pytest.mark.parametrize("kind", ["BN", "SyncBN"])
+def test_batch_norm_whose_statistics_mix_all_sub_nets_is_refused(kind):
+    with pytest.raises(InvalidConfigError, match=r"batch norm in a super-net .* use group norm: --cfg-options"):
+        super_net(norm_cfg={"type": kind})
+    OPAFPN(CHANNELS, 3, 5, Genotype.of(["top_down"]), norm_cfg={"type": kind})
 
 
 def test_bad_arguments_are_named():
