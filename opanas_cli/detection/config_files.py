@@ -13,6 +13,7 @@ from mmengine.config import Config, DictAction
 from opanas_cli.atomic import writing_into
 from opanas_cli.detection.config_parts import DATALOADERS, as_classes, each_dataset, each_evaluator, set_classes
 from opanas_cli.detection.config_stages import DEFAULTS
+from opanas_cli.detection.config_text import LiteralConfig
 from opanas_cli.detection.own_folder import resolve_own_folders
 from opanas_cli.detection.setting_checks import check_settings
 from opanas_cli.errors import InvalidConfigError, MissingDependencyError, OpanasError, UsageError
@@ -61,7 +62,7 @@ def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
     path = find_config(name)
     try:
         with writing_into(Path(gettempdir())):  # mmengine copies configs there.
-            config = Config.fromfile(str(path))
+            config: Config = LiteralConfig.of(Config.fromfile(str(path)))
     except OpanasError:
         raise
     except ImportError as error:

@@ -139,7 +139,9 @@ def standalone_config(config: Config, module: str) -> Config:
 
 def standalone_text(config: Config) -> str:
     """The text of a stand-alone config, which finds its neck in its own folder wherever it is run from."""
-    return f'import sys\n\nsys.path.insert(0, "{{{{ fileDirname }}}}")  # The neck is there.\n\n{config.pretty_text}'
+    # mmengine compiles a config under its path. Of {{ fileDirname }} a quote in the path would end the string.
+    folder = "os.path.dirname(sys._getframe().f_code.co_filename)"
+    return f"import os\nimport sys\n\nsys.path.insert(0, {folder})  # The neck is there.\n\n{config.pretty_text}"
 
 
 def _require_jpg(dataset: Any) -> None:

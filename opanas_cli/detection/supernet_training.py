@@ -71,7 +71,7 @@ def train_super_net(
     settings = json.dumps(finished_settings(stage, seed))
     if resume and (found := from_first(lambda: _finished(path, settings))):
         return found
-    hook = ProgressHook(progress)
+    hook, text = ProgressHook(progress), config.pretty_text
     watch = WatchHook(config, seed, lambda detector: held_out_evaluator(config, detector, device))
     stage.visualizer = watched_visualizer(config)
     replicate(stage, SuperNetReplica)
@@ -86,7 +86,7 @@ def train_super_net(
         "state_dict": {name: value.cpu() for name, value in detector.state_dict().items()},
         "meta": {
             "opanas_version": __version__,
-            "config": config.pretty_text,
+            "config": text,
             "settings": settings,
             "seed": seed,
             "steps": runner.iter,
