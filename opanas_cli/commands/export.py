@@ -118,13 +118,13 @@ def _config(
     if standalone and output is None:
         raise UsageError("--standalone: writes two files; say where with -o FILE")
     module = None if output is None else neck_module(output)
-    from opanas_cli.detection.export import export_config, standalone_config, standalone_text
+    from opanas_cli.detection.export import export_config, exported_text, standalone_config
     from opanas_cli.detection.standalone import standalone_source
 
     config = export_config(record.genotype, **choices)
     if module is None:
-        return str(config.pretty_text), None
-    return standalone_text(standalone_config(config, module)), standalone_source(record.genotype)
+        return exported_text(config), None
+    return exported_text(standalone_config(config, module), standalone=True), standalone_source(record.genotype)
 
 
 def _text(record: GenotypeRecord, form: str, name: str) -> str:

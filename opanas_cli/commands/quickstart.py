@@ -151,12 +151,12 @@ class _Quickstart:
     def export(self, record: GenotypeRecord) -> None:
         """The winner as a config that `opanas retrain` and mmdet's tools run."""
         from opanas_cli.atomic import write_atomically
-        from opanas_cli.detection.export import export_config
+        from opanas_cli.detection.export import export_config, exported_text
 
         with self.timed("export"):
             path = self.folder / "winner.py"
             config = export_config(record.genotype, CONFIG, overrides=self.overrides)
-            write_atomically(path, config.pretty_text)
+            write_atomically(path, exported_text(config))
         self.files["config"] = path
 
     def retrain(self, record: GenotypeRecord) -> None:

@@ -108,14 +108,14 @@ def export_config(
     exported = retrain_stage(config, sub_net_neck(config, genotype))
     exported.custom_imports = dict(imports=["opanas_cli.detection"], allow_failed_imports=False)
     exported.train_cfg.val_interval = 1
-    # The learning rate is that of one process; with more of them a step has more images, and mmengine scales it.
-    exported.auto_scale_lr = dict(enable=True, base_batch_size=int(exported.train_dataloader.batch_size))
+    if not (exported.get("auto_scale_lr") or {}).get("enable"):  # Else the data set's config asks for it.
+        exported.auto_scale_lr = dict(enable=False, base_batch_size=int(exported.train_dataloader.batch_size))
     exported.pop("data_root", None)
     return exported
 
 
 def standalone_config(config: Config, module: str) -> Config:
-    """An exported config that names the neck in `module`, and otherwise mmdet's parts only; see `standalone_text`.
+    """An exported config that names the neck in `module`, and otherwise mmdet's parts only; see `exported_text`.
 
     Raises:
         InvalidDataError: mmdet's data sets cannot read the images.
@@ -137,11 +137,27 @@ def standalone_config(config: Config, module: str) -> Config:
     return changed
 
 
-def standalone_text(config: Config) -> str:
-    """The text of a stand-alone config, which finds its neck in its own folder wherever it is run from."""
-    # mmengine compiles a config under its path. Of {{ fileDirname }} a quote in the path would end the string.
-    folder = "os.path.dirname(sys._getframe().f_code.co_filename)"
-    return f"import os\nimport sys\n\nsys.path.insert(0, {folder})  # The neck is there.\n\n{config.pretty_text}"
+NOT_SCALED = """\
+# The learning rate is used as it is, whatever the batch size and the number of processes are. mmengine scales it by the
+# images of a step if auto_scale_lr.enable is True, as tools/train.py --auto-scale-lr sets it.
+"""
+
+# mmengine compiles a config under its path. Of {{ fileDirname }} a quote in the path would end the string.
+FIND_NECK = """\
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(sys._getframe().f_code.co_filename))  # The neck is there.
+"""
+
+
+def exported_text(config: Config, standalone: bool = False) -> str:
+    """The text of an exported config.
+
+    Args:
+        standalone: find the neck in the config's own folder, wherever it is run from.
+    """
+    return "\n".join([NOT_SCALED, *([FIND_NECK] if standalone else []), config.pretty_text])
 
 
 def _require_jpg(dataset: Any) -> None:

@@ -14,9 +14,11 @@ from tiny_config import TINY_OPTIONS
 from opanas_cli.detection.config_files import load_config
 from opanas_cli.detection.config_parts import class_heads
 from opanas_cli.detection.evaluation import build_detector
-from opanas_cli.detection.export import BACKBONES, DETECTORS, SCHEDULES, export_config, standalone_config
+from opanas_cli.detection.export import BACKBONES, DETECTORS, SCHEDULES, export_config, exported_text, standalone_config
 from opanas_cli.detection.profiling import detector_cost
 from opanas_cli.detection.quiet import silenced
+from opanas_cli.detection.retraining import sub_net_config, whole_config
+from opanas_cli.detection.runs import ProgressHook, build_runner
 from opanas_cli.errors import InvalidConfigError, OpanasError, UsageError
 from opanas_cli.formats import resolve_genotype
 from opanas_cli.genotype import Genotype
@@ -112,7 +114,6 @@ def test_single_scale_training_is_the_papers(schedule: str | None) -> None:
     assert config.param_scheduler[-1]["milestones"] == [8, 11]
     assert config.optim_wrapper.optimizer == dict(type="SGD", lr=0.02, momentum=0.9, weight_decay=1e-4)
     assert config.train_dataloader.batch_size == 16
-    assert config.auto_scale_lr == dict(enable=True, base_batch_size=16)
 
 
 def test_a_schedule_takes_back_what_another_set(shapes_root: Path, tmp_path: Path) -> None:
@@ -206,3 +207,31 @@ def test_learning_rate_and_validation(detector: str) -> None:
         assert exported.train_cfg.val_interval == 1
     slower = export_config(OPA_FPN, "coco", detector, overrides=("retrain.lr=0.01",))
     assert slower.optim_wrapper.optimizer.lr == 0.01
+
+
+@pytest.mark.parametrize("optimizer", ["SGD", "AdamW"])
+@pytest.mark.parametrize("exported", [True, False], ids=["exported", "by genotype"])
+def test_nothing_scales_the_learning_rate(shapes_root: Path, tmp_path: Path, optimizer: str, exported: bool) -> None:
+    options = (*TINY_OPTIONS, f"data_root={shapes_root}", f"retrain.optimizer={optimizer}", "retrain.lr=0.003")
+    if exported:
+        file = tmp_path / "winner.py"
+        file.write_text(exported_text(export_config(SMALL, "shapes", overrides=options)))
+        stage = whole_config(load_config(str(file), ["train_dataloader.batch_size=1"]))
+    else:
+        stage = sub_net_config(load_config("shapes", (*options, "retrain.batch_size=1")), SMALL)
+    runner = build_runner(stage, tmp_path, 0, torch.device("cpu"), False, ProgressHook(None))
+    wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    runner.scale_lr(wrapper, runner.auto_scale_lr)
+    assert stage.train_dataloader.batch_size == 1
+    assert (type(wrapper.optimizer).__name__, {group["lr"] for group in wrapper.optimizer.param_groups}) == (
+        optimizer,
+        {0.003},
+    )
+
+
+@pytest.mark.parametrize("given", [None, dict(enable=False, base_batch_size=16), dict(enable=True, base_batch_size=16)])
+def test_scaling_is_as_the_data_sets_config_asks(shapes_root: Path, tmp_path: Path, given: Any) -> None:
+    file = own_config(shapes_root, tmp_path)
+    file.write_text(file.read_text() + f"\nauto_scale_lr = {given}\n")
+    asked = given if given and given["enable"] else dict(enable=False, base_batch_size=4)
+    assert export_config(SMALL, str(file)).auto_scale_lr == asked
