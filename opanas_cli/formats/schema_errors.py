@@ -67,6 +67,8 @@ def _message(error: ValidationError, where: str) -> str:
             return f"{place}: {TYPE_NAMES[wanted]} is needed, but got {shown(got)}"
         case "minimum":
             return f"{place}: at least {wanted} is needed, but got {shown(got)}"
+        case "maximum":
+            return f"{place}: at most {wanted} is allowed, but got {shown(got)}"
         case "minItems":
             return f"{place}: the list is empty; list every edge once"
         case "const":

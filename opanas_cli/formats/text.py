@@ -12,7 +12,7 @@ from reprlib import repr as shown
 from opanas_cli.errors import InvalidGenotypeError
 from opanas_cli.formats.codec import Codec, GenotypeRecord
 from opanas_cli.genotype import Genotype, PathType, SpaceKind
-from opanas_cli.genotype.edges import num_edges
+from opanas_cli.genotype.edges import num_edges, require_size
 
 SHORT_NAMES = {
     PathType.TOP_DOWN: "td",
@@ -31,15 +31,20 @@ def loads(text: str, where: str) -> GenotypeRecord:
     """The genotype in one line of text.
 
     Raises:
-        InvalidGenotypeError: there is not one line, a group has the wrong number of paths, or a name is unknown.
+        InvalidGenotypeError: there is not one line, there are too many groups, a group has the wrong number of paths, or a name is unknown.
     """
     lines = text.strip().splitlines()
     if len(lines) != 1:
         raise InvalidGenotypeError(f"{where}: one line is needed, such as td|td,td, but got {len(lines)}")
     line = lines[0].strip()
     kind = SpaceKind.CHAIN if line.startswith(CHAIN_PREFIX) else SpaceKind.DENSE
+    groups = line.removeprefix(CHAIN_PREFIX).split("|")
+    try:
+        require_size(len(groups))
+    except InvalidGenotypeError as error:
+        raise InvalidGenotypeError(f"{where}: {error}") from None
     paths: list[PathType] = []
-    for node, group in enumerate(line.removeprefix(CHAIN_PREFIX).split("|"), start=1):
+    for node, group in enumerate(groups, start=1):
         names = group.split(",")
         wanted = num_edges(kind, node) - num_edges(kind, node - 1)
         if len(names) != wanted:

@@ -9,6 +9,9 @@ from typing import NamedTuple
 
 from opanas_cli.errors import InvalidGenotypeError
 
+MAX_NODES = 64
+"""The most intermediate nodes of a genotype and of a space; the paper has 5, and time and memory grow with the square."""
+
 
 class SpaceKind(str, Enum):
     """How nodes are connected."""
@@ -55,15 +58,24 @@ def edge_index(source: int, target: int, kind: SpaceKind = SpaceKind.DENSE) -> i
     return source if kind is SpaceKind.CHAIN else target * (target - 1) // 2 + source
 
 
+def require_size(num_nodes: int) -> None:
+    """Check that a genotype or a space has a number of intermediate nodes that it can have.
+
+    Raises:
+        InvalidGenotypeError: it has fewer than 1 or more than `MAX_NODES`.
+    """
+    if not 1 <= num_nodes <= MAX_NODES:
+        raise InvalidGenotypeError(f"expected 1 to {MAX_NODES} intermediate nodes, but got {num_nodes}")
+
+
 @lru_cache(maxsize=256)
 def space_edges(kind: SpaceKind, num_nodes: int) -> tuple[Edge, ...]:
     """All edges of a space with `num_nodes` intermediate nodes, in flat order.
 
     Raises:
-        InvalidGenotypeError: there is not at least one node.
+        InvalidGenotypeError: as `require_size`.
     """
-    if num_nodes < 1:
-        raise InvalidGenotypeError(f"a genotype needs at least 1 intermediate node, but got {num_nodes}")
+    require_size(num_nodes)
     if kind is SpaceKind.CHAIN:
         return tuple(Edge(node - 1, node) for node in range(1, num_nodes + 1))
     return tuple(Edge(source, target) for target in range(1, num_nodes + 1) for source in range(target))

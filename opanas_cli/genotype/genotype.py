@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import isqrt
 
 from opanas_cli.errors import InvalidGenotypeError
-from opanas_cli.genotype.edges import Edge, SpaceKind, edge_index, num_edges, space_edges
+from opanas_cli.genotype.edges import Edge, SpaceKind, edge_index, num_edges, require_size, space_edges
 from opanas_cli.genotype.paths import PathType
 
 
@@ -27,6 +27,7 @@ class Genotype:
             raise InvalidGenotypeError(f"the paths are a tuple of PathType, but got {self.paths!r}; use Genotype.of")
         if num_edges(self.space, self.num_nodes) != len(self.paths) or not self.paths:
             raise InvalidGenotypeError(_wrong_count(len(self.paths), self.space))
+        require_size(self.num_nodes)
 
     @classmethod
     def of(cls, paths: Iterable[PathType | str], space: SpaceKind | str = SpaceKind.DENSE) -> Genotype:

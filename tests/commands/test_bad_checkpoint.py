@@ -46,6 +46,7 @@ def _bad(name: str, super_net: Path) -> Path:
         "no-state": {**good, "state_dict": None},
         "no-split": {**good, "meta": {}},
         "other-split": {**good, "meta": {**good["meta"], "split_by": "day"}},
+        "huge": {**good, "meta": {**good["meta"], "space": {**good["meta"]["space"], "num_nodes": 10**9}}},
         "list": [1, 2],
         "evil": {**good, "meta": Malicious()},
     }
@@ -73,6 +74,7 @@ def _bad(name: str, super_net: Path) -> Path:
         ("version", "is of version 2, and this opanas reads version 1"),
         ("no-split", "meta.search_split must be a fraction"),
         ("other-split", "meta.split_by must be file or folder, but got 'day'"),
+        ("huge", "meta.space describes no space (expected 1 to 64 intermediate nodes, but got 1000000000)"),
         ("no-state", "has no state_dict of tensors"),
         ("other", "is of another architecture than the config: 'backbone."),
     ],

@@ -54,7 +54,7 @@ def test_a_folder_is_no_config(refused: Refused) -> None:
         ("model.neck=None", "model.neck is missing; a search needs neck=dict(type='OPASuperNet', "),
         ("model.neck.type=FPN", "model.neck.type must be 'OPASuperNet', but got 'FPN'"),
         ("model.neck.typo=3", "cannot be built: OPASuperNet.__init__() got an unexpected keyword argument 'typo'"),
-        ("model.neck.num_nodes=0", "at least 1 intermediate node, but got 0"),
+        ("model.neck.num_nodes=1000", "expected 1 to 64 intermediate nodes, but got 1000"),
         ("model.neck.space=sparse", "'sparse' is not a space; choose 'dense' or 'chain'"),
         ("model.neck.num_nodes=x", "num_nodes must be a whole number, but got 'x'"),
         ("model.neck.paths=top_down", "paths must be a list of information paths, but got 'top_down'"),

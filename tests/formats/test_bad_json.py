@@ -18,6 +18,7 @@ from opanas_cli.errors import InvalidGenotypeError
 from opanas_cli.formats import read_record, resolve_genotype
 from opanas_cli.formats.json_format import document_of, record_of
 from opanas_cli.formats.reading import resolve_record
+from opanas_cli.genotype.edges import MAX_NODES
 from opanas_cli.shipped import shipped_dir
 
 Document = dict[str, Any]
@@ -74,7 +75,9 @@ def put(**values: object) -> Callable[[Document], object]:
         (put(edges={}), "edges: a list is needed, but got {}"),
         (put(num_nodes=4), "num_nodes: 4 does not fit the 15 edges, which make 5 nodes"),
         (put(num_nodes=6), "num_nodes: 6 does not fit the 15 edges, which make 5 nodes"),
-        (put(num_nodes=10**12), "num_nodes: 1000000000000 does not fit"),
+        (put(num_nodes=64), "num_nodes: 64 does not fit the 15 edges"),
+        (put(num_nodes=65), "num_nodes: at most 64 is allowed, but got 65"),
+        (put(num_nodes=10**12), "num_nodes: at most 64 is allowed, but got 1000000000000"),
         (put(num_nodes=0), "num_nodes: at least 1 is needed, but got 0"),
         (put(num_nodes=5.5), "num_nodes: a whole number is needed, but got 5.5"),
         (put(num_nodes=None), "num_nodes: a whole number is needed, but got None"),
@@ -258,3 +261,4 @@ def test_the_schema_is_a_schema() -> None:
     schema = json.loads((shipped_dir("genotypes") / "genotype.schema.json").read_text())
     jsonschema.Draft202012Validator.check_schema(schema)
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert schema["properties"]["num_nodes"]["maximum"] == MAX_NODES

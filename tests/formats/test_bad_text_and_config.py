@@ -28,7 +28,8 @@ from opanas_cli.genotype import Genotype
         ("chain:", "node 1, path 1: '' is not the short name"),
         ("none|none,td", "the output is dead"),
         ("chain:td|none", "the output is dead: 'none' on edge 1->2"),
-        ("td|" * 100_000, "node 2 of a dense"),
+        ("td|" * 64 + "td", "expected 1 to 64 intermediate nodes, but got 65"),
+        ("chain:" + "td|" * 100_000, "expected 1 to 64 intermediate nodes, but got 100001"),
     ],
 )
 def test_a_wrong_line(text: str, message: str, tmp_path: Path) -> None:
@@ -84,6 +85,7 @@ def test_paths_are_found_anywhere_and_nothing_is_run(config: str) -> None:
         ("paths = paths", "line 1: paths: a list written out is needed"),
         ("x = dict(paths=['TD', 'TD'])", "line 1: paths: a dense genotype has N(N+1)/2 paths"),
         ("x = dict(paths=[])", "line 1: paths: a dense genotype has"),
+        ("x = dict(paths=[" + "'TD'," * 2145 + "])", "line 1: paths: expected 1 to 64 intermediate nodes, but got 65"),
         ("x = dict(paths=['TD'],\n  stack=5)", "line 2: stack: '5' does not fit the 1 paths, which make 1 nodes"),
         ("x = dict(paths=['TD'], stack=n())", "line 1: stack: 'n()' does not fit"),
         ("x = dict(paths=['TD'])\ny = dict(paths=['BU'])", "lines 1 and 2 have different paths; keep one"),

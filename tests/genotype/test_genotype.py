@@ -8,6 +8,7 @@ import pytest
 
 from opanas_cli.errors import InvalidGenotypeError
 from opanas_cli.genotype import Edge, Genotype, PathType, SearchSpace, SpaceKind, edge_index, space_edges
+from opanas_cli.genotype.edges import MAX_NODES, num_edges
 
 
 @pytest.mark.parametrize("kind", SpaceKind)
@@ -67,6 +68,13 @@ def test_an_unknown_path_gets_a_suggestion(name: object, hint: str) -> None:
         Genotype.of([name])  # type: ignore[list-item]
 
 
+@pytest.mark.parametrize("space", SpaceKind)
+def test_a_genotype_of_too_many_nodes_is_refused(space: SpaceKind) -> None:
+    assert Genotype.of(["none"] * num_edges(space, MAX_NODES), space).num_nodes == MAX_NODES
+    with pytest.raises(InvalidGenotypeError, match="expected 1 to 64 intermediate nodes, but got 65"):
+        Genotype.of(["none"] * num_edges(space, MAX_NODES + 1), space)
+
+
 def test_an_unknown_space_is_refused() -> None:
     with pytest.raises(InvalidGenotypeError, match="'ring' is not a space; choose 'dense' or 'chain'"):
         Genotype.of(["top_down"], "ring")
@@ -107,7 +115,9 @@ def test_a_space_is_spelled_as_in_a_config() -> None:
     [
         ({"num_nodes": "x"}, "num_nodes must be a whole number, but got 'x'"),
         ({"num_nodes": True}, "num_nodes must be a whole number, but got True"),
-        ({"num_nodes": 0}, "at least 1 intermediate node, but got 0"),
+        ({"num_nodes": 0}, "expected 1 to 64 intermediate nodes, but got 0"),
+        ({"num_nodes": 65}, "expected 1 to 64 intermediate nodes, but got 65"),
+        ({"num_nodes": 10**9, "space": "chain"}, "expected 1 to 64 intermediate nodes, but got 1000000000"),
         ({"space": "tree"}, "'tree' is not a space; choose 'dense' or 'chain'"),
         ({"space": None}, "None is not a space"),
         ({"paths": "top_down"}, "paths must be a list of information paths, but got 'top_down'"),

@@ -149,7 +149,7 @@ def test_bad_arguments_are_named():
         super_net(num_outs=2)
     with pytest.raises(InvalidGenotypeError, match="did you mean 'top_down'"):
         super_net(paths=["top_dwn"])
-    with pytest.raises(InvalidGenotypeError, match="at least 1 intermediate node"):
+    with pytest.raises(InvalidGenotypeError, match="expected 1 to 64 intermediate nodes, but got"):
         super_net(num_nodes=0)
 
 
