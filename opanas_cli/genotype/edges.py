@@ -10,7 +10,7 @@ from typing import NamedTuple
 from opanas_cli.errors import InvalidGenotypeError
 
 MAX_NODES = 64
-"""The most intermediate nodes of a genotype and of a space; the paper has 5, and time and memory grow with the square."""
+"""The most intermediate nodes of a genotype and of a space. The paper has 5; time and memory grow with the square."""
 
 
 class SpaceKind(str, Enum):
