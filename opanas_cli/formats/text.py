@@ -31,7 +31,7 @@ def loads(text: str, where: str) -> GenotypeRecord:
     """The genotype in one line of text.
 
     Raises:
-        InvalidGenotypeError: there is not one line, there are too many nodes, a group has the wrong number of paths, or a
+        InvalidGenotypeError: there is not one line, it has too many nodes, a group has the wrong number of paths, or a
             name is unknown.
     """
     lines = text.strip().splitlines()
