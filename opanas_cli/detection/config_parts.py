@@ -52,11 +52,16 @@ def each_dataset(dataloader: Any) -> list[Any]:
 def _innermost(dataset: Any) -> Iterator[Any]:
     if not isinstance(dataset, dict):
         return
-    inner = [dataset["dataset"]] if "dataset" in dataset else dataset.get("datasets")
+    inner = inner_datasets(dataset)
     if not inner:
         yield dataset
-    for part in inner or ():
+    for part in inner:
         yield from _innermost(part)
+
+
+def inner_datasets(dataset: Any) -> list[Any]:
+    """The data set configs directly inside a wrapper's; none of any other."""
+    return [dataset["dataset"]] if "dataset" in dataset else list(dataset.get("datasets") or ())
 
 
 def class_heads(model: Any) -> list[Any]:

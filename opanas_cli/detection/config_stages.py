@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterator
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import OPTIMIZERS
 
-from opanas_cli.detection.config_parts import DATALOADERS, each_dataset, neck_of, super_net_neck
+from opanas_cli.detection.config_parts import each_dataset, inner_datasets, neck_of, super_net_neck
+from opanas_cli.detection.image_scale import set_image_scale
 from opanas_cli.errors import InvalidConfigError, InvalidGenotypeError
 from opanas_cli.formats import GenotypeRecord
 from opanas_cli.formats.json_format import document_of
@@ -99,6 +99,8 @@ def super_net_stage(config: Config, seed: int) -> Config:
     stage.model = dict(
         type="SuperNetDetector", detector=copy.deepcopy(config.model), l1_weight=settings.l1_weight, seed=seed
     )
+    for key in ("val_dataloader", "val_evaluator", "val_cfg", "test_dataloader", "test_evaluator", "test_cfg"):
+        stage.pop(key, None)
     apply_schedule(stage, settings)
     _fuse_update(stage)
     stage.train_dataloader.dataset = dict(
@@ -109,8 +111,6 @@ def super_net_stage(config: Config, seed: int) -> Config:
         data_fraction=settings.data_fraction,
         split_by=settings.split_by,
     )
-    for key in ("val_dataloader", "val_evaluator", "val_cfg", "test_dataloader", "test_evaluator", "test_cfg"):
-        stage.pop(key, None)
     return stage
 
 
@@ -124,7 +124,7 @@ def search_dataset(config: Config, search_split: float, max_images: int | None) 
     if not each_dataset(config.get("val_dataloader")):
         raise InvalidConfigError(f"{config.filename}: has no val_dataloader with a dataset; add one")
     source = copy.deepcopy(config)
-    set_image_scale(source, settings.image_scale)
+    set_image_scale(source, settings.image_scale, dataloaders=["val_dataloader"])
     test_pipeline = _pipeline(source.val_dataloader.dataset)
     if not search_split:
         dataset, split = source.val_dataloader.dataset, 1.0
@@ -200,28 +200,6 @@ def _fuse_update(config: Config) -> None:
         optimizer.fused = True
 
 
-def set_image_scale(config: Config, scale: Any, train_scales: Any = None) -> None:
-    """Set the (width, height) of every resizing, its ratio kept.
-
-    Args:
-        scale: None leaves the resizing as it is.
-        train_scales: the smallest and the largest (width, height) that training images are resized to at random.
-    """
-    for name in DATALOADERS:
-        scales = [tuple(size) for size in train_scales or ()] if name == "train_dataloader" else []
-        if not (scale or scales):
-            continue
-        for pipeline in _pipelines(config.get(name)):
-            for transform in pipeline:
-                if transform["type"] not in ("Resize", "RandomResize"):
-                    continue
-                transform.clear()
-                if scales:
-                    transform.update(type="RandomResize", scale=scales, keep_ratio=True)
-                else:
-                    transform.update(type="Resize", scale=tuple(scale), keep_ratio=True)
-
-
 def _without_stages(config: Config) -> Config:
     stage = copy.deepcopy(config)
     for name in DEFAULTS:
@@ -229,17 +207,10 @@ def _without_stages(config: Config) -> Config:
     return stage
 
 
-def _pipelines(dataloader: Any) -> Iterator[Any]:
-    queue = [dataloader["dataset"]] if dataloader else []
-    while queue:
-        dataset = queue.pop()
-        if dataset.get("pipeline"):
-            yield dataset["pipeline"]
-        queue.extend([dataset["dataset"]] if "dataset" in dataset else dataset.get("datasets", []))
-
-
 def _pipeline(dataset: Any) -> Any:
-    return next(_pipelines(dict(dataset=dataset)))
+    """The pipeline that a data set's images come through last, in the first that has one."""
+    found = [dataset.get("pipeline"), *map(_pipeline, inner_datasets(dataset))]
+    return next((pipeline for pipeline in found if pipeline), None)
 
 
 def _as_test(dataset: Any, pipeline: Any) -> Any:

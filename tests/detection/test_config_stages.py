@@ -15,7 +15,6 @@ from opanas_cli.detection.config_stages import (
     retrain_stage,
     search_dataset,
     search_space,
-    set_image_scale,
     stage_settings,
     sub_net_neck,
     super_net_stage,
@@ -116,21 +115,6 @@ def test_a_schedule_is_made_of_plain_settings(shapes_root: Path) -> None:
     apply_schedule(config, {**RETRAIN_DEFAULTS, "warmup_iters": 0, "milestones": ()})
     assert config.param_scheduler == []
     assert config.optim_wrapper.clip_grad is None
-
-
-def test_no_scale_leaves_the_pipelines_alone(shapes_root: Path) -> None:
-    config = tiny_config(shapes_root)
-    before = config.train_dataloader.to_dict()
-    set_image_scale(config, None)
-    assert config.train_dataloader.to_dict() == before
-    set_image_scale(config, (96, 64), ((32, 16), (96, 64)))
-    kinds = [step["type"] for step in config.train_dataloader.dataset.pipeline if "Resize" in step["type"]]
-    assert kinds == ["RandomResize"]
-    assert scales(config.test_dataloader) == [(96, 64)]
-    set_image_scale(config, None, ((48, 16), (96, 64)))
-    random = [step.scale for step in config.train_dataloader.dataset.pipeline if step["type"] == "RandomResize"]
-    assert random == [[(48, 16), (96, 64)]]
-    assert scales(config.test_dataloader) == [(96, 64)]
 
 
 @pytest.mark.parametrize("stage", ["supernet", "search"])
