@@ -26,17 +26,15 @@ class FiniteLoss:
         self.way_out = way_out
         self.in_a_row = 0
 
-    def require(self, loss: float, step: int, optim_wrapper: OptimWrapper) -> bool:
-        """Whether the loss of a step, the first being 1, is finite.
+    def require(self, loss: float, step: int, optim_wrapper: OptimWrapper) -> None:
+        """Check the loss of a step, the first being 1; each step is checked once.
 
         Raises:
-            OpanasError: it is not, and no loss scale makes up for it.
+            OpanasError: it is not finite, and no loss scale makes up for it.
         """
-        if math.isfinite(loss):
-            self.in_a_row = 0
-            return True
-        self.in_a_row += 1
+        self.in_a_row = 0 if math.isfinite(loss) else self.in_a_row + 1
+        if not self.in_a_row:
+            return
         scaler = getattr(optim_wrapper, "loss_scaler", None)
         if scaler is None or not scaler.is_enabled() or self.in_a_row == MOST_IN_A_ROW:
             raise OpanasError(f"the loss is {loss} at step {step}; {self.way_out}")
-        return False

@@ -61,8 +61,8 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
     def run_epoch(self) -> None:
         """The rest of one epoch, and then what hooks do at its end.
 
-        The run is saved before and after that: hooks may take as long as many steps, and SIGTERM ends them at once. A
-        run that is resumed in between has no batch left, and calls them again.
+        The run is saved before that: hooks may take as long as many steps, and SIGTERM ends them at once. A run that is
+        resumed there has no batch left, and calls them again; if they took long, it is saved after them too.
         """
         self.runner.call_hook("before_train_epoch")
         self.runner.model.train()
@@ -72,7 +72,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         self._epoch += 1
         self._batch = 0
         if self._updated:
-            self._save()
+            self._save_where_due(end=False)
 
     def _rest_of_batches(self, asked: Callable[[], bool]) -> None:
         self.dataloader.batch_sampler.begin(self._epoch, self._batch)

@@ -21,6 +21,7 @@ from opanas_cli.detection.checkpoints import load_weights, read_checkpoint, writ
 from opanas_cli.detection.config_parts import neck_of, super_net_neck
 from opanas_cli.detection.config_stages import retrain_stage, sub_net_neck
 from opanas_cli.detection.evaluation import build_detector
+from opanas_cli.detection.finite_loss import FiniteLoss
 from opanas_cli.detection.processes import from_first
 from opanas_cli.detection.profiling import detector_cost, with_sub_net
 from opanas_cli.detection.quiet import silenced
@@ -79,7 +80,7 @@ def train_detector(
         return TrainedDetector(path, cost, found, found=True)
     stage = copy.deepcopy(config)
     replicate(stage, DetectorReplica)
-    hook = ProgressHook(progress)
+    hook = ProgressHook(progress, FiniteLoss("lower the learning rate or clip gradients"))
     runner = build_runner(stage, work_dir / "retrain", seed, device, resume, hook, inherited=start)
     with training(config), writing_into(work_dir):
         if weights is not None and runner.resumed is None:

@@ -60,17 +60,22 @@ class ProgressHook(Hook):
     """Tells a callback of every training step, and keeps the losses at the start and at the end of the training.
 
     They are kept in the checkpoints too, so that those of a resumed run are those of the whole of it.
+
+    Args:
+        finite_loss: checks the loss of every step; None if the network does so itself, before it updates.
     """
 
-    def __init__(self, progress: Progress | None) -> None:
+    def __init__(self, progress: Progress | None, finite_loss: FiniteLoss | None = None) -> None:
         self.progress = progress
-        self.finite_loss = FiniteLoss("lower the learning rate or clip gradients")
+        self.finite_loss = finite_loss
         self.first: list[float] = []
         self.last: list[float] = []
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         loss = float(outputs["loss"])
-        if not self.finite_loss.require(loss, runner.iter + 1, runner.optim_wrapper):
+        if self.finite_loss is not None:
+            self.finite_loss.require(loss, runner.iter + 1, runner.optim_wrapper)
+        if not math.isfinite(loss):
             return
         self.first = [*self.first, loss][:LOSS_WINDOW]
         self.last = [*self.last, loss][-LOSS_WINDOW:]

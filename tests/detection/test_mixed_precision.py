@@ -20,7 +20,7 @@ from test_super_net_detector import batch, build, gradients
 from tiny_config import tiny_config
 
 from opanas_cli.commands import run
-from opanas_cli.detection.finite_loss import MOST_IN_A_ROW
+from opanas_cli.detection.finite_loss import MOST_IN_A_ROW, FiniteLoss
 from opanas_cli.detection.mixed_precision import CpuAmpOptimWrapper, fit_precision, use_mixed_precision
 from opanas_cli.detection.operators.stand_in import NAME
 from opanas_cli.detection.runs import ProgressHook
@@ -177,13 +177,22 @@ def test_a_loss_that_stays_infinite_is_an_error_in_spite_of_a_scale(shapes_root:
 def test_the_progress_leaves_out_what_a_scale_leaves_out(shapes_root: Path, scaled: Any) -> None:
     optimizer = scaled(build(tiny_config(shapes_root)), 1024.0)
     runner: Any = SimpleNamespace(optim_wrapper=optimizer, iter=0, epoch=0, max_iters=99, max_epochs=1)
-    hook = ProgressHook(None)
+    hook = ProgressHook(None, FiniteLoss("lower the learning rate"))
     infinite = [float("inf")] * (MOST_IN_A_ROW - 1)
     for loss in (*infinite, 2.0, *infinite):
         hook.after_train_iter(runner, 0, outputs={"loss": torch.tensor(loss)})
     assert hook.mean_losses(99) == (2.0, 2.0)
     with pytest.raises(OpanasError, match="the loss is inf at step 1; lower the learning rate"):
         hook.after_train_iter(runner, 0, outputs={"loss": torch.tensor(float("inf"))})
+
+
+def test_the_progress_does_not_check_a_second_time_what_a_super_net_checks(shapes_root: Path, scaled: Any) -> None:
+    optimizer = scaled(build(tiny_config(shapes_root)), 1024.0)
+    runner: Any = SimpleNamespace(optim_wrapper=optimizer, iter=0, epoch=0, max_iters=99, max_epochs=1)
+    hook = ProgressHook(None)
+    for loss in (*[float("inf")] * (2 * MOST_IN_A_ROW), 2.0):
+        hook.after_train_iter(runner, 0, outputs={"loss": torch.tensor(loss)})
+    assert hook.mean_losses(99) == (2.0, 2.0)
 
 
 def curve(root: Path, wrapper: type[OptimWrapper], lr: float = 0.001, steps: int = 24) -> torch.Tensor:
