@@ -114,5 +114,5 @@ def test_the_core_stands_alone():
                 names.append(statement.name)
             elif isinstance(statement, ast.Assign):
                 names.extend(target.id for target in statement.targets)
-    assert len(seen) == 10
+    assert len(seen) == 11
     assert len(names) == len(set(names))
