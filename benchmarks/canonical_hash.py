@@ -16,7 +16,7 @@ import numpy as np
 
 from opanas_cli.genotype import Genotype, SearchSpace
 from opanas_cli.genotype.canonical import canonical_hash
-from opanas_cli.genotype.dag import pruned_digraph
+from opanas_cli.genotype.dag import to_digraph
 
 NUM_NODES = (3, 5, 8, 12)
 
@@ -77,12 +77,19 @@ def naive_classes(genotypes: Sequence[Genotype]) -> list[nx.DiGraph]:
     """One graph for each class of isomorphic ones, each genotype compared with all classes met before."""
     classes: list[nx.DiGraph] = []
     for genotype in genotypes:
-        graph = pruned_digraph(genotype)
-        for node in graph:
-            graph.nodes[node]["role"] = node if node in (0, "output") else "intermediate"
+        graph = live_graph(genotype)
         if not any(isomorphic(graph, other) for other in classes):
             classes.append(graph)
     return classes
+
+
+def live_graph(genotype: Genotype) -> nx.DiGraph:
+    """What lies on a way from the input to the output, each node with its role."""
+    graph = to_digraph(genotype)
+    live = ({0} | nx.descendants(graph, 0)) & ({"output"} | nx.ancestors(graph, "output"))
+    graph = graph.subgraph({0, "output"} | live).copy()
+    nx.set_node_attributes(graph, {node: node if node in (0, "output") else "intermediate" for node in graph}, "role")
+    return graph
 
 
 def isomorphic(first: nx.DiGraph, second: nx.DiGraph) -> bool:

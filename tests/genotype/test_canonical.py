@@ -18,7 +18,7 @@ from opanas_cli.errors import InvalidGenotypeError
 from opanas_cli.formats import resolve_genotype
 from opanas_cli.genotype import Genotype, PathType, SearchSpace, SpaceKind
 from opanas_cli.genotype.canonical import canonical_form, canonical_hash, equivalent
-from opanas_cli.genotype.dag import pruned_digraph
+from opanas_cli.genotype.dag import to_digraph
 from opanas_cli.genotype.liveness import live_nodes, prune, validate
 
 PUBLISHED_HASH = "a10113e4ffe1934c"
@@ -39,14 +39,20 @@ FEW = (PathType.NONE, PathType.TOP_DOWN)
 ANY = st.one_of(genotypes(6), genotypes(6, FEW), genotypes(5, (*FEW, PathType.SKIP_CONNECT)))
 
 
+def live_graph(genotype: Genotype) -> nx.DiGraph:
+    """What lies on a way from the input to the output, each node with its role."""
+    graph = to_digraph(genotype)
+    live = ({0} | nx.descendants(graph, 0)) & ({"output"} | nx.ancestors(graph, "output"))
+    graph = graph.subgraph({0, "output"} | live).copy()
+    nx.set_node_attributes(graph, {node: node if node in (0, "output") else "intermediate" for node in graph}, "role")
+    return graph
+
+
 def isomorphic(first: Genotype, second: Genotype) -> bool:
     """The definition of equivalence, by networkx."""
-    graphs = [pruned_digraph(first), pruned_digraph(second)]
-    for graph in graphs:
-        for node in graph:
-            graph.nodes[node]["role"] = node if node in (0, "output") else "inner"
     return nx.is_isomorphic(
-        *graphs,
+        live_graph(first),
+        live_graph(second),
         node_match=lambda a, b: a["role"] == b["role"],
         edge_match=lambda a, b: a["path"] == b["path"],
     )
