@@ -22,7 +22,7 @@ BUILT_IN = {
     "released": "opanas_cli.formats.released:RELEASED",
     "text": "opanas_cli.formats.text:TEXT",
 }
-"""Registered in our own package metadata too; said here so that they come first, and work where that is missing."""
+"""Ours need no entry points, so they work in a source tree that is not installed."""
 
 
 @lru_cache(maxsize=1)

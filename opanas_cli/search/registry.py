@@ -24,7 +24,7 @@ BUILT_IN = {
     "regularized": "opanas_cli.search.regularized:RegularizedEvolution",
     "nsga2": "opanas_cli.search.nsga2:NSGA2",
 }
-"""Registered in our own package metadata too; said here so that they come first, and work where that is missing."""
+"""Ours need no entry points, so they work in a source tree that is not installed."""
 
 StrategyBuilder = Callable[[SearchSpace, StrategySettings, int], Strategy]
 """Builds a strategy from a space, settings and a seed."""

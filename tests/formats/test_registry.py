@@ -48,12 +48,6 @@ def test_built_in_formats_come_first() -> None:
     assert [codecs()[name].suffixes for name in BUILT_IN] == [(".json",), (".py",), (".txt",)]
 
 
-def test_built_in_formats_are_declared_as_a_plug_in_would() -> None:
-    text = Path(__file__).parents[2].joinpath("pyproject.toml").read_text(encoding="utf-8")
-    section = text.split('[project.entry-points."opanas.genotype_formats"]')[1].split("\n[")[0]
-    assert dict(re.findall(r'^(\w+) = "(.+)"$', section, re.MULTILINE)) == BUILT_IN
-
-
 def test_a_plug_in_is_loaded() -> None:
     assert load([*built_in(), point("good", "GOOD")])["good"] is GOOD
 

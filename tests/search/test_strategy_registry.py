@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
-from pathlib import Path
 
 import pytest
 
@@ -50,12 +49,6 @@ def test_built_in_strategies_come_first_and_can_be_built() -> None:
         strategy = strategies()[name](SearchSpace(), StrategySettings(), 0)
         assert strategy.settings == StrategySettings()
         assert strategy.population == ()
-
-
-def test_built_in_strategies_are_declared_as_a_plug_in_would() -> None:
-    text = Path(__file__).parents[2].joinpath("pyproject.toml").read_text(encoding="utf-8")
-    section = text.split('[project.entry-points."opanas.strategies"]')[1].split("\n[")[0]
-    assert dict(re.findall(r'^(\w+) = "(.+)"$', section, re.MULTILINE)) == BUILT_IN
 
 
 def test_a_plug_in_is_found_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
