@@ -1,29 +1,45 @@
-"""SIGTERM, by which schedulers end a job: an exception, or for work that first wants to be saved a wish."""
+"""SIGTERM, by which schedulers end a job, and Ctrl-C: exceptions, or for work that wants to be saved first a wish."""
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
+from typing import Any
 
 from opanas_cli.errors import OpanasError
+
+SECONDS_TO_TRY_AGAIN = 0.1
 
 
 class Terminated(BaseException):
     """The process was told to end. No error, so that no `except Exception` on the way keeps it."""
 
 
+EXCEPTIONS: dict[int, type[BaseException]] = {signal.SIGTERM: Terminated, signal.SIGINT: KeyboardInterrupt}
+
+
 class _Wish:
+    """The handler of both signals."""
+
     def __init__(self) -> None:
         self.waits = False
+        self.forget()
+
+    def forget(self) -> None:
         self.asked = False
+        self.raised: type[BaseException] | None = None
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
-        if not self.waits:
-            raise Terminated
+        self.asked = self.asked or number == signal.SIGTERM
+        if number == signal.SIGINT or not self.waits:
+            self.raised = EXCEPTIONS[number]
+            raise self.raised
 
 
 _wish = _Wish()
@@ -31,17 +47,43 @@ _wish = _Wish()
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """While the block runs, SIGTERM raises `Terminated` in it. In a thread that gets no signals nothing changes."""
+    """While the block runs, SIGTERM raises `Terminated` in it, and SIGINT `KeyboardInterrupt` unless it is ignored.
+
+    Where a library takes the exception for a failure of its own and raises that, it is raised again here; where it
+    meets code whose exceptions Python drops, as of destructors, the signal is sent again. In a thread that gets no
+    signals nothing changes.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, _wish)
-    _wish.asked = False
+    before = {number: signal.getsignal(number) for number in EXCEPTIONS}
+    dropped = sys.unraisablehook
+    _wish.forget()
     try:
+        sys.unraisablehook = partial(_send_again, dropped)
+        for number, handler in before.items():
+            if handler is not signal.SIG_IGN or number == signal.SIGTERM:
+                signal.signal(number, _wish)
         yield
+    except Exception as error:
+        if _wish.raised is None:
+            raise
+        raise _wish.raised from error
     finally:
-        signal.signal(signal.SIGTERM, before)
-        _wish.asked = False
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        sys.unraisablehook = dropped
+        _wish.forget()
+
+
+def _send_again(otherwise: Callable[[Any], None], told: Any) -> None:
+    for number, kind in EXCEPTIONS.items():
+        if isinstance(told.exc_value, kind):
+            again = threading.Timer(SECONDS_TO_TRY_AGAIN, os.kill, (os.getpid(), number))
+            again.daemon = True
+            again.start()
+            return
+    otherwise(told)
 
 
 @contextmanager

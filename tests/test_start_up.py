@@ -1,8 +1,11 @@
 """What a process has loaded when it has answered a call for help."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -49,3 +52,41 @@ def test_viz_loads_no_torch() -> None:
     _, code, loaded = answer("viz", "opa-fpn")
     assert code == 0
     assert loaded & {"torch", "mmdet", "matplotlib"} == set()
+
+
+SIGNALLED = """
+import builtins, os, sys
+number, module = int(sys.argv[1]), sys.argv[2]
+sys.argv = ["opanas", "viz", "fpn"]
+usual = builtins.__import__
+def signalled(name, *more, **others):
+    if name == module:
+        builtins.__import__ = usual
+        try:
+            os.kill(os.getpid(), number)
+        except BaseException:
+            raise ImportError("no " + name)
+    return usual(name, *more, **others)
+builtins.__import__ = signalled
+from opanas_cli.__main__ import main
+main()
+"""
+"""A program that gets a signal while it imports a module, which takes it for a failure of its own."""
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "said"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+)
+@pytest.mark.parametrize("module", ["click", "opanas_cli.drawing"])
+def test_signals_while_the_program_starts(module: str, number: int, code: int, said: str) -> None:
+    command = [sys.executable, "-c", SIGNALLED, str(int(number)), module]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (process.returncode, process.stdout, process.stderr) == (code, "", f"opanas: {said}\n")
+
+
+def test_a_backend_of_matplotlib_that_is_not_here(tmp_path: Path) -> None:
+    """Notebooks set one for all that they start."""
+    command = [sys.executable, "-m", "opanas_cli", "viz", "fpn", "-o", str(tmp_path / "fpn.svg")]
+    environment = {**os.environ, "MPLBACKEND": "nope"}
+    process = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (process.returncode, process.stderr) == (0, "")

@@ -8,13 +8,15 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 
 from opanas_cli import __version__
 from opanas_cli.atomic import NO_ROOM, cannot_write
-from opanas_cli.commands.console import joined, plain_warnings, shown
+from opanas_cli.commands.console import complain, joined, output, plain_warnings
+from opanas_cli.commands.groups import SuggestingGroup
 from opanas_cli.commands.several_processes import is_follower
 from opanas_cli.errors import OpanasError, ToldElsewhereError
 from opanas_cli.termination import Terminated, terminable
@@ -42,7 +44,11 @@ SECONDS_TO_TELL = 2.0
 """What the first of several processes is given to tell an error in: torchrun ends all when one has ended."""
 
 
-class LazyGroup(click.Group):
+class Interrupted(BaseException):
+    """The user pressed Ctrl-C."""
+
+
+class LazyGroup(SuggestingGroup):
     """A group that knows its commands by name and imports the module of the one that is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -57,6 +63,17 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            Path.cwd()
+        except OSError as error:
+            reason = f"the working directory is gone ({error.strerror}); change to one that exists"
+            raise click.UsageError(reason) from error
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:  # click would print an empty line.
+            raise Interrupted from error
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
@@ -68,18 +85,12 @@ def cli() -> None:
     """Search feature pyramid networks for object detectors (OPANAS)."""
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the program and exit: the one place where an error becomes a line on stderr and an exit code."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    sys.exit(run(arguments))
-
-
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line and return its exit code."""
+    """Run one command line and return its exit code: the one place where an error becomes that and a line on stderr."""
     try:
-        with plain_warnings(), terminable():
+        with plain_warnings(), terminable(), output():
             result: Any = cli.main(list(arguments), prog_name="opanas", standalone_mode=False)
-    except (click.exceptions.Abort, KeyboardInterrupt):
+    except (click.exceptions.Abort, KeyboardInterrupt, Interrupted):
         return _stopped("interrupted", arguments, INTERRUPTED)
     except Terminated:
         return _stopped("terminated", arguments, TERMINATED)
@@ -92,9 +103,8 @@ def run(arguments: Sequence[str]) -> int:
         return error.exit_code
     except OpanasError as error:
         return _report(error, arguments, error.exit_code)
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 0
+    except SystemExit:  # By click and rich, when nobody reads the output any more.
+        return 1
     except OSError as error:
         full = error.errno in NO_ROOM
         return _report(cannot_write(error.filename or "output", error) if full else error, arguments, 1)
@@ -105,7 +115,9 @@ def run(arguments: Sequence[str]) -> int:
 
 def _stopped(how: str, arguments: Sequence[str], exit_code: int) -> int:
     if not _is_told_elsewhere(arguments):
-        click.echo(f"opanas: {how}{'; go on with --resume' if _is_long(arguments) else ''}", err=True)
+        if exit_code == INTERRUPTED and sys.stderr is not None and sys.stderr.isatty():
+            click.echo(err=True)  # Ends the line with the ^C.
+        complain(f"{how}{'; go on with --resume' if _is_long(arguments) else ''}")
     return exit_code
 
 
@@ -124,12 +136,12 @@ def _refuse(error: click.ClickException) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":  # Its message is the help; click has it from 8.2 on.
         error.show()
     elif context is None:
-        click.echo(f"opanas: {shown(joined(error.format_message()))}", err=True)
+        complain(joined(error.format_message()))
     else:
         command = context.command_path.removeprefix("opanas").strip()
-        message = shown(joined(error.format_message())).rstrip(".")
+        message = joined(error.format_message()).rstrip(".")
         where = f"{command}: " if command else ""
-        click.echo(f"opanas: {where}{message} (see {context.command_path} --help)", err=True)
+        complain(f"{where}{message} (see {context.command_path} --help)")
     return error.exit_code
 
 
@@ -137,8 +149,8 @@ def _report(error: Exception, arguments: Sequence[str], exit_code: int) -> int:
     if "--debug" in arguments:
         traceback.print_exception(error)
     elif isinstance(error, OpanasError):
-        click.echo(f"opanas: {shown(str(error))}", err=True)
+        complain(str(error))
     else:
-        message = shown(joined(str(error))) or "no message"
-        click.echo(f"opanas: {type(error).__name__}: {message} (run again with --debug for the traceback)", err=True)
+        message = joined(str(error)) or "no message"
+        complain(f"{type(error).__name__}: {message} (run again with --debug for the traceback)")
     return exit_code

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from opanas_cli.errors import OpanasError
+
+if TYPE_CHECKING:
+    from rich.console import Console as RichConsole
+
 SECONDS_BETWEEN_LINES = 10.0
+
+MOST_CHARACTERS = 1000
+"""The longest error or warning that is printed; of a longer one the start and the end, which says the way out."""
 
 Report = Callable[[int, int, str], None]
 """Called with what is done, what there is in all, and a note."""
@@ -77,6 +86,32 @@ def joined(text: str) -> str:
     return " ".join(text.split())
 
 
+class _ClosedOutput(io.TextIOBase):
+    def write(self, text: str) -> int:
+        if text:
+            raise OpanasError("stdout: is closed, so the result cannot be printed; leave it open, or send it to a file")
+        return 0
+
+
+@contextmanager
+def output() -> Iterator[None]:
+    """While the block runs, a result that cannot be printed is an error; all of it is printed when the block ends.
+
+    Raises:
+        OpanasError: stdout is closed, and there is something to print.
+        OSError: what stdout leads to is closed or full.
+    """
+    if sys.stdout is not None:
+        yield
+        sys.stdout.flush()
+        return
+    sys.stdout = _ClosedOutput()
+    try:
+        yield
+    finally:
+        sys.stdout = None
+
+
 @contextmanager
 def plain_warnings() -> Iterator[None]:
     """While the block runs, Python's warnings are lines of ours, and our own are shown whatever the filters."""
@@ -87,8 +122,28 @@ def plain_warnings() -> Iterator[None]:
         yield
 
 
+def complain(text: str) -> None:
+    """Print an error or a warning in one line that is not too long. Where stderr is closed or full nobody is told."""
+    line = shown(text)
+    left_out = len(line) - MOST_CHARACTERS
+    if left_out > 0:
+        half = MOST_CHARACTERS // 2
+        line = f"{line[:half]} [{left_out} more characters] {line[-half:]}"
+    with suppress(OSError):
+        click.echo(f"opanas: {line}", err=True)
+
+
 def _warn(line: str) -> None:
-    click.echo(f"opanas: warning: {shown(joined(line))}", err=True)
+    complain(f"warning: {joined(line)}")
+
+
+def rich_console(stderr: bool = False) -> RichConsole:
+    """A console of rich, which would print nothing where COLUMNS says that the terminal has no column."""
+    from rich.console import Console as RichConsole
+
+    console = RichConsole(stderr=stderr, highlight=False)
+    console.width = console.width or 80
+    return console
 
 
 def _plain(value: Any) -> Any:
@@ -102,11 +157,10 @@ def _plain(value: Any) -> Any:
 
 @contextmanager
 def _bar(title: str) -> Iterator[Report]:
-    from rich.console import Console as RichConsole
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeRemainingColumn()
-    with Progress(*columns, console=RichConsole(stderr=True)) as bars:
+    with Progress(*columns, console=rich_console(stderr=True)) as bars:
         task = bars.add_task(title, total=None, note="")
 
         def report(done: int, total: int, note: str) -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from opanas_cli.commands.console import shown
+from opanas_cli.commands.console import complain, shown
+from opanas_cli.commands.groups import SuggestingGroup
 from opanas_cli.commands.options import common_options
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ VERSION = 1
 INVALID = 3
 
 
-@click.group()
+@click.group(cls=SuggestingGroup)
 def genotype() -> None:
     """List, validate, show, convert and compare genotypes.
 
@@ -68,7 +69,7 @@ def validate(genotypes: tuple[str, ...], as_json: bool, quiet: bool, debug: bool
     else:
         for name, error in errors.items():
             if error is not None:
-                click.echo(f"opanas: {shown(error)}", err=True)
+                complain(error)
             elif not quiet:
                 click.echo(f"{shown(name)}: valid")
     return INVALID if any(errors.values()) else 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from opanas_cli.commands.console import shown
+from opanas_cli.commands.console import rich_console, shown
 from opanas_cli.commands.options import common_options
 
 if TYPE_CHECKING:
@@ -63,12 +63,10 @@ def _draw_file(records: list[GenotypeRecord], titles: list[str], output: Path, h
 
 
 def _draw_terminal(records: list[GenotypeRecord], titles: list[str], hide_dead: bool) -> None:
-    from rich.console import Console
-
     from opanas_cli.drawing import Diagram
     from opanas_cli.drawing.terminal import to_text
 
-    console = Console(highlight=False)
+    console = rich_console()
     diagrams = [Diagram.of(record.genotype, title, hide_dead) for record, title in zip(records, titles, strict=True)]
     console.print(to_text(diagrams, console.options.ascii_only), soft_wrap=True)
 

@@ -110,8 +110,7 @@ def resumed(line: list[str], capsys: Capture) -> tuple[bytes, str]:
 def test_ctrl_c(train: Any, whole: bytes, capsys: Capture) -> None:
     with at_step(3, interrupt):
         assert run(train()) == 130
-    # click ends the line with the ^C.
-    assert capsys.readouterr() == ("", "\nopanas: interrupted; go on with --resume\n")
+    assert capsys.readouterr() == ("", "opanas: interrupted; go on with --resume\n")
     assert names() == ["step_00000001.pth", "step_00000002.pth"]
     assert [path.name for path in Path("run").iterdir()] == ["train-supernet"]
     assert resumed(train(), capsys) == (whole, "")

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import click
 import pytest
 
 from opanas_cli import commands
 from opanas_cli.commands import run
 from opanas_cli.commands.several_processes import SeveralProcessesCommand
+from opanas_cli.errors import OpanasError
 from opanas_cli.formats import registry
 
 Capture = pytest.CaptureFixture[str]
@@ -16,7 +22,12 @@ Capture = pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["evolv"], "opanas: No such command 'evolv' (see opanas --help)"),
+        (["evolv"], "opanas: No such command 'evolv'; did you mean 'evolve'? (see opanas --help)"),
+        (["vizz", "opa-fpn"], "opanas: No such command 'vizz'; did you mean 'viz'? (see opanas --help)"),
+        (
+            ["genotype", "lst"],
+            "opanas: genotype: No such command 'lst'; did you mean 'list'? (see opanas genotype --help)",
+        ),
         (["retrain"], "opanas: retrain: Missing argument 'CONFIG' (see opanas retrain --help)"),
         (["genotype", "show"], "opanas: genotype show: Missing argument 'GENOTYPE' (see opanas genotype show --help)"),
         (
@@ -42,6 +53,68 @@ def test_a_choice_is_one_line_too(capsys: Capture) -> None:
     assert run(["export", "fpn", "--to", "mmdet-config", "--schedule", "3x"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("opanas: export: Invalid value for '--schedule': '3x' is not one of '1x', '2x-ms'")
+
+
+def test_a_command_like_no_other_is_answered_with_all(capsys: Capture) -> None:
+    assert run(["xyz"]) == 2
+    assert capsys.readouterr().err.startswith("opanas: No such command 'xyz'; there are quickstart, train-supernet, ")
+
+
+@pytest.mark.parametrize("kind", [OpanasError, ValueError, click.UsageError])
+def test_no_error_fills_the_terminal(kind: type[Exception], monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise kind(f"a.json: {'x' * 7000}; the way out")
+
+    monkeypatch.setattr(commands.cli, "main", fail)
+    run(["viz"])
+    line = capsys.readouterr().err
+    assert line.startswith("opanas: ")
+    assert "a.json: xxx" in line
+    assert "the way out" in line
+    assert "more characters] xxx" in line
+    assert len(line) < 1100
+
+
+def test_a_working_directory_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert run(["train-supernet", "shapes"]) == 2
+    line = "opanas: the working directory is gone (No such file or directory); change to one that exists\n"
+    assert capsys.readouterr() == ("", line)
+
+
+@pytest.mark.parametrize("arguments", [["viz", "fpn"], ["genotype", "list"], ["--help"]])
+def test_output_that_is_closed_is_lost_with_an_error(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setattr("sys.stdout", None)
+    assert run(arguments) == 1
+    assert capsys.readouterr().err.startswith("opanas: stdout: is closed, so the result cannot be printed; ")
+
+
+@pytest.mark.parametrize("arguments", [["viz", "fpn"], ["genotype", "list"], ["--help"]])
+def test_output_that_nobody_reads_any_more(arguments: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = subprocess.run(
+        [sys.executable, "-m", "opanas_cli", *arguments], stdout=writing, stderr=subprocess.PIPE, check=False
+    )
+    os.close(writing)
+    assert (process.returncode, process.stderr) == (1, b"")
+
+
+def test_errors_keep_their_exit_code_where_stderr_is_full() -> None:
+    with Path("/dev/full").open("wb") as full:
+        process = subprocess.run([sys.executable, "-m", "opanas_cli", "viz", "nope"], stderr=full, check=False)
+    assert process.returncode == 3
+
+
+def test_a_terminal_that_says_it_has_no_columns(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    monkeypatch.setenv("COLUMNS", "0")
+    assert run(["viz", "fpn"]) == 0
+    assert capsys.readouterr().out.startswith("fpn\n")
 
 
 @pytest.mark.parametrize("arguments", [[], ["genotype"]])

@@ -1,0 +1,68 @@
+"""Signals that end a run, wherever they meet it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+
+from opanas_cli.errors import OpanasError
+from opanas_cli.termination import Terminated, asked_to_end, terminable
+
+SIGNALS = [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)]
+
+
+@pytest.mark.parametrize(("number", "raised"), SIGNALS)
+@pytest.mark.parametrize("kind", [SyntaxError, OpanasError])
+def test_a_signal_that_a_library_takes_for_its_own_failure(
+    number: int, raised: type[BaseException], kind: type[Exception]
+) -> None:
+    """As mmengine does while it lays a config out."""
+    with pytest.raises(raised), terminable():
+        try:
+            os.kill(os.getpid(), number)
+        except:  # noqa: E722
+            raise kind("Failed to format the config file") from None
+    with pytest.raises(kind), terminable():
+        raise kind("without a signal")
+
+
+@pytest.mark.parametrize(("number", "raised"), SIGNALS)
+def test_a_signal_in_a_destructor(number: int, raised: type[BaseException]) -> None:
+    """Python drops what is raised in one."""
+
+    class Closing:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), number)
+
+    with pytest.raises(raised), terminable():
+        Closing()
+        time.sleep(10)
+
+
+@pytest.mark.parametrize(("number", "raised"), SIGNALS)
+def test_only_sigterm_waits(number: int, raised: type[BaseException]) -> None:
+    done = []
+    with pytest.raises(raised), terminable(), asked_to_end() as asked:
+        os.kill(os.getpid(), number)
+        done.append(asked())
+    assert done == ([True] if number == signal.SIGTERM else [])
+
+
+def test_an_ignored_ctrl_c_stays_ignored() -> None:
+    """As in what a shell runs in the background."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with terminable():
+            os.kill(os.getpid(), signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_handlers_are_put_back() -> None:
+    before = [signal.getsignal(number) for number, _ in SIGNALS]
+    with terminable():
+        assert [signal.getsignal(number) for number, _ in SIGNALS] != before
+    assert [signal.getsignal(number) for number, _ in SIGNALS] == before
