@@ -38,16 +38,16 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from torch import Tensor
 
-import opanas_cli.detection.evaluation as evaluation
-import opanas_cli.detection.population_pass as population_pass
-from opanas_cli.detection.config_files import load_config
-from opanas_cli.detection.config_stages import search_dataset, search_space, stage_settings
-from opanas_cli.detection.devices import select_device, use_device
-from opanas_cli.detection.evaluation import SuperNetEvaluator
-from opanas_cli.detection.profiling import CostModel
+import opanas_cli.detection.evaluating.evaluator as evaluation
+import opanas_cli.detection.evaluating.population_pass as population_pass
+from opanas_cli.detection.configs.files import load_config
+from opanas_cli.detection.configs.stages import search_dataset, search_space, stage_settings
+from opanas_cli.detection.costs.profiling import CostModel
+from opanas_cli.detection.data.shapes import generate_shapes
+from opanas_cli.detection.evaluating.evaluator import SuperNetEvaluator
+from opanas_cli.detection.processes.devices import select_device, use_device
 from opanas_cli.detection.quiet import silenced
-from opanas_cli.detection.shapes import generate_shapes
-from opanas_cli.detection.supernet_training import read_super_net, train_super_net
+from opanas_cli.detection.training.supernet_training import read_super_net, train_super_net
 from opanas_cli.genotype import Genotype
 from opanas_cli.necks import deformable
 from opanas_cli.necks.sharing import Sharing

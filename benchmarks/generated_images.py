@@ -13,11 +13,11 @@ from mmengine.registry import DefaultScope
 from PIL import Image
 from torch import Tensor
 
-from opanas_cli.detection.config_files import load_config
-from opanas_cli.detection.evaluation import build_detector
+from opanas_cli.detection.configs.files import load_config
+from opanas_cli.detection.data.shapes import generate_shapes
+from opanas_cli.detection.evaluating.evaluator import build_detector
 from opanas_cli.detection.quiet import silenced
-from opanas_cli.detection.shapes import generate_shapes
-from opanas_cli.detection.supernet_training import train_super_net
+from opanas_cli.detection.training.supernet_training import train_super_net
 
 
 def add_super_net_options(parser: argparse.ArgumentParser) -> None:

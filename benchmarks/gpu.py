@@ -33,7 +33,7 @@ from gpu_parts import PARTS, TINY, Row, Run, Sizes
 from measuring import OutOfTimeError, computing_in, free, limited_to
 
 from opanas_cli.atomic import write_atomically
-from opanas_cli.detection.devices import select_device
+from opanas_cli.detection.processes.devices import select_device
 from opanas_cli.errors import OpanasError
 
 EPOCHS, COCO_IMAGES, FRACTION = 12, 118_287, 5

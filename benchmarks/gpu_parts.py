@@ -25,10 +25,10 @@ from measuring import PRECISIONS, OutOfTimeError, free, seconds_of
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity
 
-from opanas_cli.detection.config_files import load_config
-from opanas_cli.detection.latency import detector_latencies_ms, median_ms
-from opanas_cli.detection.profiling import detector_cost, with_sub_net
-from opanas_cli.detection.widths import with_fpn
+from opanas_cli.detection.configs.files import load_config
+from opanas_cli.detection.costs.latency import detector_latencies_ms, median_ms
+from opanas_cli.detection.costs.profiling import detector_cost, with_sub_net
+from opanas_cli.detection.costs.widths import with_fpn
 from opanas_cli.formats.reading import resolve_genotype
 
 Row = dict[str, Any]

@@ -29,11 +29,11 @@ from numpy.typing import NDArray
 from remembering import Costs, Remembering
 from scipy.stats import kendalltau
 
-from opanas_cli.detection.config_stages import search_space
-from opanas_cli.detection.devices import select_device
-from opanas_cli.detection.evaluation import FIRST_SHARE, SuperNetEvaluator
-from opanas_cli.detection.profiling import CostModel
-from opanas_cli.detection.supernet_training import read_super_net
+from opanas_cli.detection.configs.stages import search_space
+from opanas_cli.detection.costs.profiling import CostModel
+from opanas_cli.detection.evaluating.evaluator import FIRST_SHARE, SuperNetEvaluator
+from opanas_cli.detection.processes.devices import select_device
+from opanas_cli.detection.training.supernet_training import read_super_net
 from opanas_cli.genotype import Genotype
 from opanas_cli.genotype.liveness import prune
 from opanas_cli.search import Constraints, Evolution, History, StrategySettings, run_search

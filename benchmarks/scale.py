@@ -40,14 +40,14 @@ from mmengine.config import Config
 from scaling_model import BATCH, PER_MACHINE, Links, Measured, modelled
 from step import DEFAULTS, Setting, Step, generated_batch
 
-from opanas_cli.detection import evaluation
-from opanas_cli.detection.config_files import load_config
-from opanas_cli.detection.config_stages import search_space
-from opanas_cli.detection.devices import select_device
-from opanas_cli.detection.evaluation import SuperNetEvaluator
-from opanas_cli.detection.processes import joined
-from opanas_cli.detection.replicas import average_gradients
-from opanas_cli.detection.shapes import CLASSES, generate_shapes
+from opanas_cli.detection.configs.files import load_config
+from opanas_cli.detection.configs.stages import search_space
+from opanas_cli.detection.data.shapes import CLASSES, generate_shapes
+from opanas_cli.detection.evaluating import evaluator as evaluation
+from opanas_cli.detection.evaluating.evaluator import SuperNetEvaluator
+from opanas_cli.detection.processes.devices import select_device
+from opanas_cli.detection.processes.group import joined
+from opanas_cli.detection.processes.replicas import average_gradients
 from opanas_cli.search.operators import sample
 
 ALONE, SIDE_BY_SIDE, TOGETHER = "alone", "side by side", "together"

@@ -38,15 +38,15 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 from torch.nn import functional as F
 
-from opanas_cli.detection.config_files import load_config
-from opanas_cli.detection.config_stages import super_net_stage
-from opanas_cli.detection.devices import select_device
-from opanas_cli.detection.evaluation import build_detector
-from opanas_cli.detection.mixed_precision import fit_precision
+from opanas_cli.detection.configs.files import load_config
+from opanas_cli.detection.configs.stages import super_net_stage
+from opanas_cli.detection.data.shapes import draw_image
+from opanas_cli.detection.evaluating.evaluator import build_detector
 from opanas_cli.detection.operators.kernels import widen
+from opanas_cli.detection.processes.devices import select_device
 from opanas_cli.detection.quiet import silenced
-from opanas_cli.detection.shapes import draw_image
-from opanas_cli.detection.super_net_detector import SuperNetDetector
+from opanas_cli.detection.training.mixed_precision import fit_precision
+from opanas_cli.detection.training.super_net_detector import SuperNetDetector
 from opanas_cli.genotype import Genotype
 from opanas_cli.search.fair_sampling import fair_genotypes, step_generator
 

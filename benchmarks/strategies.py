@@ -25,12 +25,12 @@ from numpy.typing import NDArray
 from remembering import Costs, Remembering
 
 from opanas_cli.atomic import replacing
-from opanas_cli.detection.average_precision import METRICS
-from opanas_cli.detection.config_stages import search_space
-from opanas_cli.detection.devices import select_device
-from opanas_cli.detection.evaluation import SuperNetEvaluator
-from opanas_cli.detection.profiling import CostModel
-from opanas_cli.detection.supernet_training import read_super_net
+from opanas_cli.detection.configs.stages import search_space
+from opanas_cli.detection.costs.profiling import CostModel
+from opanas_cli.detection.evaluating.evaluator import SuperNetEvaluator
+from opanas_cli.detection.processes.devices import select_device
+from opanas_cli.detection.scoring.average_precision import METRICS
+from opanas_cli.detection.training.supernet_training import read_super_net
 from opanas_cli.errors import MissingDependencyError
 from opanas_cli.genotype import Genotype, SearchSpace
 from opanas_cli.search import Candidate, Constraints, Cost, Evaluator, History, StrategySettings, run_search, strategies

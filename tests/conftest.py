@@ -37,7 +37,7 @@ TINY = (
 @pytest.fixture(scope="session")
 def shapes_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A generated COCO folder of shapes with 12 images to train on and 6 to validate on. Do not write into it."""
-    from opanas_cli.detection.shapes import generate_shapes
+    from opanas_cli.detection.data.shapes import generate_shapes
 
     root = tmp_path_factory.mktemp("shapes")
     generate_shapes(root, num_train=12, num_val=6)

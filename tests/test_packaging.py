@@ -108,7 +108,7 @@ def test_an_installed_config_is_read_outside_of_the_checkout(
 ) -> None:
     pytest.importorskip("mmdet")
     program = (
-        "from opanas_cli.detection.config_files import find_config, load_config\n"
+        "from opanas_cli.detection.configs.files import find_config, load_config\n"
         "print(find_config('shapes'), load_config('shapes').model.neck.type)"
     )
     assert python(outside, "-c", program).split() == [

@@ -133,7 +133,7 @@ def test_every_command_is_shown() -> None:
 def cells(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A COCO folder of generated shapes under the names of blood cells."""
     pytest.importorskip("mmdet", reason="the extra `mmdet` trains")
-    from opanas_cli.detection.shapes import generate_shapes
+    from opanas_cli.detection.data.shapes import generate_shapes
 
     root = tmp_path_factory.mktemp("data") / "cells"
     generate_shapes(root, num_train=12, num_val=4)

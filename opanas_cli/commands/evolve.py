@@ -98,9 +98,9 @@ def evolve(
     )
     strategy_named(strategy)  # Refuses an unknown one before anything long begins.
     folder = chosen_work_dir(work_dir, config)
-    from opanas_cli.detection.config_files import load_config
-    from opanas_cli.detection.data_checks import check_data
-    from opanas_cli.detection.devices import select_device
+    from opanas_cli.detection.configs.data_checks import check_data
+    from opanas_cli.detection.configs.files import load_config
+    from opanas_cli.detection.processes.devices import select_device
     from opanas_cli.detection.searching import SearchFiles, search_super_net
 
     target = select_device(device)

@@ -118,8 +118,8 @@ def _config(
     if standalone and output is None:
         raise UsageError("--standalone: writes two files; say where with -o FILE")
     module = None if output is None else neck_module(output)
-    from opanas_cli.detection.export import export_config, exported_text, standalone_config
-    from opanas_cli.detection.standalone import standalone_source
+    from opanas_cli.detection.exporting.mmdet_config import export_config, exported_text, standalone_config
+    from opanas_cli.detection.exporting.standalone import standalone_source
 
     config = export_config(record.genotype, **choices)
     if module is None:

@@ -72,7 +72,7 @@ class _Quickstart:
     """The stages, in order; each leaves its files, and what it measured, to those that follow."""
 
     def __init__(self, console: Console, folder: Path, seed: int, device: str, overrides: tuple[str, ...]) -> None:
-        from opanas_cli.detection.devices import select_device
+        from opanas_cli.detection.processes.devices import select_device
 
         self.console = console
         self.folder = folder
@@ -92,8 +92,8 @@ class _Quickstart:
 
     def generate(self) -> None:
         """The data set, and the config that reads it."""
-        from opanas_cli.detection.config_files import load_config
-        from opanas_cli.detection.shapes import generate_shapes
+        from opanas_cli.detection.configs.files import load_config
+        from opanas_cli.detection.data.shapes import generate_shapes
 
         with self.timed("data"):
             self.console.say("generating images of shapes")
@@ -103,8 +103,8 @@ class _Quickstart:
 
     def train_super_net(self) -> None:
         """The super-net."""
-        from opanas_cli.detection.run_checkpoints import forget_run
-        from opanas_cli.detection.supernet_training import train_super_net
+        from opanas_cli.detection.training.run_checkpoints import forget_run
+        from opanas_cli.detection.training.supernet_training import train_super_net
 
         forget_run(self.folder / "train-supernet")
         with self.timed("train-supernet"), self.console.progress("super-net") as report:
@@ -151,7 +151,7 @@ class _Quickstart:
     def export(self, record: GenotypeRecord) -> None:
         """The winner as a config that `opanas retrain` and mmdet's tools run."""
         from opanas_cli.atomic import write_atomically
-        from opanas_cli.detection.export import export_config, exported_text
+        from opanas_cli.detection.exporting.mmdet_config import export_config, exported_text
 
         with self.timed("export"):
             path = self.folder / "winner.py"
@@ -161,9 +161,9 @@ class _Quickstart:
 
     def retrain(self, record: GenotypeRecord) -> None:
         """The winner, from its exported config, and the FPN of the same MACs."""
-        from opanas_cli.detection.config_files import load_config
-        from opanas_cli.detection.retraining import baseline_config, train_detector, whole_config
-        from opanas_cli.detection.run_checkpoints import forget_run
+        from opanas_cli.detection.configs.files import load_config
+        from opanas_cli.detection.training.retraining import baseline_config, train_detector, whole_config
+        from opanas_cli.detection.training.run_checkpoints import forget_run
 
         configs = {
             "winner": whole_config(load_config(str(self.files["config"]))),

@@ -63,11 +63,11 @@ def retrain(
     from opanas_cli.formats import resolve_genotype
 
     chosen = None if genotype is None else resolve_genotype(genotype)
-    from opanas_cli.detection.config_files import load_config
-    from opanas_cli.detection.data_checks import check_data
-    from opanas_cli.detection.devices import select_device
-    from opanas_cli.detection.mixed_precision import use_mixed_precision
-    from opanas_cli.detection.retraining import (
+    from opanas_cli.detection.configs.data_checks import check_data
+    from opanas_cli.detection.configs.files import load_config
+    from opanas_cli.detection.processes.devices import select_device
+    from opanas_cli.detection.training.mixed_precision import use_mixed_precision
+    from opanas_cli.detection.training.retraining import (
         baseline_config,
         inherited_weights,
         sub_net_config,

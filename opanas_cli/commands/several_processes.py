@@ -20,7 +20,7 @@ class SeveralProcessesCommand(ConfigCommand):
         if num_processes() == 1:
             ctx.params["resume"] |= _number("TORCHELASTIC_RESTART_COUNT", 0) > 0
             return super().invoke(ctx)
-        from opanas_cli.detection.processes import joined
+        from opanas_cli.detection.processes.group import joined
 
         with joined(ctx.params["device"]) as restarted:
             ctx.params["resume"] |= restarted

@@ -49,10 +49,10 @@ def train_supernet(
     """
     console = Console(quiet, as_json)
     folder = chosen_work_dir(work_dir, config)
-    from opanas_cli.detection.config_files import load_config
-    from opanas_cli.detection.data_checks import check_data
-    from opanas_cli.detection.devices import select_device
-    from opanas_cli.detection.supernet_training import train_super_net
+    from opanas_cli.detection.configs.data_checks import check_data
+    from opanas_cli.detection.configs.files import load_config
+    from opanas_cli.detection.processes.devices import select_device
+    from opanas_cli.detection.training.supernet_training import train_super_net
 
     target = select_device(device)
     split = () if search_split is None else (f"supernet.search_split={search_split}",)

@@ -31,7 +31,7 @@ def work_dir_lock(folder: Path) -> Iterator[None]:
     Raises:
         OpanasError: another run holds the lock, or the folder cannot be written to.
     """
-    from opanas_cli.detection.processes import from_first
+    from opanas_cli.detection.processes.group import from_first
 
     with ExitStack() as stack:
         from_first(lambda: stack.enter_context(_held(folder)))

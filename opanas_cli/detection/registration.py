@@ -3,13 +3,13 @@
 from mmdet.registry import DATASETS, METRICS, MODELS
 from mmengine.registry import LOOPS, MODEL_WRAPPERS, OPTIM_WRAPPERS
 
-from opanas_cli.detection.average_precision import DetectionAP
-from opanas_cli.detection.image_subset import image_subset
-from opanas_cli.detection.mixed_precision import CpuAmpOptimWrapper
-from opanas_cli.detection.replicas import DetectorReplica, SuperNetReplica
-from opanas_cli.detection.resumable_loop import ResumableTrainLoop
-from opanas_cli.detection.super_net_detector import SuperNetDetector
-from opanas_cli.detection.voc_folder import VOCFolder, leave_out_empty_boxes
+from opanas_cli.detection.data.image_subset import image_subset
+from opanas_cli.detection.data.voc_folder import VOCFolder, leave_out_empty_boxes
+from opanas_cli.detection.processes.replicas import DetectorReplica, SuperNetReplica
+from opanas_cli.detection.scoring.average_precision import DetectionAP
+from opanas_cli.detection.training.mixed_precision import CpuAmpOptimWrapper
+from opanas_cli.detection.training.resumable_loop import ResumableTrainLoop
+from opanas_cli.detection.training.super_net_detector import SuperNetDetector
 from opanas_cli.necks.opa_fpn import OPAFPN
 from opanas_cli.necks.super_net import OPASuperNet
 

@@ -53,7 +53,7 @@ def document(
 @pytest.fixture(scope="module")
 def tiny(tiny_options: tuple[str, ...], tiny_supernet: Path, tmp_path_factory: pytest.TempPathFactory) -> list[object]:
     """The options that name a tiny config and its super-net."""
-    from opanas_cli.detection.config_files import load_config
+    from opanas_cli.detection.configs.files import load_config
 
     config = tmp_path_factory.mktemp("config") / "tiny.py"
     load_config("shapes", tiny_options).dump(config)
@@ -167,10 +167,10 @@ def test_remembered_halving_is_that_of_the_evaluator(
     import numpy as np
     import torch
 
-    from opanas_cli.detection.config_files import load_config
-    from opanas_cli.detection.config_stages import search_space
-    from opanas_cli.detection.evaluation import SuperNetEvaluator
-    from opanas_cli.detection.supernet_training import read_super_net
+    from opanas_cli.detection.configs.files import load_config
+    from opanas_cli.detection.configs.stages import search_space
+    from opanas_cli.detection.evaluating.evaluator import SuperNetEvaluator
+    from opanas_cli.detection.training.supernet_training import read_super_net
     from opanas_cli.search.operators import sample
 
     halving = program("halving")
@@ -267,7 +267,7 @@ def test_left_out(): pass
 def test_gpu(
     program: Callable[[str], ModuleType], document: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    import opanas_cli.detection.latency as latency
+    import opanas_cli.detection.costs.latency as latency
 
     (tmp_path / "test_gpu.py").write_text(GPU_TESTS)
     gpu, step = program("gpu"), program("step")

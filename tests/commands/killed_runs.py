@@ -29,10 +29,10 @@ from typing import Any
 import torch
 import yapf.yapflib.yapf_api
 
-import opanas_cli.detection.retraining
 import opanas_cli.detection.searching
+import opanas_cli.detection.training.retraining
 from opanas_cli.commands import run
-from opanas_cli.detection.unfinished_pass import UnfinishedPass
+from opanas_cli.detection.evaluating.unfinished_pass import UnfinishedPass
 
 KILLED = -signal.SIGKILL
 WITHIN_PASS = 4

@@ -185,7 +185,7 @@ def test_inheriting_starts_from_the_super_nets_weights(
 def test_training_goes_on_where_it_stopped(
     loop: dict[str, Any], options: list[str], tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from opanas_cli.detection import super_net_detector
+    from opanas_cli.detection.training import super_net_detector
 
     drawn: list[Any] = []
     fair = super_net_detector.fair_genotypes
@@ -223,7 +223,7 @@ def test_results_for_people_are_on_stdout_and_progress_on_stderr(
 def test_quickstart_runs_the_whole_loop(
     tiny_options: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from opanas_cli.detection import shapes
+    from opanas_cli.detection.data import shapes
 
     generate = shapes.generate_shapes
     monkeypatch.setattr(shapes, "generate_shapes", lambda root, **_: generate(root, num_train=12, num_val=6))

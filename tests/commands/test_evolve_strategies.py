@@ -38,7 +38,7 @@ def evolve(tiny_supernet: Path, tiny_options: tuple[str, ...], capsys: pytest.Ca
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measure latencies in few rounds."""
-    from opanas_cli.detection import latency
+    from opanas_cli.detection.costs import latency
 
     monkeypatch.setattr(latency, "MOST_ROUNDS", latency.FEWEST_ROUNDS)
 

@@ -60,7 +60,7 @@ def test_mmdets_own_tool_trains_what_was_exported(
 def test_without_a_file_the_text_is_printed_and_loads(
     tiny_options: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from opanas_cli.detection.config_files import load_config
+    from opanas_cli.detection.configs.files import load_config
 
     options = ["--to", "mmdet-config", "--dataset", "shapes", "--cfg-options", *tiny_options]
     assert run(["export", "opa-fpn", *options]) == 0

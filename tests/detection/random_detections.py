@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from opanas_cli.detection.image_results import Detections, ImageTruth
+from opanas_cli.detection.scoring.image_results import Detections, ImageTruth
 
 
 def random_images(rng: np.random.Generator, num_images: int, num_classes: int) -> list[ImageTruth]:

@@ -9,13 +9,13 @@ import pytest
 import torch
 from tiny_config import tiny_config
 
-from opanas_cli.detection import evaluation
 from opanas_cli.detection.checkpoints import SUPER_NET_FORMAT, fingerprint, write_checkpoint
-from opanas_cli.detection.evaluation import SuperNetEvaluator, build_detector
-from opanas_cli.detection.population_pass import PopulationPass
-from opanas_cli.detection.profiling import CostModel
+from opanas_cli.detection.costs.profiling import CostModel
+from opanas_cli.detection.evaluating import evaluator
+from opanas_cli.detection.evaluating.evaluator import SuperNetEvaluator, build_detector
+from opanas_cli.detection.evaluating.population_pass import PopulationPass
 from opanas_cli.detection.searching import SearchFiles, _annotations, search_super_net
-from opanas_cli.detection.supernet_training import task_of
+from opanas_cli.detection.training.supernet_training import task_of
 from opanas_cli.errors import InfeasibleError, InvalidDataError, InvalidInputError, UsageError
 from opanas_cli.formats import read_record
 from opanas_cli.search import Constraints
@@ -192,8 +192,8 @@ def test_the_memory_is_settled_once_and_kept_for_the_search(
     used: list[float] = []
     run = PopulationPass.__init__
     monkeypatch.setattr(PopulationPass, "__init__", lambda self, *given: (used.append(given[2]), run(self, *given))[1])
-    monkeypatch.setattr(evaluation, "default_memory_mb", lambda device: 70.5)
-    monkeypatch.setattr(evaluation, "all_gather_object", lambda own: [own, 60.5] if own == 70.5 else [own])
+    monkeypatch.setattr(evaluator, "default_memory_mb", lambda device: 70.5)
+    monkeypatch.setattr(evaluator, "all_gather_object", lambda own: [own, 60.5] if own == 70.5 else [own])
     overrides = {"population": 2, "generations": 1}
     search(shapes_root, super_net, tmp_path, overrides=overrides)
     files = SearchFiles.of(tmp_path)
@@ -202,7 +202,7 @@ def test_the_memory_is_settled_once_and_kept_for_the_search(
     assert (recorded["device"], recorded["memory_mb"]) == ("cpu", 60.5), "the least that any process may take"
 
     files.history.write_bytes(b"".join(whole.splitlines(keepends=True)[:3]))
-    monkeypatch.setattr(evaluation, "default_memory_mb", lambda device: 10.5)
+    monkeypatch.setattr(evaluator, "default_memory_mb", lambda device: 10.5)
     search(shapes_root, super_net, tmp_path, overrides=overrides, resume=True)
     assert files.history.read_bytes() == whole
     assert set(used) == {60.5}

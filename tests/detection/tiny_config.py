@@ -6,8 +6,8 @@ from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 
-from opanas_cli.detection.config_files import load_config
-from opanas_cli.detection.export import export_config
+from opanas_cli.detection.configs.files import load_config
+from opanas_cli.detection.exporting.mmdet_config import export_config
 from opanas_cli.genotype import Genotype
 
 TINY_OPTIONS = (

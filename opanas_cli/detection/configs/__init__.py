@@ -1,0 +1,1 @@
+"""Configs: found, read, checked, made into what a stage runs, and written."""

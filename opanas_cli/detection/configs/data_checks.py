@@ -1,0 +1,180 @@
+"""Looks at a data set before hours are spent on it: files, boxes, classes."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
+from typing import Any
+
+from mmdet.registry import DATASETS
+from mmengine.config import Config
+
+from opanas_cli.detection.configs.own_folder import forget_coco
+from opanas_cli.detection.configs.parts import class_heads, each_dataset
+from opanas_cli.detection.configs.stages import stage_settings
+from opanas_cli.detection.data.facts import DataFacts, facts_of
+from opanas_cli.detection.data.image_files import Size, size_or_problem
+from opanas_cli.detection.data.image_subset import images_between, part_names
+from opanas_cli.detection.processes.group import once_per_machine
+from opanas_cli.errors import InvalidConfigError, InvalidDataError
+
+
+def check_data(
+    config: Config,
+    splits: Sequence[str],
+    warn: Callable[[str], None],
+    say: Callable[[str], None] = lambda _: None,
+    search_split: float = 1.0,
+    max_images: int | None = None,
+) -> None:
+    """Check the annotations and images of some splits, and that the heads have as many classes as the data.
+
+    One process of each machine checks, the others wait. None of them keeps the annotations that it has read so far.
+
+    Args:
+        splits: of ``train``, ``val`` and ``test``.
+        warn: is told of what is left out, boxes without area among it.
+        say: is told what is looked at, before it is: at COCO's size that takes minutes.
+        search_split, max_images: of the images, look at those that a search on this split sees; all by default.
+
+    Raises:
+        InvalidDataError: an annotation file or an image is missing or broken, a split has no object, or its classes
+            are not those of the config.
+        InvalidConfigError: a split is missing, or the heads' `num_classes` does not match the data.
+    """
+    try:
+        once_per_machine(lambda: _check_splits(config, splits, warn, say, search_split, max_images))
+    finally:
+        forget_coco()  # Reading a config may read them, in every process.
+
+
+def _check_splits(
+    config: Config,
+    splits: Sequence[str],
+    warn: Callable[[str], None],
+    say: Callable[[str], None],
+    search_split: float,
+    max_images: int | None,
+) -> None:
+    split_by = stage_settings(config, "supernet").split_by
+    seen: set[Path] = set()
+    for split in splits:
+        datasets = each_dataset(config.get(f"{split}_dataloader"))
+        if not datasets:
+            raise InvalidConfigError(f"{config.filename}: has no {split}_dataloader with a dataset; add one")
+        named: Counter[str] = Counter()
+        for dataset in datasets:
+            say(f"checking {Path(dataset.get('data_root') or '', dataset.get('ann_file') or '')}")
+            facts, classes = facts_of(dataset, config.filename), dataset_classes(dataset)
+            named.update(facts.objects if facts.categories is None else classes)
+            if facts.source in seen:
+                continue
+            seen.add(facts.source)
+            _check_facts(facts, classes, warn)
+            _check_head(config, len(classes), facts.source)
+            paths = list(facts.images)
+            names = part_names([str(path) for path in paths], dataset.get("data_root"), split_by)
+            chosen = images_between([str(path) for path in paths], names, 0.0, search_split, max_images)
+            images = {paths[index]: facts.images[paths[index]] for index in chosen}
+            say(f"checking {len(images)} images")
+            check_images(images, facts.source, warn, facts.backend)
+        if split == "train":
+            _check_each_class(named, classes, facts.source)
+
+
+def check_images(
+    images: Mapping[Path, Size | None], source: Path, warn: Callable[[str], None], backend: str = "cv2"
+) -> None:
+    """Check that images exist, can be decoded, and are whole.
+
+    Args:
+        images: each with the (width, height) that its annotation tells, if it does.
+        warn: is told if images are of another size.
+        backend: what mmcv decodes them with.
+
+    Raises:
+        InvalidDataError: the first that does not, with its path.
+    """
+    others: list[str] = []
+    look = partial(size_or_problem, backend=backend)
+    # Its threads are daemons and leaving it does not wait for them: a file server that hangs keeps no process alive.
+    with ThreadPool(min(32, (os.cpu_count() or 1) + 4)) as pool:
+        for (path, told), found in zip(images.items(), pool.imap(look, images), strict=True):
+            if isinstance(found, str):
+                raise InvalidDataError(
+                    f"{path}: {found}; restore it, or take it out of {source}, which lists {len(images)} images"
+                )
+            if told is not None and told != found:
+                others.append(f"{path} is {found[0]}×{found[1]} and not {told[0]}×{told[1]}")
+    if others:
+        warn(f"{source}: {len(others)} images are not of the size that it tells ({others[0]}); do the boxes fit them?")
+
+
+def dataset_classes(dataset: Any) -> tuple[str, ...]:
+    """The classes that a data set config is read with: those it names, else those of its type.
+
+    Raises:
+        InvalidConfigError: its type is unknown.
+    """
+    given = (dataset.get("metainfo") or {}).get("classes")
+    kind = DATASETS.get(dataset["type"])
+    if kind is None:
+        raise InvalidConfigError(f"'{dataset['type']}' is no data set that mmdet knows; CocoDataset and XMLDataset are")
+    return tuple(given or kind.METAINFO.get("classes", ()))
+
+
+def _check_facts(facts: DataFacts, classes: tuple[str, ...], warn: Callable[[str], None]) -> None:
+    if not facts.objects:
+        raise InvalidDataError(f"{facts.source}: has no annotations; a detector needs objects to learn and to find")
+    if facts.categories is not None:
+        _check_categories(facts.source, facts.categories, classes)
+    unknown = [name for name in facts.objects if name not in classes]
+    if len(unknown) == len(facts.objects):
+        raise InvalidDataError(
+            f"{facts.source}: no object is of the config's classes ({', '.join(classes)}); it has "
+            f"{', '.join(facts.objects)}"
+        )
+    if unknown:
+        left_out = sum(facts.objects[name] for name in unknown)
+        warn(f"{facts.source}: {left_out} objects of classes that the config leaves out ({', '.join(unknown)})")
+    if facts.empty_boxes:
+        warn(f"{facts.source}: {facts.empty_boxes} boxes without area in their image are left out")
+
+
+def _check_categories(source: Path, categories: tuple[str, ...], classes: tuple[str, ...]) -> None:
+    missing = [name for name in classes if name not in categories]
+    if missing:
+        raise InvalidDataError(
+            f"{source}: has no category '{missing[0]}', which the config's classes name; its categories are "
+            f"{', '.join(categories)}"
+        )
+    # mmdet labels categories in the order of the file: in another order the detector would name its finds wrongly.
+    ordered = tuple(name for name in categories if name in classes)
+    if ordered != classes:
+        raise InvalidDataError(
+            f"{source}: its categories come in the order {', '.join(ordered)}, and the classes are read in the order "
+            f"{', '.join(classes)}; bring the categories of all annotation files into one order, and write `classes` "
+            "in it if you write them"
+        )
+
+
+def _check_each_class(named: Mapping[str, int], classes: tuple[str, ...], source: Path) -> None:
+    missing = [name for name in classes if name not in named]
+    if missing:
+        raise InvalidDataError(
+            f"{source}: no object to train on is called '{missing[0]}', which the config's classes name; there are "
+            f"{', '.join(sorted(named))}"
+        )
+
+
+def _check_head(config: Config, count: int, source: Path) -> None:
+    for head in class_heads(config.model):
+        if head["num_classes"] != count:
+            raise InvalidConfigError(
+                f"{config.filename}: the head has num_classes={head['num_classes']}, but {source} is read with {count} "
+                "classes; set them to the same (--cfg-options classes=… sets both)"
+            )

@@ -1,0 +1,152 @@
+"""Finding and reading configs: shipped ones by name, others by path, with overrides."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from tempfile import gettempdir
+from typing import Any
+
+from mmengine.config import Config, DictAction
+
+from opanas_cli.atomic import writing_into
+from opanas_cli.detection.configs.own_folder import resolve_own_folders
+from opanas_cli.detection.configs.parts import DATALOADERS, as_classes, each_dataset, each_evaluator, set_classes
+from opanas_cli.detection.configs.setting_checks import check_settings
+from opanas_cli.detection.configs.stages import DEFAULTS
+from opanas_cli.detection.configs.text import LiteralConfig
+from opanas_cli.errors import InvalidConfigError, MissingDependencyError, OpanasError, UsageError
+from opanas_cli.regular_files import require_regular
+from opanas_cli.shipped import shipped_dir
+
+MAX_BYTES = 16 << 20
+
+
+def shipped_configs() -> dict[str, Path]:
+    """The configs that come with opanas, by name."""
+    return {path.stem: path for path in sorted(shipped_dir("configs").glob("*.py"))}
+
+
+def find_config(name: str) -> Path:
+    """The file of a config, given as a path or as the bare name of a shipped one.
+
+    Raises:
+        InvalidConfigError: there is none; the message suggests the closest name.
+    """
+    path = Path(name)
+    try:
+        require_regular(path, MAX_BYTES)
+        return path
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        pass  # The bare name of a shipped one may also be that of a folder here.
+    except OSError as error:
+        raise InvalidConfigError(f"{name:.60}: cannot be read ({error.strerror})") from error
+    shipped = shipped_configs()
+    if name in shipped:
+        return shipped[name]
+    close = difflib.get_close_matches(name, shipped, n=1)
+    hint = f"did you mean '{close[0]}'?" if close else f"shipped configs are {', '.join(shipped)}"
+    what = "is a folder, not a config file" if path.is_dir() else "no such config file"
+    raise InvalidConfigError(f"{name}: {what}; {hint}")
+
+
+def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
+    """Read a config, apply ``KEY=VALUE`` overrides, and spread `data_root` and `classes` over its data sets.
+
+    Raises:
+        InvalidConfigError: the file is missing, is no mmengine config, has no model, or a wrong setting.
+        UsageError: an override is malformed, or sets a stage that the config has not.
+        InvalidDataError: the user's own data folder has no known layout.
+    """
+    path = find_config(name)
+    try:
+        with writing_into(Path(gettempdir())):  # mmengine copies configs there.
+            config: Config = LiteralConfig.of(Config.fromfile(str(path)))
+    except OpanasError:
+        raise
+    except ImportError as error:
+        missing = getattr(error.__cause__ or error, "name", None) or _one_line(error)
+        raise MissingDependencyError(
+            f"{name}: needs the module '{missing}'; install it, or put its folder on PYTHONPATH"
+        ) from error
+    except Exception as error:
+        reason = f"{type(error).__name__}: {_one_line(error)}"
+        raise InvalidConfigError(f"{name}: cannot be read as an mmengine config: {reason}") from error
+    parsed = parse_overrides(overrides)
+    _refuse_missing_stages(config, parsed)
+    try:
+        config.merge_from_dict(parsed)
+    except (KeyError, TypeError, AssertionError, IndexError) as error:
+        raise UsageError(f"--cfg-options: {_one_line(error)}") from error
+    if config.get("format") == "opanas-genotype":
+        raise InvalidConfigError(f"{name}: is a genotype, not a config; give it as --genotype beside a config")
+    if not isinstance(config.get("model"), dict):
+        raise InvalidConfigError(f"{name}: has no `model`; start from one of {', '.join(shipped_configs())}")
+    _spread_data_settings(config, parsed)
+    resolve_own_folders(config)
+    check_settings(config)
+    return config
+
+
+def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
+    """``KEY=VALUE`` strings as a dict, values in the syntax of mmdet's tools.
+
+    Raises:
+        UsageError: there is no ``=``, or the value does not parse.
+    """
+    parsed = {}
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals or not key:
+            raise UsageError(f"--cfg-options: expected KEY=VALUE, but got '{override}'")
+        try:
+            parsed[key] = _VERBATIM[key](value) if key in _VERBATIM else DictAction._parse_iterable(value)
+        except (AssertionError, ValueError) as error:
+            raise UsageError(f"--cfg-options: the value of '{key}' does not parse: {_one_line(error)}") from error
+    return parsed
+
+
+def _class_names(value: str) -> tuple[str, ...]:
+    return tuple(name.strip().strip("'\"") for name in value.strip("[]() ").split(",") if name.strip())
+
+
+# mmengine's syntax drops spaces and splits at commas, which paths and names may hold.
+_VERBATIM: dict[str, Callable[[str], Any]] = {"data_root": str, "classes": _class_names}
+
+
+MMENGINE_KEYS = "train_cfg.max_epochs, optim_wrapper.optimizer.lr, train_dataloader.batch_size and the like"
+
+
+def _refuse_missing_stages(config: Config, overrides: dict[str, Any]) -> None:
+    """One setting of a stage would bring all its defaults with it, against what a config without a super-net says."""
+    model = config.get("model")
+    neck = model.get("neck") if isinstance(model, dict) else None
+    if not isinstance(neck, dict) or neck.get("type") == "OPASuperNet":
+        return
+    for key in overrides:
+        stage = key.split(".")[0]
+        if stage in DEFAULTS and stage not in config:
+            raise UsageError(
+                f"--cfg-options: {key}: {config.filename} has no section '{stage}', it is written out in mmengine's "
+                f"own keys; set {MMENGINE_KEYS}"
+            )
+
+
+def _spread_data_settings(config: Config, overrides: dict[str, Any]) -> None:
+    """Give every data set the `data_root` and the `classes` that were set from outside."""
+    if "data_root" in overrides:
+        for name in DATALOADERS:
+            for dataset in each_dataset(config.get(name)):
+                dataset["data_root"] = str(overrides["data_root"])
+    if "classes" in overrides:
+        set_classes(config, as_classes(overrides["classes"]))
+    for split in ("val", "test"):
+        roots = [dataset.get("data_root") for dataset in each_dataset(config.get(f"{split}_dataloader"))]
+        for evaluator in each_evaluator(config, split):
+            if roots and evaluator.get("type") == "DetectionAP" and evaluator.get("ann_file"):
+                evaluator["data_root"] = roots[0]
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,118 @@
+"""Parameters and multiply-adds of detectors, counted on shapes alone, and of genotypes, in closed form."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from functools import cached_property, partial
+from typing import Any
+
+import torch
+from mmcv.ops import DeformConv2d, ModulatedDeformConv2d
+from mmengine.config import Config, ConfigDict
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from opanas_cli.detection.configs.stages import search_space, sub_net_neck
+from opanas_cli.detection.evaluating.evaluator import build_detector
+from opanas_cli.detection.quiet import silenced
+from opanas_cli.genotype import Genotype, PathType
+from opanas_cli.genotype.liveness import live_edges
+from opanas_cli.search.cost import Cost
+
+DEFAULT_INPUT = (800, 1280)
+DEFAULT_PROPOSALS = 1000
+
+
+def detector_cost(config: Config, size: tuple[int, int] | None = None) -> Cost:
+    """Parameters that require gradients and MACs of a detector for one image.
+
+    MACs are the multiply-adds of convolutions, deformable ones included, and linear layers; RoI heads are counted on
+    as many proposals as the config tests with.
+
+    Args:
+        size: (height, width) of the image; by default the config's `cost_input`, or 800×1280.
+    """
+    height, width = size or config.get("cost_input") or DEFAULT_INPUT
+    source = copy.deepcopy(config)
+    source.model.backbone.pop("init_cfg", None)
+    with silenced():
+        detector = build_detector(source).to("meta").eval()
+    _run_deformable_ones_plainly(detector)
+    params = sum(parameter.numel() for parameter in detector.parameters() if parameter.requires_grad)
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        _forward(detector, torch.empty(1, 3, height, width, device="meta"), _num_proposals(config))
+    # The counter's unit is one operation, two of which are a multiply-add.
+    return Cost(macs=counter.get_total_flops() // 2, params=params)
+
+
+class CostModel:
+    """The cost of a detector with the neck of any genotype of a config's super-net: a fixed part and one per live edge.
+
+    All nodes carry pyramids of one size, so an information path costs the same on every edge, and four profiles tell
+    the cost of all genotypes. Parameters are those of the stand-alone detector.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._skip = self._profile(PathType.SKIP_CONNECT)
+
+    def __call__(self, genotype: Genotype) -> Cost:
+        """The cost of the detector with this genotype; equal to `detector_cost` of its retraining config."""
+        counts = Counter(path for _, path in live_edges(genotype))
+        macs = self._skip.macs + sum(self._per_path[path].macs * count for path, count in counts.items())
+        params = self._skip.params + sum(self._per_path[path].params * count for path, count in counts.items())
+        return Cost(macs=macs, params=params)
+
+    @cached_property
+    def _per_path(self) -> dict[PathType, Cost]:
+        costs = {PathType.SKIP_CONNECT: Cost(macs=0, params=0), PathType.NONE: Cost(macs=0, params=0)}
+        for path in search_space(self._config).parameterised_paths:
+            full = self._profile(path)
+            costs[path] = Cost(macs=full.macs - self._skip.macs, params=full.params - self._skip.params)
+        return costs
+
+    def _profile(self, path: PathType) -> Cost:
+        return detector_cost(with_sub_net(self._config, Genotype((path,))))
+
+
+def with_sub_net(config: Config, genotype: Genotype, **options: Any) -> Config:
+    """The config with the stand-alone neck of a genotype."""
+    changed = copy.deepcopy(config)
+    changed.model.neck = ConfigDict(sub_net_neck(config, genotype, **options))
+    return changed
+
+
+def _run_deformable_ones_plainly(detector: nn.Module) -> None:
+    """Run mmcv's deformable convolutions as plain ones, of as many multiply-adds, beside their offset convolutions.
+
+    The counter knows no deformable operator, and mmcv's compiled ones do not run on shapes alone.
+    """
+    for module in detector.modules():
+        if isinstance(module, (DeformConv2d, ModulatedDeformConv2d)):
+            module.forward = partial(_plain_convolution, module)
+
+
+def _plain_convolution(module: nn.Module, x: Tensor, *_: Tensor) -> Tensor:
+    if hasattr(module, "conv_offset"):
+        module.conv_offset(x)
+    return F.conv2d(x, module.weight, None, module.stride, module.padding, module.dilation, module.groups)
+
+
+def _num_proposals(config: Config) -> int:
+    rpn = (config.model.get("test_cfg") or {}).get("rpn") or {}
+    return int(rpn.get("max_per_img", DEFAULT_PROPOSALS))
+
+
+def _forward(detector: nn.Module, image: Tensor, num_proposals: int) -> None:
+    features = detector.extract_feat(image)
+    if getattr(detector, "roi_head", None) is None:
+        detector.bbox_head(features)
+        return
+    detector.rpn_head(features)
+    heads = detector.roi_head.bbox_head
+    for head in heads if isinstance(heads, nn.ModuleList) else [heads]:
+        size = head.roi_feat_size if isinstance(head.roi_feat_size, tuple) else (head.roi_feat_size,) * 2
+        head(torch.empty(num_proposals, head.in_channels, *size, device="meta"))

@@ -1,0 +1,113 @@
+"""Looks at image files as training will read them, and decodes no more of them than it must."""
+
+from __future__ import annotations
+
+import glob
+import io
+from pathlib import Path
+from typing import BinaryIO
+
+import mmcv
+from PIL import Image, UnidentifiedImageError
+
+from opanas_cli.detection.data.voc_folder import IMAGES
+from opanas_cli.regular_files import open_regular
+
+MAX_BYTES = 1 << 30
+TAIL_BYTES = 65536
+PNG_END, JPEG_END, JPEG_SCAN = b"IEND", b"\xff\xd9", b"\xff\xda"
+READ_BY_ALL = {"cv2": ("JPEG", "PNG"), "pillow": ("JPEG", "PNG")}
+"""The formats that need not be decoded to know that mmcv's backends read them."""
+
+EXIF_ORIENTATION = 0x0112
+QUARTER_TURNS = (5, 6, 7, 8)
+"""The orientations whose width is the height of the stored pixels."""
+
+Size = tuple[float, float]
+
+
+def size_or_problem(path: Path, backend: str = "cv2") -> Size | str:
+    """The (width, height) of an image, turned as its EXIF data say and as mmcv loads it; or what is wrong with it.
+
+    Args:
+        backend: what mmcv decodes the image with.
+    """
+    try:
+        with open_regular(path, MAX_BYTES) as file:
+            quick = _quick_look(file, READ_BY_ALL.get(backend, ()))
+            return quick or _decoded_size(file, backend) or f"is not a readable image ({backend} does not decode it)"
+    except FileNotFoundError:
+        return _missing(path)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        return f"is not a readable image ({reason})"
+
+
+def _quick_look(file: BinaryIO, formats: tuple[str, ...]) -> Size | str | None:
+    """The size or the problem of an image in one of the formats; None if it is in another one."""
+    try:
+        with Image.open(file) as image:
+            if image.format not in formats:
+                return None
+            turned = image.format == "JPEG" and image.getexif().get(EXIF_ORIENTATION) in QUARTER_TURNS
+            size = image.size[::-1] if turned else image.size
+            whole = _is_whole_jpeg(image, file) if image.format == "JPEG" else _is_whole_png(image, file)
+            return size if whole else "is truncated"
+    except UnidentifiedImageError:
+        return None
+
+
+def _is_whole_png(image: Image.Image, file: BinaryIO) -> bool:
+    """Whether the end is there: far cheaper than to decode the image, which is only done if much follows the end."""
+    file.seek(0, io.SEEK_END)
+    file.seek(max(0, file.tell() - TAIL_BYTES))
+    return PNG_END in file.read() or _loads(image)
+
+
+def _is_whole_jpeg(image: Image.Image, file: BinaryIO) -> bool:
+    """Whether all rows are there.
+
+    libjpeg makes up the rows between the last one in the file and the end marker. Without the marker it waits for
+    them, so that is taken off; the zeros in its place are what the decoder wants to look ahead. Of an image of several
+    scans, as progressive ones are, it needs the marker, and only the place of that is looked at.
+    """
+    file.seek(0)
+    content = file.read()
+    scan, end = content.rfind(JPEG_SCAN), content.rfind(JPEG_END)
+    # A thumbnail inside the file has an end of its own, before the scan of the image begins.
+    if end < scan:
+        return _loads(image)
+    components = content[scan + 4 : scan + 5]
+    if "progressive" in image.info or components != bytes([getattr(image, "layers", 0)]):
+        return True
+    with Image.open(io.BytesIO(content[:end] + bytes(16))) as open_ended:
+        open_ended.draft("L", (1, 1))  # An eighth of the size, and grey: the quickest there is.
+        return _loads(open_ended)
+
+
+def _loads(image: Image.Image) -> bool:
+    try:
+        image.load()
+    except (OSError, SyntaxError, EOFError):
+        return False
+    return True
+
+
+def _decoded_size(file: BinaryIO, backend: str) -> Size | None:
+    file.seek(0)
+    try:
+        pixels = mmcv.imfrombytes(file.read(), backend=backend)
+    except Exception:  # Each backend raises errors of its own.
+        return None
+    return None if pixels is None else pixels.shape[1::-1]
+
+
+def _missing(path: Path) -> str:
+    same_stem = path.parent.glob(f"{glob.escape(path.stem)}.*")
+    others = sorted(other.name for other in same_stem if other.exists())
+    if path.is_symlink():
+        return "is a link to a file that does not exist"
+    if not others:
+        return "no such image"
+    hint = "; mmdet's VOC data sets read .jpg only, type='VOCFolder' reads it" if path.parent.name == IMAGES else ""
+    return f"no such image (but {others[0]} is there{hint})"

@@ -1,0 +1,208 @@
+"""The fitness of sub-nets: their average precision with the weights of a trained super-net (Eq. 9)."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import torch
+from mmdet.registry import DATASETS, MODELS
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.dist import all_gather_object, gather_object, get_rank, get_world_size
+from mmengine.registry import DefaultScope
+from torch import nn
+from torch.utils.data import DataLoader
+
+from opanas_cli.detection.checkpoints import load_weights
+from opanas_cli.detection.configs.stages import search_dataset, stage_settings, super_net_neck
+from opanas_cli.detection.data.image_subset import image_paths, lowest
+from opanas_cli.detection.evaluating.pass_result import PassResult
+from opanas_cli.detection.evaluating.population_pass import PopulationPass, default_memory_mb, head_threads
+from opanas_cli.detection.evaluating.unfinished_pass import UnfinishedPass
+from opanas_cli.detection.processes.loader_workers import outliving_sigterm
+from opanas_cli.detection.quiet import silenced
+from opanas_cli.detection.scoring.average_precision import VOC_AP50, GroundTruth, score_population
+from opanas_cli.detection.scoring.image_results import Detections
+from opanas_cli.detection.training.runs import building, loading
+from opanas_cli.genotype import Genotype
+from opanas_cli.necks.sharing import Sharing
+from opanas_cli.search.candidate import IMAGE_SHARE
+
+T = TypeVar("T")
+
+FIRST_SHARE = 0.25
+"""The part of the images that successive halving judges all candidates on."""
+
+
+class SuperNetEvaluator:
+    """Evaluates genotypes on the search split, all of them in one pass over the images.
+
+    An image is decoded once, the backbone runs once, and so does whatever the sub-nets have in common: see
+    `PopulationPass`. Of several processes each takes every so-manieth batch, so that the batches, and with them the
+    figures, are those of one process. All must evaluate the same genotypes.
+
+    Args:
+        config: the config of the super-net.
+        state: the `state_dict` of the detector with the super-net.
+        source: where the weights come from, for messages.
+        search_split: the held-out fraction of the training images; 0 evaluates on the validation set.
+        max_images: at most so many images.
+        on_images: is told after each step of a pass how many images are done, and how many there are.
+        metric: what will be ranked by, and is computed beside COCO's statistics if it is none of them.
+        memory_mb: see `PopulationPass`; None is the config's, or else the least of what each process may take.
+        halving: all genotypes on a quarter of the images, and only the better half of them on the others. The metrics
+            of the worse half are those of the quarter, and `IMAGE_SHARE` among them says so.
+
+    Attributes:
+        unfinished: keeps what a pass has found, so that a search that was killed takes it up again; None keeps nothing.
+
+    Raises:
+        InvalidConfigError: the neck is no super-net.
+        InvalidCheckpointError: the weights do not fit.
+        InvalidDataError: the split is empty.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        state: Any,
+        source: Any,
+        search_split: float,
+        max_images: int | None,
+        device: torch.device,
+        batch_size: int | None = None,
+        on_images: Callable[[int, int], None] = lambda done, total: None,
+        *,
+        metric: str = "AP",
+        memory_mb: float | None = None,
+        halving: bool = False,
+    ) -> None:
+        super_net_neck(config)
+        settings = stage_settings(config, "search")
+        dataset = search_dataset(config, search_split, max_images)
+        self.source = str(config.filename)
+        self.device = device
+        self.on_images = on_images
+        self.metric = metric
+        self.halving = halving
+        self.unfinished: UnfinishedPass | None = None
+        # One figure for all: the last digits depend on what runs at once.
+        least = min(all_gather_object(default_memory_mb(device)))
+        self.memory_mb = float(memory_mb or settings.memory_mb or least)
+        self.batch_size = batch_size or int(settings.batch_size)
+        self.num_workers = int(config.val_dataloader.get("num_workers", 0))
+        with silenced(), DefaultScope.overwrite_default_scope("mmdet"):
+            self.detector = build_detector(config)
+            load_weights(self.detector, state, source)
+            self.detector.to(device).eval()
+            self.dataset = DATASETS.build(dataset)
+        self.stages = self._stages()
+
+    @property
+    def num_images(self) -> int:
+        """How many images a genotype is evaluated on."""
+        return len(self.dataset)
+
+    def evaluate(self, genotypes: Sequence[Genotype]) -> list[dict[str, float]]:
+        """COCO's statistics of each genotype, unrounded, those that are defined on the images.
+
+        Raises:
+            InvalidGenotypeError: a genotype is not of the super-net's space.
+        """
+        for genotype in genotypes:
+            self.detector.neck.check(genotype)
+        if self.unfinished:
+            self.unfinished.begin(genotypes)
+        result = self._pass(genotypes, 0)
+        metrics = self._scores(result)
+        if len(self.stages) == 1:
+            return metrics
+        metrics = [{**values, IMAGE_SHARE: len(self.stages[0]) / self.num_images} for values in metrics]
+        better = self._better_half(metrics)
+        whole = self._pass([genotypes[index] for index in better], 1)
+        whole.add(result.of_candidates(better))
+        for index, values in zip(better, self._scores(whole), strict=True):
+            metrics[index] = values
+        return metrics
+
+    def _stages(self) -> list[list[int]]:
+        """The positions of the images, or those of the quarter of the lowest numbers and those of the others."""
+        everything = list(range(len(self.dataset)))
+        count = math.ceil(FIRST_SHARE * len(everything))
+        if not self.halving or count == len(everything):
+            return [everything]
+        first = lowest(list(image_paths(self.dataset)), count)
+        return [first, sorted(set(everything) - set(first))]
+
+    def _better_half(self, metrics: Sequence[dict[str, float]]) -> list[int]:
+        """The better half of the candidates by their indices, one at least.
+
+        All of them if the metric is not defined on the quarter of the images, which then says nothing about them.
+        """
+        order = list(range(len(metrics)))
+        if any(self.metric not in values for values in metrics):
+            return order
+        order.sort(key=lambda index: -metrics[index][self.metric])
+        return sorted(order[: (len(order) + 1) // 2])
+
+    def _pass(self, genotypes: Sequence[Genotype], stage: int) -> PassResult:
+        """What the genotypes find in this process's share of the images of a stage."""
+        positions = self.stages[stage]
+        starts = range(0, len(positions), self.batch_size)
+        batches = [list(positions[start : start + self.batch_size]) for start in starts]
+        own = batches[get_rank() :: get_world_size()]
+        known = self.unfinished.known(stage, genotypes, own) if self.unfinished else None
+        result = known or PassResult.none(len(genotypes))
+        own = [batch for batch in own if not result.truths.keys() >= set(batch)]
+        loader = DataLoader(
+            self.dataset,
+            batch_sampler=own,
+            num_workers=self.num_workers,
+            collate_fn=pseudo_collate,
+            worker_init_fn=outliving_sigterm(),
+        )
+        with silenced(), loading(self.source), head_threads(self.device) as threads:
+            run = PopulationPass(self.detector, Sharing.of(genotypes), self.memory_mb, threads)
+            for batch, data in zip(own, loader, strict=True):
+                found = run.run(data, batch)
+                result.add(found)
+                if self.unfinished:
+                    self.unfinished.add(found)
+                self.on_images(min(len(result.truths) * get_world_size(), len(positions)), len(positions))
+        if self.unfinished:
+            self.unfinished.end_stage()
+        return result
+
+    def _scores(self, result: PassResult) -> list[dict[str, float]]:
+        """The metrics of every candidate, in every process; each process scores some candidates."""
+        size = get_world_size()
+        truths = dict(sorted(_united(all_gather_object(result.truths)).items()))
+        truth = GroundTruth(list(truths.values()), self.dataset.metainfo)
+        own: dict[int, list[Detections]] = {}
+        for index, found in enumerate(result.found):
+            parts = gather_object(found, dst=index % size)
+            if parts is not None:
+                everywhere = _united(parts)
+                own[index] = [everywhere[position] for position in truths]
+        # Only now, as every gathering waits for all processes.
+        scores = score_population(list(own.values()), truth, voc=self.metric == VOC_AP50)
+        scored = _united(all_gather_object(dict(zip(own, scores, strict=True))))
+        return [scored[index] for index in range(len(result.found))]
+
+
+def _united(parts: Iterable[Mapping[int, T]]) -> dict[int, T]:
+    return {key: value for part in parts for key, value in part.items()}
+
+
+def build_detector(config: Config) -> nn.Module:
+    """The detector of a config, its weights not initialised.
+
+    Raises:
+        InvalidConfigError: it cannot be built.
+    """
+    with building(config), DefaultScope.overwrite_default_scope("mmdet"):
+        model: nn.Module = MODELS.build(copy.deepcopy(config.model))
+    return model

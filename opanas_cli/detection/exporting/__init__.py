@@ -1,0 +1,1 @@
+"""What leaves opanas: mmdet configs and necks that stand alone."""

@@ -1,0 +1,213 @@
+"""Genotypes as mmdet configs: a detector, a backbone, a data set and a schedule around the neck."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+from mmengine.hub import get_config
+
+from opanas_cli.detection.configs.data_checks import dataset_classes
+from opanas_cli.detection.configs.files import load_config
+from opanas_cli.detection.configs.own_folder import voc_names
+from opanas_cli.detection.configs.parts import DATALOADERS, class_heads, each_dataset, each_evaluator
+from opanas_cli.detection.configs.stages import retrain_stage, stage_settings, sub_net_neck
+from opanas_cli.detection.costs.widths import set_width
+from opanas_cli.detection.data.voc_folder import IMAGES, ImagesByStem
+from opanas_cli.detection.exporting.standalone import CLASS_NAME
+from opanas_cli.errors import InvalidConfigError, InvalidDataError, UsageError
+from opanas_cli.genotype import Genotype
+
+DETECTORS = {
+    "faster-rcnn": "mmdet::_base_/models/faster-rcnn_r50_fpn.py",
+    "cascade-rcnn": "mmdet::_base_/models/cascade-rcnn_r50_fpn.py",
+    "retinanet": "mmdet::_base_/models/retinanet_r50_fpn.py",
+}
+
+RESNET = dict(
+    type="ResNet",
+    num_stages=4,
+    out_indices=(0, 1, 2, 3),
+    frozen_stages=1,
+    norm_cfg=dict(type="BN", requires_grad=True),
+    norm_eval=True,
+    style="pytorch",
+)
+
+
+def _pretrained(checkpoint: str) -> dict[str, str]:
+    return dict(type="Pretrained", checkpoint=checkpoint)
+
+
+BACKBONES: dict[str, dict[str, Any]] = {
+    "r18": {**RESNET, "depth": 18, "init_cfg": _pretrained("torchvision://resnet18")},
+    "r50": {**RESNET, "depth": 50, "init_cfg": _pretrained("torchvision://resnet50")},
+    "r101": {**RESNET, "depth": 101, "init_cfg": _pretrained("torchvision://resnet101")},
+    "x101-64x4d": {
+        **RESNET,
+        "type": "ResNeXt",
+        "depth": 101,
+        "groups": 64,
+        "base_width": 4,
+        "init_cfg": _pretrained("open-mmlab://resnext101_64x4d"),
+    },
+    "res2net101-dcn": {
+        **RESNET,
+        "type": "Res2Net",
+        "depth": 101,
+        "scales": 4,
+        "base_width": 26,
+        "dcn": dict(type="DCN", deform_groups=1, fallback_on_stride=False),
+        "stage_with_dcn": (False, True, True, True),
+        "init_cfg": _pretrained("open-mmlab://res2net101_v1d_26w_4s"),
+    },
+}
+"""The backbones of the paper's tables, as mmdet names and loads them."""
+
+SCHEDULES: dict[str, dict[str, Any]] = {
+    "1x": dict(epochs=12, milestones=(8, 11), train_scales=None),
+    "2x-ms": dict(epochs=24, milestones=(16, 22), train_scales=((1600, 400), (1600, 1400))),
+}
+"""Section 4.1.3: one scale for 12 epochs, or shorter sides from 400 to 1400 pixels for 24."""
+
+
+def export_config(
+    genotype: Genotype,
+    dataset: str = "coco",
+    detector: str | None = None,
+    backbone: str | None = None,
+    channels: int | None = None,
+    num_classes: int | None = None,
+    schedule: str | None = None,
+    overrides: tuple[str, ...] = (),
+) -> Config:
+    """The mmengine config that trains a detector with a genotype from scratch.
+
+    Args:
+        dataset: ``coco``, ``voc``, or a config whose data, and whatever the other arguments leave open, is taken.
+        channels: the width of the pyramid.
+
+    Raises:
+        UsageError: `num_classes` contradicts the classes of the data set.
+        InvalidConfigError: the config of the data set has no neck or no data.
+    """
+    config = load_config(dataset, overrides)
+    for part in ("train_dataloader", "test_dataloader"):
+        if not config.get(part):
+            raise InvalidConfigError(f"{dataset}: has no {part}; give --dataset a config with data")
+    if detector or backbone:
+        config.model = _detector_model(config, detector, backbone)
+    if channels:
+        set_width(config.model, channels)
+    if num_classes is not None:
+        _set_num_classes(config, num_classes)
+    if schedule:
+        config.retrain = ConfigDict({**stage_settings(config, "retrain"), **SCHEDULES[schedule]})
+    exported = retrain_stage(config, sub_net_neck(config, genotype))
+    exported.custom_imports = dict(imports=["opanas_cli.detection"], allow_failed_imports=False)
+    exported.train_cfg.val_interval = 1
+    if not (exported.get("auto_scale_lr") or {}).get("enable"):  # Else the data set's config asks for it.
+        exported.auto_scale_lr = dict(enable=False, base_batch_size=int(exported.train_dataloader.batch_size))
+    exported.pop("data_root", None)
+    return exported
+
+
+def standalone_config(config: Config, module: str) -> Config:
+    """An exported config that names the neck in `module`, and otherwise mmdet's parts only; see `exported_text`.
+
+    Raises:
+        InvalidDataError: mmdet's data sets cannot read the images.
+    """
+    changed = copy.deepcopy(config)
+    changed.custom_imports = dict(imports=[module], allow_failed_imports=False)
+    neck = {key: value for key, value in changed.model.neck.items() if key != "genotype"}
+    changed.model.neck = ConfigDict({**neck, "type": CLASS_NAME})
+    for loader in DATALOADERS:
+        for dataset in each_dataset(changed.get(loader)):
+            if dataset["type"] == "VOCFolder":
+                _require_jpg(dataset)
+                dataset["type"] = "XMLDataset"
+    for split in ("val", "test"):
+        evaluators = each_evaluator(changed, split)
+        others = [evaluator for evaluator in evaluators if evaluator["type"] != "DetectionAP"]
+        dataset = next(iter(each_dataset(changed.get(f"{split}_dataloader"))), {})
+        changed[f"{split}_evaluator"] = others or [_mmdet_evaluator(evaluator, dataset) for evaluator in evaluators]
+    return changed
+
+
+NOT_SCALED = """\
+# The learning rate is used as it is, whatever the batch size and the number of processes are. mmengine scales it by the
+# images of a step if auto_scale_lr.enable is True, as tools/train.py --auto-scale-lr sets it.
+"""
+
+# mmengine compiles a config under its path. Of {{ fileDirname }} a quote in the path would end the string.
+FIND_NECK = """\
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(sys._getframe().f_code.co_filename))  # The neck is there.
+"""
+
+
+def exported_text(config: Config, standalone: bool = False) -> str:
+    """The text of an exported config.
+
+    Args:
+        standalone: find the neck in the config's own folder, wherever it is run from.
+    """
+    return "\n".join([NOT_SCALED, *([FIND_NECK] if standalone else []), config.pretty_text])
+
+
+def _require_jpg(dataset: Any) -> None:
+    root = Path(dataset["data_root"])
+    folder = root / dataset["data_prefix"]["sub_data_root"] / IMAGES
+    images = ImagesByStem(folder)
+    others = [image for image in map(images.__getitem__, voc_names(root / dataset["ann_file"])) if image[-4:] != ".jpg"]
+    if others:
+        raise InvalidDataError(
+            f"{folder / others[0]}: mmdet alone reads the images of a VOC folder as .jpg only, and {len(others)} are "
+            "not; convert them, or export without --standalone"
+        )
+
+
+def _mmdet_evaluator(evaluator: Any, dataset: Any) -> Any:
+    """mmdet's metric in place of ours, which stands alone."""
+    if evaluator.get("ann_file"):
+        path = str(Path(evaluator.get("data_root") or "", evaluator["ann_file"]))
+        return dict(type="CocoMetric", ann_file=path, metric="bbox")
+    is_2007 = "VOC2007" in str((dataset.get("data_prefix") or {}).get("sub_data_root"))
+    return dict(type="VOCMetric", metric="mAP", eval_mode="11points" if is_2007 else "area")
+
+
+def _detector_model(config: Config, detector: str | None, backbone: str | None) -> Any:
+    """The model of a config with another detector or another backbone, its width and its classes kept."""
+    old = config.model
+    model = copy.deepcopy(old) if detector is None else get_config(DETECTORS[detector]).model
+    neck = copy.deepcopy(old.neck)
+    if detector is not None:
+        model.neck = neck
+        set_width(model, neck["out_channels"])
+        for head in class_heads(model):
+            head["num_classes"] = class_heads(old)[0]["num_classes"]
+        model.backbone = copy.deepcopy(old.backbone)
+        is_retina = detector == "retinanet"
+        neck.update(start_level=1 if is_retina else 0, extra_convs=is_retina, num_outs=5)
+    if backbone is not None:
+        model.backbone = ConfigDict(copy.deepcopy(BACKBONES[backbone]))
+        wide = BACKBONES[backbone]["depth"] > 34
+        model.neck["in_channels"] = [256, 512, 1024, 2048] if wide else [64, 128, 256, 512]
+    return model
+
+
+def _set_num_classes(config: Config, count: int) -> None:
+    for dataset in each_dataset(config.train_dataloader):
+        classes = dataset_classes(dataset)
+        if classes and len(classes) != count:
+            raise UsageError(
+                f"--num-classes: is {count}, but {dataset['ann_file']} is read with {len(classes)} classes; choose "
+                "them with --cfg-options classes=…"
+            )
+    for head in class_heads(config.model):
+        head["num_classes"] = count

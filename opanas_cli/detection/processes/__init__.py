@@ -1,0 +1,1 @@
+"""Several processes that work as one run, and what one of them needs: its device, its random numbers, its workers."""

@@ -1,0 +1,181 @@
+"""Average precision of one detector or of a population, unrounded: a search must not rank by three digits."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.evaluator import BaseMetric
+
+from opanas_cli.detection.scoring.image_results import Detections, ImageTruth, truths_of_file, width_and_height
+from opanas_cli.detection.scoring.voc_average_precision import voc_average_precision
+from opanas_cli.search.evaluator import defined
+
+try:
+    from faster_coco_eval import COCO
+    from faster_coco_eval import COCOeval_faster as COCOeval
+except ImportError:  # The extra `fast` brings it.
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+STATISTICS = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large")
+"""The first six of COCO's summary; not defined where no ground truth falls into a range."""
+
+VOC_AP50 = "VOC_AP50"
+METRICS = (*STATISTICS, VOC_AP50)
+"""What candidates may be ranked by."""
+
+
+class GroundTruth:
+    """What there is to find in a set of images, indexed once for any number of candidates.
+
+    Args:
+        images: in the order in which the detections will be given. Among detections of equal scores those of earlier
+            images come first.
+        meta: the data set's `metainfo`: its classes, and for VOC its year.
+    """
+
+    def __init__(self, images: Sequence[ImageTruth], meta: Any) -> None:
+        self.images = images
+        self.num_classes = len(meta["classes"])
+        self.dataset_type = meta.get("dataset_type")
+        annotations: list[dict[str, Any]] = []
+        for index, truth in enumerate(images):
+            columns = (truth.boxes.tolist(), truth.labels.tolist(), truth.ignored.tolist(), truth.areas.tolist())
+            for box, label, ignored, area in zip(*columns, strict=True):
+                annotations.append(
+                    {
+                        "id": len(annotations) + 1,
+                        "image_id": index,
+                        "category_id": label,
+                        "bbox": box,
+                        "area": area,
+                        "iscrowd": int(ignored),
+                    }
+                )
+        self.coco = _coco(len(images), self.num_classes, annotations)
+
+
+def score_population(
+    population: Sequence[Sequence[Detections]], truth: GroundTruth, voc: bool = False
+) -> list[dict[str, float]]:
+    """The statistics of every candidate on the same images, as fractions in [0, 1].
+
+    Args:
+        population: for each candidate its detections in each image, in the order of the images of `truth`.
+        truth: built once, and only read.
+        voc: also `VOC_AP50`, the mean average precision at an overlap of one half by PASCAL VOC's rules: by eleven
+            points where the data set is VOC 2007, by the area under the curve elsewhere.
+
+    Returns:
+        `STATISTICS` by their names, and `VOC_AP50` where asked, without those that are not `defined`, as where there is
+        nothing to find.
+    """
+    with _quick():
+        scores = [_coco_statistics(candidate, truth) for candidate in population]
+    if voc:
+        eleven_points = truth.dataset_type == "VOC2007"
+        for candidate, statistics in zip(population, scores, strict=True):
+            statistics[VOC_AP50] = voc_average_precision(candidate, truth.images, truth.num_classes, eleven_points)
+    return [defined(statistics) for statistics in scores]
+
+
+class DetectionAP(BaseMetric):
+    """COCO's average precision as fractions in [0, 1], for any mmdet data set, and `VOC_AP50` for one of VOC.
+
+    Args:
+        ann_file: a COCO annotation file to take the ground truth from, restricted to the evaluated images: the
+            official numbers. Without it the ground truth is what the test pipeline loaded; object areas, which
+            decide between small, medium and large, are then those of the boxes.
+        data_root: prefix of a relative `ann_file`.
+    """
+
+    # None would make mmengine warn that there is none.
+    default_prefix = ""
+
+    def __init__(self, ann_file: str | None = None, data_root: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.ann_file = str(Path(data_root or "", ann_file)) if ann_file else None
+
+    def process(self, data_batch: Any, data_samples: Sequence[Any]) -> None:
+        """Keep the detections and the ground truth of one batch."""
+        for sample in data_samples:
+            truth = ImageTruth.of(sample) if self.ann_file is None else None
+            self.results.append((sample["img_id"], Detections.of(sample["pred_instances"]), truth))
+
+    def compute_metrics(self, results: list[tuple[Any, Detections, ImageTruth | None]]) -> dict[str, float]:
+        """The statistics over all images."""
+        meta = self.dataset_meta
+        if self.ann_file is None:
+            truths = [truth for _, _, truth in results if truth is not None]
+        else:
+            # Detections of equal scores are ranked by the images' ids, as COCO's own tool does.
+            results = sorted(results, key=lambda result: result[0])
+            truths = truths_of_file(self.ann_file, meta["classes"], [image_id for image_id, _, _ in results])
+        # Only data sets of VOC have a type.
+        return score_population(
+            [[found for _, found, _ in results]], GroundTruth(truths, meta), "dataset_type" in meta
+        )[0]
+
+
+@contextlib.contextmanager
+def _quick() -> Iterator[None]:
+    """Hold the garbage collector: millions of small dicts, none in a circle, make it search all memory in vain."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _coco_statistics(candidate: Sequence[Detections], truth: GroundTruth) -> dict[str, float]:
+    if not truth.images:
+        return dict.fromkeys(STATISTICS, float("nan"))
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation = COCOeval(truth.coco, _detections(candidate, truth), "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    values = [float(value) for value in evaluation.stats[: len(STATISTICS)]]
+    # The library says -1 where there is nothing to find.
+    return {name: value if value >= 0 else float("nan") for name, value in zip(STATISTICS, values, strict=True)}
+
+
+def _detections(candidate: Sequence[Detections], truth: GroundTruth) -> COCO:
+    annotations: list[dict[str, Any]] = []
+    for index, found in enumerate(candidate):
+        boxes = width_and_height(found.boxes)
+        columns = (boxes.tolist(), (boxes[:, 2] * boxes[:, 3]).tolist(), found.scores.tolist(), found.labels.tolist())
+        for box, area, score, label in zip(*columns, strict=True):
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": index,
+                    "category_id": label,
+                    "bbox": box,
+                    "area": area,
+                    "score": score,
+                    "iscrowd": 0,
+                }
+            )
+    return _coco(len(truth.images), truth.num_classes, annotations)
+
+
+def _coco(num_images: int, num_classes: int, annotations: list[dict[str, Any]]) -> COCO:
+    """An indexed data set whose images and categories are numbered from 0."""
+    coco = COCO()
+    coco.dataset = {
+        "info": {},
+        "images": [{"id": index} for index in range(num_images)],
+        "annotations": annotations,
+        "categories": [{"id": label} for label in range(num_classes)],
+    }
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco.createIndex()
+    return coco

@@ -1,0 +1,1 @@
+"""Training a super-net or one detector, interruptible at any step."""

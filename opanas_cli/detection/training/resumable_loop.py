@@ -1,0 +1,113 @@
+"""mmengine's loop over epochs, able to go on at any batch of one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from mmengine.dist import all_reduce
+from mmengine.runner import EpochBasedTrainLoop, Runner
+
+from opanas_cli.detection.data.sample_seeds import seeded_loader
+from opanas_cli.termination import Terminated, asked_to_end
+
+GO_ON, SAVE, SAVE_AND_END = range(3)
+
+
+class ResumableTrainLoop(EpochBasedTrainLoop):
+    """Trains by epochs, and saves the run at the end of each and every so often in between.
+
+    Its batches are seeded one by one (see `SeededBatches`), and mmengine's own loop restarts an epoch from its first
+    batch.
+
+    Args:
+        minutes: the most between two checkpoints, but for the length of a step; None for no limit.
+        steps: the most steps between two checkpoints; None for no limit.
+        others: as for mmengine's `EpochBasedTrainLoop`.
+    """
+
+    save: Callable[[Runner], None]
+    """Keeps the run as it is; set by `build_runner`. All processes call it at the same step."""
+
+    def __init__(
+        self, runner: Runner, dataloader: Any, minutes: float | None = 10, steps: int | None = None, **others: Any
+    ) -> None:
+        super().__init__(runner, dataloader, **others)
+        if self.val_interval > self.max_epochs:
+            self.val_begin = self.val_interval  # mmengine would validate after the last epoch all the same.
+        self.dataloader = seeded_loader(self.dataloader, runner.seed)
+        self.minutes, self.steps = minutes, steps
+        self._batch = 0
+        self._before_next_step: Callable[[], None] | None = None
+        self._saved()
+
+    @property
+    def position(self) -> dict[str, int]:
+        """The steps done, the epochs done, and the batches done of the next epoch."""
+        return {"step": self._iter, "epoch": self._epoch, "batch": self._batch}
+
+    def go_on(self, position: dict[str, int], before_next_step: Callable[[], None]) -> None:
+        """Begin at a position instead of the first step.
+
+        Args:
+            before_next_step: is called when nothing but steps is to come; hooks and workers have started then.
+        """
+        self._iter, self._epoch, self._batch = position["step"], position["epoch"], position["batch"]
+        self._before_next_step = before_next_step
+        self._saved()
+
+    def run_epoch(self) -> None:
+        """The rest of one epoch, and then what hooks do at its end.
+
+        The run is saved before that: hooks may take as long as many steps, and SIGTERM ends them at once. A run that is
+        resumed there has no batch left, and calls them again; if they took long, it is saved after them too.
+        """
+        self.runner.call_hook("before_train_epoch")
+        self.runner.model.train()
+        with asked_to_end() as asked:
+            self._rest_of_batches(asked)
+        self.runner.call_hook("after_train_epoch")
+        self._epoch += 1
+        self._batch = 0
+        if self._updated:
+            self._save_where_due(end=False)
+
+    def _rest_of_batches(self, asked: Callable[[], bool]) -> None:
+        self.dataloader.batch_sampler.begin(self._epoch, self._batch)
+        batches = enumerate(self.dataloader, self._batch)
+        if self._before_next_step is not None:
+            self._before_next_step()
+            self._before_next_step = None
+        for index, batch in batches:
+            self.run_iter(index, batch)
+            self._batch = index + 1
+            if self._updated:
+                self._save_where_due(asked())
+
+    @property
+    def _updated(self) -> bool:
+        """Whether no gradients wait for an update: they are in no checkpoint."""
+        steps_per_update = getattr(self.runner.optim_wrapper, "_accumulative_counts", 1)
+        return self._iter % steps_per_update == 0 or self._iter == self.max_iters
+
+    def _save_where_due(self, end: bool) -> None:
+        due = (
+            self._batch == len(self.dataloader)
+            or (self.steps is not None and self._iter - self._saved_step >= self.steps)
+            or (self.minutes is not None and time.monotonic() - self._saved_time >= 60 * self.minutes)
+        )
+        wish = torch.tensor(SAVE_AND_END if end else SAVE if due else GO_ON)
+        all_reduce(wish, "max")  # Clocks differ, and a signal may reach one process alone.
+        if wish >= SAVE:
+            self._save()
+        if wish == SAVE_AND_END:
+            raise Terminated
+
+    def _save(self) -> None:
+        self.save(self.runner)
+        self._saved()
+
+    def _saved(self) -> None:
+        self._saved_step, self._saved_time = self._iter, time.monotonic()

@@ -1,0 +1,204 @@
+"""The checkpoints of a training run: whole files of which the last two are kept, and the newest good one is found."""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from opanas_cli.detection.checkpoints import read_checkpoint, write_checkpoint
+from opanas_cli.detection.training.run_state import FORMAT, KEYS, VERSION, state_of
+from opanas_cli.errors import InvalidCheckpointError, UsageError
+from opanas_cli.search.settings import differences
+
+KEPT = 2
+
+DECISIVE = ("model", "train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler", "auto_scale_lr")
+"""The parts of a config that decide what training does."""
+
+TESTED = ("test_dataloader", "test_evaluator")
+"""Those that decide what a trained detector is tested on."""
+
+_LOADER = {"data_root", "num_workers", "persistent_workers", "pin_memory", "prefetch_factor"}
+
+HARMLESS = {
+    "train_dataloader": _LOADER,
+    "test_dataloader": {*_LOADER, "batch_size"},
+    "test_evaluator": {"data_root"},
+    "train_cfg": {"max_epochs", "val_begin", "val_interval"},
+}
+"""Keys inside parts that do not: a run may go on with other ones, and for more epochs."""
+
+SHOWN = 3
+
+
+class BrokenCheckpointError(InvalidCheckpointError):
+    """A file is not what was written."""
+
+
+class RunCheckpoints:
+    """The checkpoints in the folder of one run.
+
+    Args:
+        settings: what two runs must share to be the same run; see `run_settings`.
+    """
+
+    def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
+        self.folder = folder
+        self.settings = settings
+
+    def save(self, runner: Runner) -> None:
+        """Write the state of a run, and delete all but the last two. Every process calls it, the first one writes.
+
+        Raises:
+            OpanasError: it cannot be written; those written before are as they were.
+        """
+        content = state_of(runner)
+        if content is None:
+            return
+        path = self.folder / f"step_{content['position']['step']:08}.pth"
+        write_checkpoint({**content, "settings": json.dumps(self.settings)}, path)
+        files = checkpoint_files(self.folder)
+        last = files.index(path) + 1
+        # Those of later steps could not be read when the run was resumed.
+        for other in (*files[: max(last - KEPT, 0)], *files[last:]):
+            other.unlink()
+
+    def newest(self, processes: int) -> tuple[Path, dict[str, Any]] | None:
+        """The newest checkpoint that can be read, and its content; None where there is none at all.
+
+        Where the newest is truncated or damaged, the one before it is taken, with a warning.
+
+        Raises:
+            InvalidCheckpointError: none can be read, or it is of a newer opanas.
+            UsageError: it is of a run with other settings, or of another number of processes.
+        """
+        files = checkpoint_files(self.folder)
+        broken: BrokenCheckpointError | None = None
+        for path in reversed(files):
+            try:
+                content = _read(path)
+            except BrokenCheckpointError as error:
+                broken = broken or error
+                continue
+            if broken is not None:
+                warnings.warn(f"{broken}; going on from {path.name}, the one before", stacklevel=2)
+            self._require_same(path, content, processes)
+            return path, content
+        if broken is None:
+            return None
+        if len(files) == 1:
+            raise broken
+        raise InvalidCheckpointError(
+            f"{self.folder}: none of its {len(files)} checkpoints can be read; start again in another --work-dir "
+            f"({broken})"
+        )
+
+    def require_none(self) -> None:
+        """Check that no run has begun here.
+
+        Raises:
+            UsageError: one has.
+        """
+        if checkpoint_files(self.folder):
+            raise UsageError(
+                f"{self.folder}: a training run is here already; add --resume to go on, or choose another --work-dir"
+            )
+
+    def _require_same(self, path: Path, content: dict[str, Any], processes: int) -> None:
+        if content["processes"] != processes:
+            raise UsageError(
+                f"{path}: is of {content['processes']} processes, which shared out the images, but there are "
+                f"{processes}; start as many, or choose another --work-dir"
+            )
+        changes = list(differences(json.loads(content["settings"]), self.settings))
+        if changes:
+            more = f"; and {len(changes) - SHOWN} more" if len(changes) > SHOWN else ""
+            raise UsageError(
+                f"{path}: this is another run: {'; '.join(changes[:SHOWN])}{more}; take its settings or another "
+                "--work-dir"
+            )
+
+
+def checkpoint_files(folder: Path) -> list[Path]:
+    """The checkpoints in the folder of a run, the oldest first."""
+    return sorted(path for path in folder.glob("step_*.pth") if re.fullmatch(r"step_\d{8,}\.pth", path.name))
+
+
+def forget_run(folder: Path) -> None:
+    """Delete the checkpoints of the run in a folder, so that another may begin there."""
+    for path in checkpoint_files(folder):
+        path.unlink()
+
+
+def run_settings(config: Config, seed: int, **more: Any) -> dict[str, Any]:
+    """What two runs of an mmengine config must share to be the same run, as JSON-able values.
+
+    The device, the number of workers, the place of the data and the number of epochs may differ.
+    """
+    return _plain({"seed": seed, **more, **_parts(config, DECISIVE)})
+
+
+def finished_settings(config: Config, seed: int, **more: Any) -> dict[str, Any]:
+    """What two finished runs must share to have ended with the same file, as JSON-able values.
+
+    Beside what makes them the same run these are the number of epochs, and what was tested on.
+    """
+    epochs = (config.get("train_cfg") or {}).get("max_epochs")
+    return run_settings(config, seed, epochs=epochs, **more, **_parts(config, TESTED))
+
+
+def _parts(config: Config, names: Iterable[str]) -> dict[str, Any]:
+    return {name: _without(config[name], HARMLESS.get(name, set())) for name in names if config.get(name)}
+
+
+def _without(value: Any, keys: set[str]) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _without(item, keys) for key, item in value.items() if key not in keys}
+    if isinstance(value, (list, tuple)):
+        return [_without(item, keys) for item in value]
+    return value
+
+
+def _plain(settings: dict[str, Any]) -> dict[str, Any]:
+    plain: dict[str, Any] = json.loads(json.dumps(settings, default=repr))
+    return plain
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The content of a checkpoint, whole as it was written.
+
+    Raises:
+        BrokenCheckpointError: it is truncated or damaged.
+        InvalidCheckpointError: it is whole, and no checkpoint that this opanas can go on from.
+    """
+    _require_whole(path)
+    content = read_checkpoint(path)
+    if content.get("format") != FORMAT:
+        raise InvalidCheckpointError(f"{path}: is no checkpoint of a training run of opanas")
+    if content.get("version") != VERSION:
+        raise InvalidCheckpointError(
+            f"{path}: is of version {content.get('version')!r}, and this opanas reads version {VERSION}; update opanas"
+        )
+    missing = [key for key in KEYS if key not in content]
+    if missing:
+        raise InvalidCheckpointError(f"{path}: has no '{missing[0]}' to resume from; start again without --resume")
+    return content
+
+
+def _require_whole(path: Path) -> None:
+    """Compare all of a file with its checksums: torch takes the bytes of a tensor as they are."""
+    try:
+        with ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except Exception as error:  # By what is damaged, zipfile raises one of many.
+        raise BrokenCheckpointError(f"{path}: is truncated or no checkpoint ({type(error).__name__})") from error
+    if damaged is not None:
+        raise BrokenCheckpointError(f"{path}: is damaged at {damaged}, whose bytes are not those that were written")

@@ -1,0 +1,114 @@
+"""A detector whose neck is a super-net, trained by strict fair sampling (section 3.2.1)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from functools import partial
+from typing import Any
+
+import torch
+from mmdet.registry import MODELS
+from mmengine.model import BaseModel
+from mmengine.optim import OptimWrapper
+from torch import Tensor
+
+from opanas_cli.detection.evaluating.shared_features import heads_on
+from opanas_cli.detection.processes.replicas import LogMeans, average_gradients, average_statistics
+from opanas_cli.detection.training.backward_thread import backward_thread
+from opanas_cli.detection.training.finite_loss import FiniteLoss
+from opanas_cli.genotype import Genotype
+from opanas_cli.search.fair_sampling import fair_genotypes, step_generator
+
+
+class SuperNetDetector(BaseModel):
+    """Trains an mmdet detector with an `OPASuperNet` neck.
+
+    Each step draws K sub-nets with no edge and path in common, and updates once on the mean of their gradients. The
+    backbone and the neck's input side run once: the gradients of the K sub-nets are summed at the pyramid and sent
+    back together, which gives the gradients of K full passes. Several processes draw the same sub-nets and update on
+    the mean of their gradients.
+
+    Args:
+        detector: the config of the detector.
+        l1_weight: μ of Eq. 12, the weight of the L1 norm of the edge importances.
+        seed: of the sub-nets drawn; step n draws the same whatever ran before.
+    """
+
+    def __init__(self, detector: dict[str, Any], l1_weight: float = 1e-4, seed: int = 0) -> None:
+        super().__init__()
+        self.detector = MODELS.build(detector)
+        self.data_preprocessor = self.detector.data_preprocessor
+        self.l1_weight = l1_weight
+        self.seed = seed
+        self.finite_loss = FiniteLoss("lower supernet.lr or set supernet.grad_clip")
+        self.log_means = LogMeans()
+        self.register_buffer("step", torch.zeros((), dtype=torch.long))
+
+    def init_weights(self) -> None:
+        """Initialise the detector as mmdet does."""
+        self.detector.init_weights()
+
+    def forward(self, inputs: Tensor, data_samples: Any = None, mode: str = "tensor") -> Any:
+        """The detector's own forward; its neck must be running a genotype."""
+        return self.detector(inputs, data_samples, mode)
+
+    def train_step(self, data: Any, optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
+        """One update on the mean gradient of K fairly sampled sub-nets and μ‖γ‖₁ (Eq. 12).
+
+        Returns:
+            The log variables: each loss, averaged over the sub-nets and over the processes.
+
+        Raises:
+            OpanasError: the loss is not finite, and no loss scale leaves such a step out.
+        """
+        step = int(self.step)
+        genotypes = fair_genotypes(self.detector.neck.search_space, step_generator(self.seed, step))
+        logs = self.log_means.of(self.accumulate_gradients(data, genotypes, optim_wrapper))
+        self.finite_loss.require(float(logs["loss"]), step + 1, optim_wrapper)
+        average_gradients(self.parameters())
+        average_statistics(self)
+        optim_wrapper.step()
+        optim_wrapper.zero_grad()
+        self.step += 1
+        return logs
+
+    def accumulate_gradients(
+        self, data: Any, genotypes: tuple[Genotype, ...], optim_wrapper: OptimWrapper
+    ) -> dict[str, Tensor]:
+        """Add to every parameter the gradient of the mean loss of `genotypes` and of μ‖γ‖₁."""
+        neck = self.detector.neck
+        with optim_wrapper.optim_context(self):
+            data = self.data_preprocessor(data, True)
+            pyramid = neck.project(self.detector.backbone(data["inputs"]))
+        leaves = [_leaf(level) for level in pyramid]
+        logs: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=leaves[0].device))
+        with backward_thread(leaves[0].device) as run:
+            for genotype in genotypes:
+                with optim_wrapper.optim_context(self):
+                    losses = self._losses(_as(pyramid, leaves), genotype, data)
+                loss, values = self.detector.parse_losses(losses)
+                run(partial(optim_wrapper.backward, loss / len(genotypes)))
+                for name, value in values.items():
+                    logs[name] = logs[name] + value.detach() / len(genotypes)
+        torch.autograd.backward(pyramid, _as(pyramid, [leaf.grad for leaf in leaves]))
+        importance = torch.as_tensor(self.l1_weight * neck.edge_l1())
+        if importance.requires_grad:  # A neck without edge importances has none to train.
+            optim_wrapper.backward(importance)
+        logs["loss"] = logs["loss"] + importance.detach()
+        logs["edge_l1"] = importance.detach()
+        return dict(logs)
+
+    def _losses(self, pyramid: list[Tensor], genotype: Genotype, data: dict[str, Any]) -> dict[str, Tensor]:
+        heads = heads_on(self.detector, self.detector.neck.aggregate(pyramid, genotype))
+        losses: dict[str, Tensor] = heads.loss(data["inputs"], data["data_samples"])
+        return losses
+
+
+def _leaf(level: Tensor) -> Tensor:
+    """A copy of a level at which gradients end and add up, in float32 when the level has 16 bits."""
+    return level.detach().to(torch.promote_types(level.dtype, torch.float32)).requires_grad_()
+
+
+def _as(pyramid: list[Tensor], tensors: list[Tensor]) -> list[Tensor]:
+    """Tensors in the types of a pyramid's levels."""
+    return [tensor.to(level.dtype) for tensor, level in zip(tensors, pyramid, strict=True)]

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mmengine.config import Config
+from tiny_config import tiny_config
+
+from opanas_cli.detection.configs.files import load_config, shipped_configs
+from opanas_cli.detection.configs.stages import (
+    DEFAULTS,
+    RETRAIN_DEFAULTS,
+    apply_schedule,
+    retrain_stage,
+    search_dataset,
+    search_space,
+    stage_settings,
+    sub_net_neck,
+    super_net_stage,
+)
+from opanas_cli.detection.costs.profiling import DEFAULT_INPUT
+from opanas_cli.errors import InvalidConfigError
+from opanas_cli.genotype import Genotype
+
+SMALL = Genotype.of(["top_down", "none", "bottom_up"])
+
+
+def scales(dataloader: Any) -> list[tuple[int, int]]:
+    queue, found = [dataloader["dataset"]], []
+    while queue:
+        dataset = queue.pop()
+        found += [tuple(step["scale"]) for step in dataset.get("pipeline", []) if step["type"] == "Resize"]
+        queue += [dataset["dataset"]] if "dataset" in dataset else dataset.get("datasets", [])
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "scale", "fraction", "metric"), [("coco", (800, 500), 0.2, "AP"), ("voc", (384, 384), 1.0, "VOC_AP50")]
+)
+def test_the_protocols_are_the_papers(name: str, scale: tuple[int, int], fraction: float, metric: str) -> None:
+    """Section 4.1.2."""
+    config = load_config(name)
+    stage = super_net_stage(config, seed=3)
+    assert set(scales(stage.train_dataloader)) == {scale}
+    assert stage.train_dataloader.dataset.data_fraction == fraction
+    assert stage.train_dataloader.batch_size == 16
+    assert stage.train_cfg.max_epochs == 12
+    assert stage.optim_wrapper.optimizer == dict(type="SGD", lr=0.02, momentum=0.9, weight_decay=1e-4, fused=True)
+    assert (stage.model.type, stage.model.l1_weight, stage.model.seed) == ("SuperNetDetector", 1e-4, 3)
+    settings = stage_settings(config, "search")
+    assert (settings.population, settings.generations, settings.top_k, settings.mutation_prob) == (50, 12, 10, 0.1)
+    assert settings.metric == metric
+    space = search_space(config)
+    assert (space.num_nodes, str(space.kind), space.size) == (5, "dense", 6**15)
+
+
+def test_super_net_training_has_no_validation_and_leaves_the_config_alone(shapes_root: Path) -> None:
+    config = tiny_config(shapes_root)
+    before = config.pretty_text
+    stage = super_net_stage(config, seed=0)
+    assert config.pretty_text == before
+    assert not [key for key in stage if key.startswith(("val", "test_data", "test_eval", "test_cfg"))]
+    assert not {"supernet", "search", "retrain"} & set(stage)
+    assert stage.train_dataloader.dataset.part == "train"
+
+
+def test_candidates_see_held_out_images_as_a_test_does(shapes_root: Path) -> None:
+    config = tiny_config(shapes_root)
+    dataset = search_dataset(config, 0.4, 3)
+    assert (dataset.part, dataset.search_split, dataset.max_images) == ("search", 0.4, 3)
+    assert dataset.dataset.ann_file == "annotations/train.json"
+    assert dataset.dataset.test_mode is True
+    assert "filter_cfg" not in dataset.dataset
+    steps = [step["type"] for step in dataset.dataset.pipeline]
+    assert "RandomFlip" not in steps
+    assert scales(dict(dataset=dataset)) == [(64, 64)]
+    assert config.train_dataloader.dataset.get("test_mode") is None
+
+    validation = search_dataset(config, 0.0, None)
+    assert validation.dataset.ann_file == "annotations/val.json"
+    assert validation.search_split == 1.0
+
+
+def test_concatenated_training_sets_are_held_out_from_too() -> None:
+    parts = search_dataset(load_config("voc"), 0.1, None).dataset.datasets
+    assert [part.test_mode for part in parts] == [True, True]
+    assert not any("filter_cfg" in part for part in parts)
+    assert not any(step["type"] == "RandomFlip" for part in parts for step in part.pipeline)
+
+
+def test_retraining_takes_the_neck_and_its_own_settings(shapes_root: Path) -> None:
+    config = tiny_config(shapes_root)
+    stage = retrain_stage(config, sub_net_neck(config, SMALL, edge_importance=True))
+    assert stage.model.neck.type == "OPAFPN"
+    assert stage.model.neck.genotype == ["top_down", "none", "bottom_up"]
+    assert stage.model.neck.edge_importance is True
+    assert stage.model.neck.out_channels == 8
+    assert not {"num_nodes", "space", "paths"} & set(stage.model.neck)
+    assert (stage.val_cfg.type, stage.test_cfg.type) == ("ValLoop", "TestLoop")
+    assert stage.train_cfg.max_epochs == 1
+    assert scales(stage.test_dataloader) == scales(stage.train_dataloader) == [(64, 64)]
+
+
+def test_a_schedule_is_made_of_plain_settings(shapes_root: Path) -> None:
+    config = tiny_config(shapes_root)
+    given = dict(epochs=7, batch_size=3, lr=0.5, milestones=[4, 6], warmup_iters=9, grad_clip=2.0)
+    apply_schedule(config, {**RETRAIN_DEFAULTS, **given})
+    assert config.train_cfg == dict(type="EpochBasedTrainLoop", max_epochs=7, val_interval=8)
+    assert config.train_dataloader.batch_size == 3
+    assert config.optim_wrapper.clip_grad == dict(max_norm=2.0)
+    warmup, steps = config.param_scheduler
+    assert (warmup["type"], warmup["by_epoch"], warmup["end"]) == ("LinearLR", False, 9)
+    assert (steps["milestones"], steps["gamma"]) == ([4, 6], 0.1)
+    apply_schedule(config, {**RETRAIN_DEFAULTS, "warmup_iters": 0, "milestones": ()})
+    assert config.param_scheduler == []
+    assert config.optim_wrapper.clip_grad is None
+
+
+@pytest.mark.parametrize("stage", ["supernet", "search"])
+def test_unknown_settings_are_named(shapes_root: Path, stage: str) -> None:
+    config = tiny_config(shapes_root)
+    config[stage].epoch = 3
+    with pytest.raises(InvalidConfigError, match=rf"{stage}\.epoch is not a setting"):
+        stage_settings(config, stage)
+
+
+def test_the_shared_config_and_the_defaults_agree() -> None:
+    """What the defaults say, configs of the paper's protocol need not repeat, and do not contradict."""
+    runtime = Config.fromfile(str(shipped_configs()["coco"].parent / "_base_" / "runtime.py"))
+    said = [(stage, name, value) for stage in DEFAULTS for name, value in (runtime.get(stage) or {}).items()]
+    assert {name for _, name, _ in said} == {"image_scale"}
+    assert not [name for stage, name, value in said if DEFAULTS[stage][name] not in (None, value)]
+    assert runtime.cost_input == DEFAULT_INPUT
+
+
+def test_candidates_see_each_image_once_and_unmixed(shapes_root: Path) -> None:
+    config = tiny_config(shapes_root)
+    inner = config.train_dataloader.dataset
+    mixed = dict(type="MultiImageMixDataset", dataset=inner, pipeline=[dict(type="Mosaic")])
+    config.train_dataloader.dataset = dict(type="RepeatDataset", times=3, dataset=mixed)
+    dataset = search_dataset(config, 0.4, None).dataset
+    assert (dataset.type, dataset.test_mode) == ("CocoDataset", True)
+    assert "Mosaic" not in str(dataset)

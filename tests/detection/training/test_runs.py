@@ -1,0 +1,66 @@
+"""What goes wrong while mmengine trains, in words of ours."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.error import URLError
+
+import pytest
+from mmdet.registry import DATASETS, TRANSFORMS
+from mmengine.config import Config
+from mmengine.dataset import BaseDataset
+from mmengine.registry import DefaultScope
+from torch.utils.data import DataLoader
+
+from opanas_cli.detection.training.runs import training
+from opanas_cli.errors import InvalidDataError, OpanasError
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_weights_that_cannot_be_downloaded(nested: bool) -> None:
+    model = dict(backbone=dict(init_cfg=dict(checkpoint="torchvision://resnet50")))
+    config = Config(dict(model=dict(detector=model) if nested else model))
+    with (
+        pytest.raises(OpanasError, match=r"torchvision://resnet50: cannot be downloaded \(no network\); put"),
+        training(config),
+    ):
+        raise URLError("no network")
+
+
+def test_other_errors_pass() -> None:
+    with pytest.raises(ZeroDivisionError), training(Config(dict(model={}))):
+        raise ZeroDivisionError
+
+
+@TRANSFORMS.register_module(force=True)
+class LeavesOut:
+    """Gives None."""
+
+    def __call__(self, results: dict[str, Any]) -> None:
+        """Whatever it is given."""
+
+
+@DATASETS.register_module(force=True)
+class TwoImages(BaseDataset):
+    """Nothing but two names."""
+
+    def load_data_list(self) -> list[dict[str, Any]]:
+        return [{"img_path": "0.jpg"}, {"img_path": "1.jpg"}]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.parametrize("test_mode", [False, True])
+def test_a_pipeline_that_leaves_out_every_image(workers: int, wrapped: bool, test_mode: bool) -> None:
+    config: Any = dict(
+        type="TwoImages", pipeline=[dict(type="LeavesOut")], data_prefix={}, test_mode=test_mode, max_refetch=20
+    )
+    if wrapped:
+        config = dict(type="ConcatDataset", datasets=[config])
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        loader = DataLoader(DATASETS.build(config), num_workers=workers)
+        with (
+            pytest.raises(InvalidDataError, match=r"^my.py: the pipeline leaves out every image that it is given; cor"),
+            training(Config(dict(model={}), cfg_text="model = {}", filename="my.py")),
+        ):
+            list(loader)
