@@ -47,7 +47,8 @@ from opanas_cli.detection.data.shapes import generate_shapes
 from opanas_cli.detection.evaluating.evaluator import SuperNetEvaluator
 from opanas_cli.detection.processes.devices import select_device, use_device
 from opanas_cli.detection.quiet import silenced
-from opanas_cli.detection.training.supernet_training import read_super_net, train_super_net
+from opanas_cli.detection.super_net_file import read_super_net
+from opanas_cli.detection.training.supernet_training import train_super_net
 from opanas_cli.genotype import Genotype
 from opanas_cli.necks import deformable
 from opanas_cli.necks.sharing import Sharing

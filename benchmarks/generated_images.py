@@ -13,9 +13,9 @@ from mmengine.registry import DefaultScope
 from PIL import Image
 from torch import Tensor
 
+from opanas_cli.detection.configs.building import build_detector
 from opanas_cli.detection.configs.files import load_config
 from opanas_cli.detection.data.shapes import generate_shapes
-from opanas_cli.detection.evaluating.evaluator import build_detector
 from opanas_cli.detection.quiet import silenced
 from opanas_cli.detection.training.supernet_training import train_super_net
 

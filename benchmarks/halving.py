@@ -33,7 +33,7 @@ from opanas_cli.detection.configs.stages import search_space
 from opanas_cli.detection.costs.profiling import CostModel
 from opanas_cli.detection.evaluating.evaluator import FIRST_SHARE, SuperNetEvaluator
 from opanas_cli.detection.processes.devices import select_device
-from opanas_cli.detection.training.supernet_training import read_super_net
+from opanas_cli.detection.super_net_file import read_super_net
 from opanas_cli.genotype import Genotype
 from opanas_cli.genotype.liveness import prune
 from opanas_cli.search import Constraints, Evolution, History, StrategySettings, run_search

@@ -21,14 +21,14 @@ from scipy.stats import kendalltau, spearmanr
 from torch import nn
 
 from opanas_cli.detection.checkpoints import load_weights
+from opanas_cli.detection.configs.building import build_detector
 from opanas_cli.detection.configs.files import load_config
 from opanas_cli.detection.configs.stages import search_space
 from opanas_cli.detection.costs.latency import detector_latencies_ms, measure_latencies
 from opanas_cli.detection.costs.profiling import with_sub_net
-from opanas_cli.detection.evaluating.evaluator import build_detector
 from opanas_cli.detection.processes.devices import select_device
 from opanas_cli.detection.quiet import silenced
-from opanas_cli.detection.training.supernet_training import read_super_net
+from opanas_cli.detection.super_net_file import read_super_net
 from opanas_cli.formats.text import line_of
 from opanas_cli.genotype import Genotype
 from opanas_cli.necks.super_net import inherited_state_dict

@@ -38,10 +38,10 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 from torch.nn import functional as F
 
+from opanas_cli.detection.configs.building import build_detector
 from opanas_cli.detection.configs.files import load_config
 from opanas_cli.detection.configs.stages import super_net_stage
 from opanas_cli.detection.data.shapes import draw_image
-from opanas_cli.detection.evaluating.evaluator import build_detector
 from opanas_cli.detection.operators.kernels import widen
 from opanas_cli.detection.processes.devices import select_device
 from opanas_cli.detection.quiet import silenced

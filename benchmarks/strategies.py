@@ -30,7 +30,7 @@ from opanas_cli.detection.costs.profiling import CostModel
 from opanas_cli.detection.evaluating.evaluator import SuperNetEvaluator
 from opanas_cli.detection.processes.devices import select_device
 from opanas_cli.detection.scoring.average_precision import METRICS
-from opanas_cli.detection.training.supernet_training import read_super_net
+from opanas_cli.detection.super_net_file import read_super_net
 from opanas_cli.errors import MissingDependencyError
 from opanas_cli.genotype import Genotype, SearchSpace
 from opanas_cli.search import Candidate, Constraints, Cost, Evaluator, History, StrategySettings, run_search, strategies

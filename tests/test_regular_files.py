@@ -73,19 +73,19 @@ def read_model(path: Path) -> object:
 
 
 def read_annotations(path: Path) -> object:
-    from opanas_cli.detection.configs.own_folder import read_coco
+    from opanas_cli.detection.data.annotation_files import read_coco
 
     return read_coco(path)
 
 
 def read_split(path: Path) -> object:
-    from opanas_cli.detection.configs.own_folder import voc_names
+    from opanas_cli.detection.data.annotation_files import voc_names
 
     return voc_names(path)
 
 
 def read_xml(path: Path) -> object:
-    from opanas_cli.detection.configs.own_folder import voc_objects
+    from opanas_cli.detection.data.annotation_files import voc_objects
 
     split = path.with_name("split.txt")
     split.write_text("pipe\n")

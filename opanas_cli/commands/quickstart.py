@@ -162,7 +162,8 @@ class _Quickstart:
     def retrain(self, record: GenotypeRecord) -> None:
         """The winner, from its exported config, and the FPN of the same MACs."""
         from opanas_cli.detection.configs.files import load_config
-        from opanas_cli.detection.training.retraining import baseline_config, train_detector, whole_config
+        from opanas_cli.detection.training.networks import baseline_config, whole_config
+        from opanas_cli.detection.training.retraining import train_detector
         from opanas_cli.detection.training.run_checkpoints import forget_run
 
         configs = {

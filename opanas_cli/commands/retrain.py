@@ -67,13 +67,8 @@ def retrain(
     from opanas_cli.detection.configs.files import load_config
     from opanas_cli.detection.processes.devices import select_device
     from opanas_cli.detection.training.mixed_precision import use_mixed_precision
-    from opanas_cli.detection.training.retraining import (
-        baseline_config,
-        inherited_weights,
-        sub_net_config,
-        train_detector,
-        whole_config,
-    )
+    from opanas_cli.detection.training.networks import baseline_config, inherited_weights, sub_net_config, whole_config
+    from opanas_cli.detection.training.retraining import train_detector
 
     target = select_device(device)
     settings = load_config(config, cfg_options)

@@ -17,8 +17,6 @@ from opanas_cli.atomic import replacing
 from opanas_cli.errors import InvalidCheckpointError
 from opanas_cli.regular_files import open_regular, require_regular
 
-SUPER_NET_FORMAT = "opanas-supernet"
-
 
 def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
     """A checkpoint file as a dict; only tensors and plain data are read, never code.

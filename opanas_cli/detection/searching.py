@@ -17,15 +17,15 @@ from torch import nn
 from opanas_cli import __version__
 from opanas_cli.atomic import write_atomically
 from opanas_cli.detection.checkpoints import fingerprint
-from opanas_cli.detection.configs.own_folder import annotation_files
 from opanas_cli.detection.configs.parts import each_dataset
 from opanas_cli.detection.configs.stages import search_space, stage_settings
 from opanas_cli.detection.costs.latency import latency_table
 from opanas_cli.detection.costs.profiling import CostModel
+from opanas_cli.detection.data.annotation_files import annotation_files
 from opanas_cli.detection.evaluating.evaluator import SuperNetEvaluator
 from opanas_cli.detection.evaluating.unfinished_pass import UnfinishedPass
 from opanas_cli.detection.processes.group import from_first
-from opanas_cli.detection.training.supernet_training import read_super_net, require_same_task
+from opanas_cli.detection.super_net_file import read_super_net, require_same_task
 from opanas_cli.errors import UsageError
 from opanas_cli.formats import write_record
 from opanas_cli.genotype import Genotype

@@ -18,9 +18,10 @@ import pytest
 from opanas_cli.commands import run
 from opanas_cli.detection.checkpoints import read_checkpoint
 from opanas_cli.detection.training import supernet_training
+from opanas_cli.detection.training.progress import ProgressHook
 from opanas_cli.detection.training.resumable_loop import ResumableTrainLoop
 from opanas_cli.detection.training.run_checkpoints import RunCheckpoints
-from opanas_cli.detection.training.runs import ProgressHook, ResumableRunner
+from opanas_cli.detection.training.runner import ResumableRunner
 from opanas_cli.search import History
 
 Capture = pytest.CaptureFixture[str]

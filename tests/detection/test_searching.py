@@ -9,13 +9,14 @@ import pytest
 import torch
 from tiny_config import tiny_config
 
-from opanas_cli.detection.checkpoints import SUPER_NET_FORMAT, fingerprint, write_checkpoint
+from opanas_cli.detection.checkpoints import fingerprint, write_checkpoint
+from opanas_cli.detection.configs.building import build_detector
 from opanas_cli.detection.costs.profiling import CostModel
 from opanas_cli.detection.evaluating import evaluator
-from opanas_cli.detection.evaluating.evaluator import SuperNetEvaluator, build_detector
+from opanas_cli.detection.evaluating.evaluator import SuperNetEvaluator
 from opanas_cli.detection.evaluating.population_pass import PopulationPass
 from opanas_cli.detection.searching import SearchFiles, _annotations, search_super_net
-from opanas_cli.detection.training.supernet_training import task_of
+from opanas_cli.detection.super_net_file import SUPER_NET_FORMAT, task_of
 from opanas_cli.errors import InfeasibleError, InvalidDataError, InvalidInputError, UsageError
 from opanas_cli.formats import read_record
 from opanas_cli.search import Constraints

@@ -13,9 +13,9 @@ from typing import Any
 from mmdet.registry import DATASETS
 from mmengine.config import Config
 
-from opanas_cli.detection.configs.own_folder import forget_coco
 from opanas_cli.detection.configs.parts import class_heads, each_dataset
 from opanas_cli.detection.configs.stages import stage_settings
+from opanas_cli.detection.data.annotation_files import forget_coco
 from opanas_cli.detection.data.facts import DataFacts, facts_of
 from opanas_cli.detection.data.image_files import Size, size_or_problem
 from opanas_cli.detection.data.image_subset import images_between, part_names

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from opanas_cli.detection.configs.own_folder import is_voc, read_coco, voc_objects
+from opanas_cli.detection.data.annotation_files import is_voc, read_coco, voc_objects
 from opanas_cli.detection.data.image_files import size_or_problem
 from opanas_cli.detection.data.voc_folder import IMAGES, ImagesByStem, has_area
 from opanas_cli.errors import InvalidConfigError, InvalidDataError

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
-from mmdet.registry import DATASETS, MODELS
+from mmdet.registry import DATASETS
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.dist import all_gather_object, gather_object, get_rank, get_world_size
 from mmengine.registry import DefaultScope
-from torch import nn
 from torch.utils.data import DataLoader
 
 from opanas_cli.detection.checkpoints import load_weights
+from opanas_cli.detection.configs.building import build_detector, loading
 from opanas_cli.detection.configs.stages import search_dataset, stage_settings, super_net_neck
 from opanas_cli.detection.data.image_subset import image_paths, lowest
 from opanas_cli.detection.evaluating.pass_result import PassResult
@@ -26,7 +25,6 @@ from opanas_cli.detection.processes.loader_workers import outliving_sigterm
 from opanas_cli.detection.quiet import silenced
 from opanas_cli.detection.scoring.average_precision import VOC_AP50, GroundTruth, score_population
 from opanas_cli.detection.scoring.image_results import Detections
-from opanas_cli.detection.training.runs import building, loading
 from opanas_cli.genotype import Genotype
 from opanas_cli.necks.sharing import Sharing
 from opanas_cli.search.candidate import IMAGE_SHARE
@@ -195,14 +193,3 @@ class SuperNetEvaluator:
 
 def _united(parts: Iterable[Mapping[int, T]]) -> dict[int, T]:
     return {key: value for part in parts for key, value in part.items()}
-
-
-def build_detector(config: Config) -> nn.Module:
-    """The detector of a config, its weights not initialised.
-
-    Raises:
-        InvalidConfigError: it cannot be built.
-    """
-    with building(config), DefaultScope.overwrite_default_scope("mmdet"):
-        model: nn.Module = MODELS.build(copy.deepcopy(config.model))
-    return model

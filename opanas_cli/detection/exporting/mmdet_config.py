@@ -11,10 +11,10 @@ from mmengine.hub import get_config
 
 from opanas_cli.detection.configs.data_checks import dataset_classes
 from opanas_cli.detection.configs.files import load_config
-from opanas_cli.detection.configs.own_folder import voc_names
 from opanas_cli.detection.configs.parts import DATALOADERS, class_heads, each_dataset, each_evaluator
 from opanas_cli.detection.configs.stages import retrain_stage, stage_settings, sub_net_neck
 from opanas_cli.detection.costs.widths import set_width
+from opanas_cli.detection.data.annotation_files import voc_names
 from opanas_cli.detection.data.voc_folder import IMAGES, ImagesByStem
 from opanas_cli.detection.exporting.standalone import CLASS_NAME
 from opanas_cli.errors import InvalidConfigError, InvalidDataError, UsageError

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from opanas_cli.detection.configs.own_folder import forget_coco, read_coco
+from opanas_cli.detection.data.annotation_files import forget_coco, read_coco
 from opanas_cli.errors import InvalidDataError
 
 

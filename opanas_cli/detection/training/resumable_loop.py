@@ -7,10 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from mmengine.dist import all_reduce
+from mmengine.dist import all_reduce, get_rank
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from opanas_cli.detection.data.sample_seeds import seeded_loader
+from opanas_cli.detection.processes.random_states import restore_random_states
+from opanas_cli.detection.training.run_checkpoints import RunCheckpoints
 from opanas_cli.termination import Terminated, asked_to_end
 
 GO_ON, SAVE, SAVE_AND_END = range(3)
@@ -23,40 +25,33 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
     batch.
 
     Args:
-        minutes: the most between two checkpoints, but for the length of a step; None for no limit.
-        steps: the most steps between two checkpoints; None for no limit.
+        checkpoints: keep the run as it is. All processes save at the same step.
+        resumed: the content of the checkpoint to go on from; None begins with the first step.
         others: as for mmengine's `EpochBasedTrainLoop`.
     """
 
-    save: Callable[[Runner], None]
-    """Keeps the run as it is; set by `build_runner`. All processes call it at the same step."""
-
     def __init__(
-        self, runner: Runner, dataloader: Any, minutes: float | None = 10, steps: int | None = None, **others: Any
+        self,
+        runner: Runner,
+        dataloader: Any,
+        checkpoints: RunCheckpoints,
+        resumed: dict[str, Any] | None = None,
+        **others: Any,
     ) -> None:
         super().__init__(runner, dataloader, **others)
         if self.val_interval > self.max_epochs:
             self.val_begin = self.val_interval  # mmengine would validate after the last epoch all the same.
         self.dataloader = seeded_loader(self.dataloader, runner.seed)
-        self.minutes, self.steps = minutes, steps
-        self._batch = 0
-        self._before_next_step: Callable[[], None] | None = None
+        self.checkpoints = checkpoints
+        start = resumed["position"] if resumed else {"step": 0, "epoch": 0, "batch": 0}
+        self._iter, self._epoch, self._batch = start["step"], start["epoch"], start["batch"]
+        self._random_states = resumed["random_states"][get_rank()] if resumed else None
         self._saved()
 
     @property
     def position(self) -> dict[str, int]:
         """The steps done, the epochs done, and the batches done of the next epoch."""
         return {"step": self._iter, "epoch": self._epoch, "batch": self._batch}
-
-    def go_on(self, position: dict[str, int], before_next_step: Callable[[], None]) -> None:
-        """Begin at a position instead of the first step.
-
-        Args:
-            before_next_step: is called when nothing but steps is to come; hooks and workers have started then.
-        """
-        self._iter, self._epoch, self._batch = position["step"], position["epoch"], position["batch"]
-        self._before_next_step = before_next_step
-        self._saved()
 
     def run_epoch(self) -> None:
         """The rest of one epoch, and then what hooks do at its end.
@@ -77,9 +72,9 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
     def _rest_of_batches(self, asked: Callable[[], bool]) -> None:
         self.dataloader.batch_sampler.begin(self._epoch, self._batch)
         batches = enumerate(self.dataloader, self._batch)
-        if self._before_next_step is not None:
-            self._before_next_step()
-            self._before_next_step = None
+        if self._random_states is not None:  # Now, when hooks and workers have started and only steps are to come.
+            restore_random_states(self._random_states)
+            self._random_states = None
         for index, batch in batches:
             self.run_iter(index, batch)
             self._batch = index + 1
@@ -93,10 +88,8 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         return self._iter % steps_per_update == 0 or self._iter == self.max_iters
 
     def _save_where_due(self, end: bool) -> None:
-        due = (
-            self._batch == len(self.dataloader)
-            or (self.steps is not None and self._iter - self._saved_step >= self.steps)
-            or (self.minutes is not None and time.monotonic() - self._saved_time >= 60 * self.minutes)
+        due = self._batch == len(self.dataloader) or self.checkpoints.due(
+            self._iter - self._saved_step, time.monotonic() - self._saved_time
         )
         wish = torch.tensor(SAVE_AND_END if end else SAVE if due else GO_ON)
         all_reduce(wish, "max")  # Clocks differ, and a signal may reach one process alone.
@@ -106,7 +99,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
             raise Terminated
 
     def _save(self) -> None:
-        self.save(self.runner)
+        self.checkpoints.save(self.runner)
         self._saved()
 
     def _saved(self) -> None:

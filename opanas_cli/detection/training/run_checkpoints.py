@@ -5,36 +5,21 @@ from __future__ import annotations
 import json
 import re
 import warnings
-from collections.abc import Iterable
 from pathlib import Path
+from socket import gethostname
 from typing import Any
 from zipfile import ZipFile
 
-from mmengine.config import Config
+from mmengine.dist import get_world_size
 from mmengine.runner import Runner
 
 from opanas_cli.detection.checkpoints import read_checkpoint, write_checkpoint
+from opanas_cli.detection.processes.group import from_first, in_each
 from opanas_cli.detection.training.run_state import FORMAT, KEYS, VERSION, state_of
 from opanas_cli.errors import InvalidCheckpointError, UsageError
 from opanas_cli.search.settings import differences
 
 KEPT = 2
-
-DECISIVE = ("model", "train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler", "auto_scale_lr")
-"""The parts of a config that decide what training does."""
-
-TESTED = ("test_dataloader", "test_evaluator")
-"""Those that decide what a trained detector is tested on."""
-
-_LOADER = {"data_root", "num_workers", "persistent_workers", "pin_memory", "prefetch_factor"}
-
-HARMLESS = {
-    "train_dataloader": _LOADER,
-    "test_dataloader": {*_LOADER, "batch_size"},
-    "test_evaluator": {"data_root"},
-    "train_cfg": {"max_epochs", "val_begin", "val_interval"},
-}
-"""Keys inside parts that do not: a run may go on with other ones, and for more epochs."""
 
 SHOWN = 3
 
@@ -48,11 +33,21 @@ class RunCheckpoints:
 
     Args:
         settings: what two runs must share to be the same run; see `run_settings`.
+        minutes: the most between two checkpoints, but for the length of a step; None for no limit.
+        steps: the most steps between two checkpoints; None for no limit.
     """
 
-    def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, settings: dict[str, Any], minutes: float | None = 10, steps: int | None = None
+    ) -> None:
         self.folder = folder
         self.settings = settings
+        self.minutes, self.steps = minutes, steps
+
+    def due(self, steps: int, seconds: float) -> bool:
+        """Whether the next checkpoint is, so long after the last one."""
+        limits = ((self.steps, steps), (self.minutes, seconds / 60))
+        return any(most is not None and passed >= most for most, passed in limits)
 
     def save(self, runner: Runner) -> None:
         """Write the state of a run, and delete all but the last two. Every process calls it, the first one writes.
@@ -101,6 +96,21 @@ class RunCheckpoints:
             f"({broken})"
         )
 
+    def newest_for_all(self) -> tuple[Path, dict[str, Any]] | None:
+        """The newest checkpoint that the first process can read, and its content, which each process reads itself.
+
+        Raises:
+            InvalidCheckpointError, UsageError: as `newest`; all processes must call it.
+        """
+        read: dict[Path, dict[str, Any]] = {}
+
+        def path_of_newest() -> Path | None:
+            read.update([found] if (found := self.newest(get_world_size())) else [])
+            return next(iter(read), None)
+
+        path = from_first(path_of_newest)
+        return None if path is None else (path, in_each(lambda: read.get(path) or _read_here(path)))
+
     def require_none(self) -> None:
         """Check that no run has begun here.
 
@@ -138,40 +148,6 @@ def forget_run(folder: Path) -> None:
         path.unlink()
 
 
-def run_settings(config: Config, seed: int, **more: Any) -> dict[str, Any]:
-    """What two runs of an mmengine config must share to be the same run, as JSON-able values.
-
-    The device, the number of workers, the place of the data and the number of epochs may differ.
-    """
-    return _plain({"seed": seed, **more, **_parts(config, DECISIVE)})
-
-
-def finished_settings(config: Config, seed: int, **more: Any) -> dict[str, Any]:
-    """What two finished runs must share to have ended with the same file, as JSON-able values.
-
-    Beside what makes them the same run these are the number of epochs, and what was tested on.
-    """
-    epochs = (config.get("train_cfg") or {}).get("max_epochs")
-    return run_settings(config, seed, epochs=epochs, **more, **_parts(config, TESTED))
-
-
-def _parts(config: Config, names: Iterable[str]) -> dict[str, Any]:
-    return {name: _without(config[name], HARMLESS.get(name, set())) for name in names if config.get(name)}
-
-
-def _without(value: Any, keys: set[str]) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _without(item, keys) for key, item in value.items() if key not in keys}
-    if isinstance(value, (list, tuple)):
-        return [_without(item, keys) for item in value]
-    return value
-
-
-def _plain(settings: dict[str, Any]) -> dict[str, Any]:
-    plain: dict[str, Any] = json.loads(json.dumps(settings, default=repr))
-    return plain
-
-
 def _read(path: Path) -> dict[str, Any]:
     """The content of a checkpoint, whole as it was written.
 
@@ -191,6 +167,13 @@ def _read(path: Path) -> dict[str, Any]:
     if missing:
         raise InvalidCheckpointError(f"{path}: has no '{missing[0]}' to resume from; start again without --resume")
     return content
+
+
+def _read_here(path: Path) -> dict[str, Any]:
+    try:
+        return read_checkpoint(path)
+    except InvalidCheckpointError as error:
+        raise InvalidCheckpointError(f"on {gethostname()}, where the work dir must be the same: {error}") from error
 
 
 def _require_whole(path: Path) -> None:

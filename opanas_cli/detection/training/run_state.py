@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from mmengine.dist import all_gather_object, get_rank, get_world_size, is_main_process
+from mmengine.dist import all_gather_object, get_world_size, is_main_process
 from mmengine.runner import Runner
 
-from opanas_cli.detection.processes.random_states import random_states, restore_random_states
+from opanas_cli.detection.processes.random_states import random_states
 from opanas_cli.detection.processes.replicas import original
 
 FORMAT = "opanas-run"
@@ -41,15 +41,13 @@ def state_of(runner: Runner) -> dict[str, Any] | None:
 def restore(runner: Runner, content: dict[str, Any]) -> None:
     """Bring a run whose network, optimizer and schedules are built to where `state_of` found it.
 
-    The random states are restored when the next step begins; see `ResumableTrainLoop`.
+    Its position and the random states are the loop's; see `ResumableTrainLoop`.
     """
     runner.call_hook("after_load_checkpoint", checkpoint=content)
     original(runner.model).load_state_dict(content["state_dict"])
     runner.optim_wrapper.load_state_dict(content["optimizer"])
     states = iter(_flat(content["param_schedulers"]))
     _each(runner.param_schedulers, lambda scheduler: scheduler.load_state_dict(next(states)))
-    own_random_states = content["random_states"][get_rank()]
-    runner.train_loop.go_on(content["position"], lambda: restore_random_states(own_random_states))
 
 
 def _each(schedulers: Any, call: Callable[[Any], Any]) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,18 +13,16 @@ from mmengine.dist import is_main_process
 
 from opanas_cli import __version__
 from opanas_cli.atomic import writing_into
-from opanas_cli.detection.checkpoints import SUPER_NET_FORMAT, read_checkpoint, write_checkpoint
-from opanas_cli.detection.configs.data_checks import dataset_classes
-from opanas_cli.detection.configs.parts import DATALOADERS, each_dataset
-from opanas_cli.detection.configs.stages import search_space, stage_settings, super_net_stage
-from opanas_cli.detection.data.image_subset import SPLITS
+from opanas_cli.detection.checkpoints import write_checkpoint
+from opanas_cli.detection.configs.stages import stage_settings, super_net_stage
 from opanas_cli.detection.processes.group import from_first
 from opanas_cli.detection.processes.replicas import SuperNetReplica, original, replicate
-from opanas_cli.detection.training.run_checkpoints import finished_settings
-from opanas_cli.detection.training.runs import Progress, ProgressHook, build_runner, training
+from opanas_cli.detection.super_net_file import SUPER_NET_FORMAT, VERSION, read_super_net, task_of
+from opanas_cli.detection.training.progress import Progress, ProgressHook
+from opanas_cli.detection.training.run_settings import finished_settings
+from opanas_cli.detection.training.runner import build_runner, training
 from opanas_cli.detection.training.watching import WatchHook, held_out_evaluator, watched_visualizer
-from opanas_cli.errors import InvalidCheckpointError, InvalidGenotypeError
-from opanas_cli.genotype import SearchSpace
+from opanas_cli.errors import InvalidCheckpointError
 
 
 @dataclass(frozen=True)
@@ -82,7 +79,7 @@ def train_super_net(
     detector = original(runner.model).detector
     content: dict[str, Any] = {
         "format": SUPER_NET_FORMAT,
-        "version": 1,
+        "version": VERSION,
         "state_dict": {name: value.cpu() for name, value in detector.state_dict().items()},
         "meta": {
             "opanas_version": __version__,
@@ -109,92 +106,3 @@ def _finished(path: Path, settings: str) -> TrainedSuperNet | None:
     except InvalidCheckpointError:
         return None
     return TrainedSuperNet.of(content, path, found=True) if content["meta"].get("settings") == settings else None
-
-
-def task_of(config: Config) -> dict[str, Any]:
-    """What a super-net is trained for, as ``supernet.pth`` keeps it: a space, and classes in the order of their labels.
-
-    Raises:
-        InvalidConfigError, InvalidGenotypeError: the config does not say.
-    """
-    space = search_space(config)
-    paths = [str(path) for path in space.paths]
-    datasets = [dataset for name in DATALOADERS for dataset in each_dataset(config.get(name))]
-    return {
-        "space": {"num_nodes": space.num_nodes, "kind": str(space.kind), "paths": paths},
-        "classes": list(dataset_classes(datasets[0])) if datasets else [],
-    }
-
-
-def require_same_task(content: dict[str, Any], config: Config, path: Path) -> None:
-    """Check that a super-net was trained for the task of a config: with its classes in another order weights fit too.
-
-    Paths without weights, which training never meets, may differ.
-
-    Args:
-        content: as `read_super_net` gives it.
-
-    Raises:
-        InvalidCheckpointError: it was not; the message tells the difference and the option that ends it.
-    """
-    trained, asked = _settings(content["meta"]), _settings(task_of(config))
-    for key, was in trained.items():
-        if _weighing(was) != _weighing(asked[key]):
-            other = (
-                f"was trained with {key} {_spelled(was):.200}, but {config.filename} has {_spelled(asked[key]):.200}"
-            )
-            option = shlex.quote(f"{key}={_spelled(was)}")
-            raise InvalidCheckpointError(f"{path}: {other}; add --cfg-options {option}")
-
-
-def _settings(task: dict[str, Any]) -> dict[str, Any]:
-    """The settings of a config that make its task, by their keys."""
-    space = SearchSpace.of(task["space"]["num_nodes"], task["space"]["kind"], task["space"]["paths"])
-    return {
-        "classes": task["classes"],
-        "model.neck.num_nodes": space.num_nodes,
-        "model.neck.space": str(space.kind),
-        "model.neck.paths": space.paths,
-    }
-
-
-def _weighing(value: Any) -> Any:
-    """Of the paths of a space those with weights, in any order; any other setting as it is."""
-    return {path for path in value if path.is_parameterised} if isinstance(value, tuple) else value
-
-
-def _spelled(value: Any) -> str:
-    """A setting as ``--cfg-options`` takes it, where one name alone is no list."""
-    if not isinstance(value, (list, tuple)):
-        return str(value)
-    names = ",".join(value)
-    return names if len(value) > 1 else f"[{names}]"
-
-
-def read_super_net(path: Path) -> dict[str, Any]:
-    """The content of ``supernet.pth``.
-
-    Raises:
-        InvalidCheckpointError: it is something else.
-    """
-    content = read_checkpoint(path)
-    if content.get("format") != SUPER_NET_FORMAT or not isinstance(content.get("meta"), dict):
-        raise InvalidCheckpointError(f"{path}: is not a super-net; make one with opanas train-supernet")
-    if content.get("version") != 1:
-        raise InvalidCheckpointError(
-            f"{path}: is of version {content.get('version')!r}, and this opanas reads version 1; update opanas"
-        )
-    split = content["meta"].get("search_split")
-    if not isinstance(split, float) or not 0 <= split < 1:
-        raise InvalidCheckpointError(f"{path}: meta.search_split must be a fraction below 1, but got {split!r:.40}")
-    split_by = content["meta"].setdefault("split_by", "file")
-    if split_by not in SPLITS:
-        raise InvalidCheckpointError(f"{path}: meta.split_by must be file or folder, but got {split_by!r:.40}")
-    classes = content["meta"].get("classes")
-    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
-        raise InvalidCheckpointError(f"{path}: meta.classes must be a list of names, but got {classes!r:.40}")
-    try:
-        _settings(content["meta"])
-    except (KeyError, TypeError, InvalidGenotypeError) as error:
-        raise InvalidCheckpointError(f"{path}: meta.space describes no space ({error})") from error
-    return content

@@ -19,11 +19,12 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from PIL import Image
 
-from opanas_cli.detection.configs import data_checks, own_folder
+from opanas_cli.detection.configs import data_checks
 from opanas_cli.detection.configs.data_checks import check_data, check_images
 from opanas_cli.detection.configs.files import load_config
-from opanas_cli.detection.configs.own_folder import read_coco
 from opanas_cli.detection.configs.stages import search_dataset
+from opanas_cli.detection.data import annotation_files
+from opanas_cli.detection.data.annotation_files import read_coco
 from opanas_cli.detection.quiet import silenced
 from opanas_cli.detection.scoring.image_results import truths_of_file
 from opanas_cli.errors import InvalidDataError
@@ -239,8 +240,8 @@ def _into_clips(root: Path) -> None:
 def test_a_coco_folder_is_parsed_once(shapes_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = Path(shutil.copytree(shapes_root, tmp_path / "data"))
     parsed: list[Path] = []
-    read = own_folder.read_regular
-    monkeypatch.setattr(own_folder, "read_regular", lambda path, most: parsed.append(path) or read(path, most))
+    read = annotation_files.read_regular
+    monkeypatch.setattr(annotation_files, "read_regular", lambda path, most: parsed.append(path) or read(path, most))
     config = load_config("custom", (f"data_root={root}",))
     check_data(config, ["train", "test"], print)
     path = root / "annotations" / "train.json"
@@ -271,4 +272,4 @@ def test_no_process_keeps_the_annotations_of_a_data_set(
     assert loaded > 10e6
     assert kept < 2e6
     truths_of_file(str(file), config.classes, [1])
-    assert own_folder._parsed.cache_info().currsize == 0
+    assert annotation_files._parsed.cache_info().currsize == 0

@@ -13,10 +13,10 @@ from mmengine.config import Config
 from tiny_config import tiny_config
 from torch import nn
 
+from opanas_cli.detection.configs.building import build_detector
 from opanas_cli.detection.configs.stages import search_space
 from opanas_cli.detection.costs import latency
 from opanas_cli.detection.costs.latency import detector_latencies_ms, latency_table, measure_latencies, median_ms
-from opanas_cli.detection.evaluating.evaluator import build_detector
 from opanas_cli.errors import InvalidInputError
 from opanas_cli.genotype import Edge, Genotype
 from opanas_cli.genotype.liveness import output_nodes

@@ -16,7 +16,7 @@ from opanas_cli.detection.configs.files import load_config
 from opanas_cli.detection.costs.profiling import CostModel, detector_cost, with_sub_net
 from opanas_cli.detection.costs.widths import with_fpn
 from opanas_cli.detection.exporting.mmdet_config import export_config
-from opanas_cli.detection.training.retraining import sub_net_config
+from opanas_cli.detection.training.networks import sub_net_config
 from opanas_cli.formats import resolve_genotype
 from opanas_cli.genotype import Genotype, PathType
 from opanas_cli.genotype.liveness import live_edges, output_nodes

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_config import tiny_config
 
+from opanas_cli.detection.configs.building import build_detector
 from opanas_cli.detection.configs.files import load_config
 from opanas_cli.detection.costs.profiling import CostModel, detector_cost, with_sub_net
 from opanas_cli.detection.costs.widths import fpn_of_macs, set_width, with_fpn
-from opanas_cli.detection.evaluating.evaluator import build_detector
 from opanas_cli.errors import InfeasibleError
 from opanas_cli.formats import resolve_genotype
 from opanas_cli.genotype import Genotype, PathType

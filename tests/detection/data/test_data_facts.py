@@ -12,7 +12,7 @@ from mmdet.registry import DATASETS
 from mmengine.registry import DefaultScope
 from PIL import Image
 
-from opanas_cli.detection.configs.own_folder import forget_coco, voc_names
+from opanas_cli.detection.data.annotation_files import forget_coco, voc_names
 from opanas_cli.detection.data.facts import facts_of
 from opanas_cli.errors import InvalidDataError
 

@@ -11,10 +11,10 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from tiny_config import TINY_OPTIONS
 
+from opanas_cli.detection.configs.building import build_detector
 from opanas_cli.detection.configs.files import load_config
 from opanas_cli.detection.configs.parts import class_heads
 from opanas_cli.detection.costs.profiling import detector_cost
-from opanas_cli.detection.evaluating.evaluator import build_detector
 from opanas_cli.detection.exporting.mmdet_config import (
     BACKBONES,
     DETECTORS,
@@ -24,8 +24,9 @@ from opanas_cli.detection.exporting.mmdet_config import (
     standalone_config,
 )
 from opanas_cli.detection.quiet import silenced
-from opanas_cli.detection.training.retraining import sub_net_config, whole_config
-from opanas_cli.detection.training.runs import ProgressHook, build_runner
+from opanas_cli.detection.training.networks import sub_net_config, whole_config
+from opanas_cli.detection.training.progress import ProgressHook
+from opanas_cli.detection.training.runner import build_runner
 from opanas_cli.errors import InvalidConfigError, OpanasError, UsageError
 from opanas_cli.formats import resolve_genotype
 from opanas_cli.genotype import Genotype

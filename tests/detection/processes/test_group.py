@@ -18,12 +18,12 @@ import torch.distributed as torch_dist
 from torch.distributed import distributed_c10d
 
 from opanas_cli.commands import run
+from opanas_cli.detection.configs.building import build_detector
 from opanas_cli.detection.configs.files import load_config
 from opanas_cli.detection.configs.stages import search_space
-from opanas_cli.detection.evaluating.evaluator import build_detector
 from opanas_cli.detection.processes import group
 from opanas_cli.detection.processes.group import joined
-from opanas_cli.detection.training.supernet_training import read_super_net
+from opanas_cli.detection.super_net_file import read_super_net
 from opanas_cli.detection.training.watching import held_out_evaluator
 from opanas_cli.errors import UsageError
 from opanas_cli.search.operators import sample

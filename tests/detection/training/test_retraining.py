@@ -7,20 +7,15 @@ import torch
 from mmengine.config import Config
 from tiny_config import tiny_config
 
-from opanas_cli.detection.checkpoints import SUPER_NET_FORMAT, write_checkpoint
+from opanas_cli.detection.checkpoints import write_checkpoint
+from opanas_cli.detection.configs.building import build_detector
 from opanas_cli.detection.configs.parts import set_classes
 from opanas_cli.detection.costs.profiling import CostModel, detector_cost
 from opanas_cli.detection.costs.widths import set_width
-from opanas_cli.detection.evaluating.evaluator import build_detector
-from opanas_cli.detection.training.retraining import (
-    baseline_config,
-    inherited_weights,
-    sub_net_config,
-    train_detector,
-    whole_config,
-)
-from opanas_cli.detection.training.runs import TrainingStep
-from opanas_cli.detection.training.supernet_training import task_of
+from opanas_cli.detection.super_net_file import SUPER_NET_FORMAT, task_of
+from opanas_cli.detection.training.networks import baseline_config, inherited_weights, sub_net_config, whole_config
+from opanas_cli.detection.training.progress import TrainingStep
+from opanas_cli.detection.training.retraining import train_detector
 from opanas_cli.errors import InvalidCheckpointError, InvalidConfigError, InvalidGenotypeError, OpanasError
 from opanas_cli.genotype import Genotype
 

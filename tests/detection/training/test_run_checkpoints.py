@@ -12,14 +12,9 @@ from tiny_config import tiny_config
 
 from opanas_cli.detection.checkpoints import write_checkpoint
 from opanas_cli.detection.configs.stages import super_net_stage
-from opanas_cli.detection.training.retraining import sub_net_config
-from opanas_cli.detection.training.run_checkpoints import (
-    RunCheckpoints,
-    checkpoint_files,
-    finished_settings,
-    forget_run,
-    run_settings,
-)
+from opanas_cli.detection.training.networks import sub_net_config
+from opanas_cli.detection.training.run_checkpoints import RunCheckpoints, checkpoint_files, forget_run
+from opanas_cli.detection.training.run_settings import finished_settings, run_settings
 from opanas_cli.errors import InvalidCheckpointError, UsageError
 from opanas_cli.genotype import Genotype
 

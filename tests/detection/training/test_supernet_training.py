@@ -10,16 +10,13 @@ import torch
 from tiny_config import tiny_config
 
 from opanas_cli.detection.checkpoints import load_weights
+from opanas_cli.detection.configs.building import build_detector
 from opanas_cli.detection.configs.parts import set_classes
 from opanas_cli.detection.configs.stages import search_dataset
-from opanas_cli.detection.evaluating.evaluator import SuperNetEvaluator, build_detector
-from opanas_cli.detection.training.runs import TrainingStep
-from opanas_cli.detection.training.supernet_training import (
-    TrainedSuperNet,
-    read_super_net,
-    require_same_task,
-    train_super_net,
-)
+from opanas_cli.detection.evaluating.evaluator import SuperNetEvaluator
+from opanas_cli.detection.super_net_file import read_super_net, require_same_task
+from opanas_cli.detection.training.progress import TrainingStep
+from opanas_cli.detection.training.supernet_training import TrainedSuperNet, train_super_net
 from opanas_cli.errors import InvalidCheckpointError
 
 CPU = torch.device("cpu")

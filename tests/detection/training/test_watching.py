@@ -20,8 +20,9 @@ from opanas_cli.detection.configs.files import load_config
 from opanas_cli.detection.configs.stages import search_space
 from opanas_cli.detection.evaluating.evaluator import SuperNetEvaluator
 from opanas_cli.detection.quiet import silenced
-from opanas_cli.detection.training.runs import TrainingStep
-from opanas_cli.detection.training.supernet_training import TrainedSuperNet, read_super_net, train_super_net
+from opanas_cli.detection.super_net_file import read_super_net
+from opanas_cli.detection.training.progress import TrainingStep
+from opanas_cli.detection.training.supernet_training import TrainedSuperNet, train_super_net
 from opanas_cli.detection.training.watching import WatchHook, watched_visualizer
 from opanas_cli.errors import OpanasError
 from opanas_cli.search.operators import sample

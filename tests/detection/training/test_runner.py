@@ -12,7 +12,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.registry import DefaultScope
 from torch.utils.data import DataLoader
 
-from opanas_cli.detection.training.runs import training
+from opanas_cli.detection.training.runner import training
 from opanas_cli.errors import InvalidDataError, OpanasError
 
 

@@ -1,0 +1,116 @@
+"""Annotation files as they are: COCO's JSON, VOC's split lists and XML, opened only if regular and of a sane size."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import lru_cache
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from opanas_cli.errors import InvalidDataError
+from opanas_cli.regular_files import open_regular, read_regular
+
+MAX_COCO, MAX_XML, MAX_SPLIT = 16 << 30, 64 << 20, 256 << 20
+"""The largest files that are read, in bytes."""
+
+
+def read_coco(path: Path) -> dict[str, Any]:
+    """A COCO annotation file as a dict, not to be changed: it is kept until `forget_coco`.
+
+    Raises:
+        InvalidDataError: it is missing or is no JSON object.
+    """
+    try:
+        status = path.stat()
+        document = _parsed(path.resolve(), status.st_mtime_ns, status.st_size)
+    except OSError as error:
+        raise InvalidDataError(
+            f"{path}: cannot be read ({error.strerror}); is data_root the folder of your data set?"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise InvalidDataError(f"{path}: is not valid JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise InvalidDataError(f"{path}: must be a JSON object with images, annotations and categories")
+    return document
+
+
+def forget_coco() -> None:
+    """Free the memory of the annotation files read so far: gigabytes for those of COCO."""
+    _parsed.cache_clear()
+
+
+@lru_cache(maxsize=2)
+def _parsed(path: Path, modified: int, size: int) -> Any:
+    """The content of a JSON file; the last two arguments tell it from what the file was before."""
+    return json.loads(read_regular(path, MAX_COCO))
+
+
+def is_voc(dataset: Any) -> bool:
+    """Whether a data set config is of one XML file per image, and its `ann_file` lists the images."""
+    return "VOC" in dataset["type"] or "XML" in dataset["type"]
+
+
+def annotation_files(dataset: Any) -> list[Path]:
+    """The files that say what there is to find in the images of a data set config.
+
+    Raises:
+        InvalidDataError: the list of images cannot be read, or a line of it is no name.
+    """
+    root = Path(dataset.get("data_root") or "")
+    source = root / dataset["ann_file"]
+    if not is_voc(dataset):
+        return [source]
+    folder = root / (dataset.get("data_prefix") or {}).get("sub_data_root", "")
+    return [source, *(_voc_annotation(folder, name) for name in voc_names(source))]
+
+
+def _voc_annotation(folder: Path, name: str) -> Path:
+    return folder / "Annotations" / f"{name}.xml"
+
+
+def voc_objects(root: Path, split: Path) -> Iterator[tuple[Path, ElementTree.Element]]:
+    """Each image's annotation file with its root element, in the order of a VOC split.
+
+    Args:
+        split: the file that lists the images.
+
+    Raises:
+        InvalidDataError: a file is missing, an annotation is no XML, or a line of the split is no name.
+    """
+    for name in voc_names(split):
+        path = _voc_annotation(root, name)
+        try:
+            with open_regular(path, MAX_XML) as file:
+                tree = ElementTree.parse(file)
+        except OSError as error:
+            raise InvalidDataError(f"{path}: cannot be read ({error.strerror}); {split} lists it") from error
+        except (ElementTree.ParseError, ValueError, LookupError) as error:
+            raise InvalidDataError(f"{path}: is not valid XML: {error}") from error
+        yield path, tree.getroot()
+
+
+def voc_names(split: Path) -> list[str]:
+    """The names of the images that a VOC split lists.
+
+    Raises:
+        InvalidDataError: the file cannot be read, or a line is no name.
+    """
+    try:
+        with TextIOWrapper(open_regular(split, MAX_SPLIT), encoding="utf-8") as file:
+            names = [line.rstrip("\r\n") for line in file]  # As mmdet does.
+    except OSError as error:
+        raise InvalidDataError(
+            f"{split}: cannot be read ({error.strerror}); it lists the images of the split, is data_root right?"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise InvalidDataError(f"{split}: is not UTF-8 text; it lists the images of the split, one a line") from error
+    for number, name in enumerate(names, 1):
+        # mmdet takes each line as it is.
+        if not name or name != name.strip():
+            raise InvalidDataError(f"{split}: line {number}: must be the name of an image alone, but got {name!r:.40}")
+        if name.startswith("/") or ".." in Path(name).parts:
+            raise InvalidDataError(f"{split}: line {number}: {name!r:.60} leads out of the data set; give a name in it")
+    return names

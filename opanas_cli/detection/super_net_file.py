@@ -1,0 +1,109 @@
+"""``supernet.pth``: what it holds, and for which task it was trained."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from opanas_cli.detection.checkpoints import read_checkpoint
+from opanas_cli.detection.configs.data_checks import dataset_classes
+from opanas_cli.detection.configs.parts import DATALOADERS, each_dataset
+from opanas_cli.detection.configs.stages import search_space
+from opanas_cli.detection.data.image_subset import SPLITS
+from opanas_cli.errors import InvalidCheckpointError, InvalidGenotypeError
+from opanas_cli.genotype import SearchSpace
+
+SUPER_NET_FORMAT = "opanas-supernet"
+VERSION = 1
+
+
+def task_of(config: Config) -> dict[str, Any]:
+    """What a super-net is trained for, as ``supernet.pth`` keeps it: a space, and classes in the order of their labels.
+
+    Raises:
+        InvalidConfigError, InvalidGenotypeError: the config does not say.
+    """
+    space = search_space(config)
+    paths = [str(path) for path in space.paths]
+    datasets = [dataset for name in DATALOADERS for dataset in each_dataset(config.get(name))]
+    return {
+        "space": {"num_nodes": space.num_nodes, "kind": str(space.kind), "paths": paths},
+        "classes": list(dataset_classes(datasets[0])) if datasets else [],
+    }
+
+
+def require_same_task(content: dict[str, Any], config: Config, path: Path) -> None:
+    """Check that a super-net was trained for the task of a config: with its classes in another order weights fit too.
+
+    Paths without weights, which training never meets, may differ.
+
+    Args:
+        content: as `read_super_net` gives it.
+
+    Raises:
+        InvalidCheckpointError: it was not; the message tells the difference and the option that ends it.
+    """
+    trained, asked = _task_settings(content["meta"]), _task_settings(task_of(config))
+    for key, was in trained.items():
+        if _weighing(was) != _weighing(asked[key]):
+            then, now = _as_option(was), _as_option(asked[key])
+            raise InvalidCheckpointError(
+                f"{path}: was trained with {key} {then:.200}, but {config.filename} has {now:.200}; add --cfg-options "
+                + shlex.quote(f"{key}={then}")
+            )
+
+
+def _task_settings(task: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a config that make its task, by their keys."""
+    space = SearchSpace.of(task["space"]["num_nodes"], task["space"]["kind"], task["space"]["paths"])
+    return {
+        "classes": task["classes"],
+        "model.neck.num_nodes": space.num_nodes,
+        "model.neck.space": str(space.kind),
+        "model.neck.paths": space.paths,
+    }
+
+
+def _weighing(value: Any) -> Any:
+    """Of the paths of a space those with weights, in any order; any other setting as it is."""
+    return {path for path in value if path.is_parameterised} if isinstance(value, tuple) else value
+
+
+def _as_option(value: Any) -> str:
+    """A setting as ``--cfg-options`` takes it, where one name alone is no list."""
+    if not isinstance(value, (list, tuple)):
+        return str(value)
+    names = ",".join(value)
+    return names if len(value) > 1 else f"[{names}]"
+
+
+def read_super_net(path: Path) -> dict[str, Any]:
+    """The content of ``supernet.pth``.
+
+    Raises:
+        InvalidCheckpointError: it is something else.
+    """
+    content = read_checkpoint(path)
+    if content.get("format") != SUPER_NET_FORMAT or not isinstance(content.get("meta"), dict):
+        raise InvalidCheckpointError(f"{path}: is not a super-net; make one with opanas train-supernet")
+    if content.get("version") != VERSION:
+        raise InvalidCheckpointError(
+            f"{path}: is of version {content.get('version')!r}, and this opanas reads version {VERSION}; update opanas"
+        )
+    split = content["meta"].get("search_split")
+    if not isinstance(split, float) or not 0 <= split < 1:
+        raise InvalidCheckpointError(f"{path}: meta.search_split must be a fraction below 1, but got {split!r:.40}")
+    split_by = content["meta"].setdefault("split_by", "file")
+    if split_by not in SPLITS:
+        raise InvalidCheckpointError(f"{path}: meta.split_by must be file or folder, but got {split_by!r:.40}")
+    classes = content["meta"].get("classes")
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        raise InvalidCheckpointError(f"{path}: meta.classes must be a list of names, but got {classes!r:.40}")
+    try:
+        _task_settings(content["meta"])
+    except (KeyError, TypeError, InvalidGenotypeError) as error:
+        raise InvalidCheckpointError(f"{path}: meta.space describes no space ({error})") from error
+    return content

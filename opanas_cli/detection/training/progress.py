@@ -1,0 +1,71 @@
+"""What a training tells as it goes: each step to whoever watches, and the losses at its start and at its end."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from opanas_cli.detection.training.finite_loss import FiniteLoss
+
+
+@dataclass(frozen=True)
+class TrainingStep:
+    """Where a training run stands; `loss` is that of this step."""
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    loss: float
+
+
+Progress = Callable[[TrainingStep], None]
+
+LOSS_WINDOW = 10
+
+
+class ProgressHook(Hook):
+    """Tells a callback of every training step, and keeps the losses at the start and at the end of the training.
+
+    They are kept in the checkpoints too, so that those of a resumed run are those of the whole of it.
+
+    Args:
+        finite_loss: checks the loss of every step; None if the network does so itself, before it updates.
+    """
+
+    def __init__(self, progress: Progress | None, finite_loss: FiniteLoss | None = None) -> None:
+        self.progress = progress
+        self.finite_loss = finite_loss
+        self.first: list[float] = []
+        self.last: list[float] = []
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        loss = float(outputs["loss"])
+        if self.finite_loss is not None:
+            self.finite_loss.require(loss, runner.iter + 1, runner.optim_wrapper)
+        if not math.isfinite(loss):
+            return
+        self.first = [*self.first, loss][:LOSS_WINDOW]
+        self.last = [*self.last, loss][-LOSS_WINDOW:]
+        if self.progress is not None:
+            self.progress(TrainingStep(runner.epoch + 1, runner.max_epochs, runner.iter + 1, runner.max_iters, loss))
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        checkpoint["losses"] = {"first": self.first, "last": self.last}
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        self.first, self.last = checkpoint["losses"]["first"], checkpoint["losses"]["last"]
+
+    def mean_losses(self, steps: int) -> tuple[float, float]:
+        """The means over the first and over the last steps of so many: over ten, or fewer where they would overlap."""
+        window = min(LOSS_WINDOW, (steps + 1) // 2)
+        return _mean(self.first[:window]), _mean(self.last[-window:])
+
+
+def _mean(losses: list[float]) -> float:
+    return sum(losses) / len(losses) if losses else math.nan  # Of steps that a loss scale left out there is none.
