@@ -41,7 +41,9 @@ from torch import Tensor
 import opanas_cli.detection.evaluating.evaluator as evaluation
 import opanas_cli.detection.evaluating.population_pass as population_pass
 from opanas_cli.detection.configs.files import load_config
-from opanas_cli.detection.configs.stages import search_dataset, search_space, stage_settings
+from opanas_cli.detection.configs.necks import search_space
+from opanas_cli.detection.configs.setting_checks import stage_settings
+from opanas_cli.detection.configs.stages import search_dataset
 from opanas_cli.detection.costs.profiling import CostModel
 from opanas_cli.detection.data.shapes import generate_shapes
 from opanas_cli.detection.evaluating.evaluator import SuperNetEvaluator

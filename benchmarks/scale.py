@@ -41,7 +41,7 @@ from scaling_model import BATCH, PER_MACHINE, Links, Measured, modelled
 from step import DEFAULTS, Setting, Step, generated_batch
 
 from opanas_cli.detection.configs.files import load_config
-from opanas_cli.detection.configs.stages import search_space
+from opanas_cli.detection.configs.necks import search_space
 from opanas_cli.detection.data.shapes import CLASSES, generate_shapes
 from opanas_cli.detection.evaluating import evaluator as evaluation
 from opanas_cli.detection.evaluating.evaluator import SuperNetEvaluator

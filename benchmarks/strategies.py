@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from remembering import Costs, Remembering
 
 from opanas_cli.atomic import replacing
-from opanas_cli.detection.configs.stages import search_space
+from opanas_cli.detection.configs.necks import search_space
 from opanas_cli.detection.costs.profiling import CostModel
 from opanas_cli.detection.evaluating.evaluator import SuperNetEvaluator
 from opanas_cli.detection.processes.devices import select_device

@@ -14,7 +14,7 @@ import opanas_cli
 PACKAGE = Path(opanas_cli.__file__).parent
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.relative_to(PACKAGE).parts[0] != "configs")
 
-GROUND = {"", "errors", "atomic", "termination", "plug_ins", "regular_files", "shipped"}
+GROUND = {"", "errors", "atomic", "termination", "plug_ins", "regular_files", "shipped", "stage_settings"}
 """Level 0: modules of the package itself; the empty name is `opanas_cli`."""
 MAY_IMPORT = {
     "genotype": set(),
@@ -26,8 +26,42 @@ MAY_IMPORT = {
     "commands": {"genotype", "formats", "search", "necks", "detection", "drawing"},
     "__main__": {"commands"},
 }
+DETECTION = {
+    "quiet": 0,
+    "checkpoints": 0,
+    "operators": 1,
+    "processes": 2,
+    "data": 3,
+    "scoring": 4,
+    "configs": 5,
+    "super_net_file": 6,
+    "evaluating": 6,
+    "costs": 7,
+    "exporting": 8,
+    "training": 9,
+    "searching": 10,
+    "registration": 11,
+}
+"""The rooms and files of `detection`, each with its floor: they may import what is on lower ones."""
 LIGHT_ROOMS = ("genotype", "formats", "search", "drawing")
-NOT_IN_LIGHT_ROOMS = {"torch", "torchvision", "mmdet", "mmengine", "mmcv"}
+NOT_IN_DETECTION = {
+    "quiet": 0,
+    "checkpoints": 0,
+    "operators": 1,
+    "processes": 2,
+    "data": 3,
+    "scoring": 4,
+    "configs": 5,
+    "super_net_file": 6,
+    "evaluating": 6,
+    "costs": 7,
+    "exporting": 8,
+    "training": 9,
+    "searching": 10,
+    "registration": 11,
+}
+"""The rooms and files of `detection`, each with its floor: they may import what is on lower ones."""
+LIGHT_ROOMS = {"torch", "torchvision", "mmdet", "mmengine", "mmcv"}
 NOT_ON_IMPORT = {*NOT_IN_LIGHT_ROOMS, "matplotlib", "scipy", "pymoo"}
 MAX_LINES = 400
 
@@ -80,6 +114,22 @@ def test_imports_point_down() -> None:
         ):
             wrong.append(f"{path.relative_to(PACKAGE)} imports {imported}")
     assert wrong == []
+
+
+def test_imports_point_down_inside_detection() -> None:
+    """`detection` itself, which registers everything, stands above all its rooms."""
+
+    def floor(module: str) -> tuple[str, int]:
+        name = (*module.split("."), "")[2]
+        return name, DETECTION[name]
+
+    found = {
+        (floor(module_name(path)), floor(imported), f"{path.relative_to(PACKAGE)} imports {imported}")
+        for path, imported in arrows()
+        if room(module_name(path)) == room(imported) == "detection" and path != PACKAGE / "detection" / "__init__.py"
+    }
+    assert [text for here, there, text in found if here[0] != there[0] and here[1] <= there[1]] == []
+    assert {here[0] for here, _, _ in found} >= {"configs", "evaluating", "training"}
 
 
 def test_search_and_necks_never_import_each_other() -> None:

@@ -6,7 +6,6 @@ of opanas that are not run are parsed. Those that train have `data_root` and a t
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import io
 import json
@@ -21,6 +20,7 @@ import pytest
 
 import opanas_cli
 from opanas_cli.commands import LazyGroup, cli, run
+from opanas_cli.stage_settings import STAGES, settings_of
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = Path(opanas_cli.__file__).parent
@@ -231,18 +231,20 @@ def test_the_pages_name_every_folder_program_and_config() -> None:
     assert [name for name in [*rooms, *programs, *shipped] if name not in text] == []
 
 
-def test_the_pages_name_every_setting_of_the_stages() -> None:
-    text = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
-    tree = ast.parse((PACKAGE / "detection" / "config_stages.py").read_text(encoding="utf-8"))
-    settings = {
-        str(keyword.arg)
-        for node in tree.body
-        if isinstance(node, ast.Assign) and str(getattr(node.targets[0], "id", "")).endswith("_DEFAULTS")
-        if isinstance(node.value, ast.Call)
-        for keyword in node.value.keywords
-    }
-    assert {"epochs", "top_k", "train_scales"} <= settings
-    assert {name for name in settings if f"`{name}`" not in text} == set()
+def settings_table() -> str:
+    """All settings of the stages as a table: their defaults, what they must be, and what they are for."""
+    rows = ["| setting | `supernet` | `search` | `retrain` | must be | meaning |", "|---|---|---|---|---|---|"]
+    stages = [settings_of(stage) for stage in STAGES]
+    for name in dict.fromkeys(name for stage in stages for name in stage):
+        found = [stage.get(name) for stage in stages]
+        defaults = ["" if one is None else str(one.default) for one in found]
+        about = next(one for one in found if one is not None).metadata
+        rows.append("| " + " | ".join([f"`{name}`", *defaults, about["check"].wanted, about["sentence"]]) + " |")
+    return "\n".join(rows)
+
+
+def test_the_table_of_the_settings_is_what_the_stages_declare() -> None:
+    assert settings_table() in (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

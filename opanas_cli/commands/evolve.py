@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from opanas_cli.commands.console import Console
-from opanas_cli.commands.options import chosen_work_dir, run_options, work_dir_option
+from opanas_cli.commands.options import chosen_work_dir, run_options, setting_option, work_dir_option
 from opanas_cli.commands.search_progress import SearchProgress
 from opanas_cli.commands.several_processes import SeveralProcessesCommand
 from opanas_cli.commands.work_dir_lock import work_dir_lock
@@ -36,17 +36,15 @@ T = TypeVar("T")
     show_default=True,
     help="What nsga2 trades AP against, and the Pareto front in population.json.",
 )
-@click.option("--population", type=click.IntRange(1), help="Candidates of a generation.  [default: the config's, 50]")
-@click.option("--generations", type=click.IntRange(0), help="Generations after the random one.  [default: 12]")
-@click.option("--top-k", type=click.IntRange(1), help="Parents: the k fittest of all so far.  [default: 10]")
-@click.option("--mutation-prob", type=click.FloatRange(0, 1), help="Probability that an edge mutates.  [default: 0.1]")
+@setting_option("search", "population")
+@setting_option("search", "generations")
+@setting_option("search", "top_k")
+@setting_option("search", "mutation_prob")
 @click.option("--max-macs", metavar="QUANTITY", help="Most MACs of the detector, as 197G.")
 @click.option("--max-params", metavar="QUANTITY", help="Most parameters of the detector, as 36M.")
 @click.option("--max-latency", metavar="DURATION", help="Longest time of the detector for one image, as 50ms.")
-@click.option("--max-images", type=click.IntRange(1), help="Evaluate on at most so many images.")
-@click.option(
-    "--halving", is_flag=True, help="Evaluate all on a quarter of the images, and only the better half on the others."
-)
+@setting_option("search", "max_images")
+@setting_option("search", "halving")
 @click.option(
     "--search-split",
     type=click.FloatRange(0, 1, max_open=True),

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from opanas_cli.stage_settings import settings_of
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 CFG_OPTIONS = "--cfg-options"
@@ -71,11 +73,31 @@ def device_option(command: F) -> F:
     )(command)
 
 
-def amp_option(command: F) -> F:
-    """``--amp``."""
+def setting_option(section: str, name: str) -> Callable[[F], F]:
+    """The option ``--name`` for a setting of a config's section: its help and its check are the setting's own.
+
+    It is None, or False for a switch, unless it is given.
+    """
+    declared = settings_of(section)[name]
+    check, sentence = declared.metadata["check"], declared.metadata["sentence"]
+    kind = str(declared.type).partition(" ")[0]
+    text = f"{sentence[0].upper()}{sentence[1:]}.".replace("`", "")
+
+    def checked(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+        if value is not None and not check.holds(value):
+            raise click.BadParameter(f"must be {check.wanted}, but got {value}")
+        return value
+
+    instead = "" if declared.default is None else f", else {declared.default}"
+    option = "--" + name.replace("_", "-")
+    if kind == "bool":
+        return click.option(option, is_flag=True, help=f"{text}  [default: the config's]")
     return click.option(
-        "--amp", is_flag=True, help="Train in mixed precision: bfloat16, or float16 where a GPU has no other."
-    )(command)
+        option,
+        type={"int": int, "float": float}[kind],
+        callback=checked,
+        help=f"{text}  [default: the config's {section}.{name}{instead}]",
+    )
 
 
 def resume_option(command: F) -> F:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from opanas_cli.commands.console import Console
-from opanas_cli.commands.options import amp_option, chosen_work_dir, run_options, work_dir_option
+from opanas_cli.commands.options import chosen_work_dir, run_options, setting_option, work_dir_option
 from opanas_cli.commands.several_processes import SeveralProcessesCommand
 from opanas_cli.commands.work_dir_lock import work_dir_lock
 from opanas_cli.errors import UsageError
@@ -31,7 +31,7 @@ from opanas_cli.errors import UsageError
     help="Start from the weights of this super-net, edge importances included.",
 )
 @work_dir_option
-@amp_option
+@setting_option("retrain", "amp")
 @run_options
 def retrain(
     config: str,

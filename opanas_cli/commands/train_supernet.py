@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from opanas_cli.commands.console import Console
-from opanas_cli.commands.options import amp_option, chosen_work_dir, run_options, work_dir_option
+from opanas_cli.commands.options import chosen_work_dir, run_options, setting_option, work_dir_option
 from opanas_cli.commands.several_processes import SeveralProcessesCommand
 from opanas_cli.commands.work_dir_lock import work_dir_lock
 
@@ -16,13 +16,8 @@ from opanas_cli.commands.work_dir_lock import work_dir_lock
 @click.command(cls=SeveralProcessesCommand, short_help="Train the super-net of a config by fair sampling.")
 @click.argument("config")
 @work_dir_option
-@click.option(
-    "--search-split",
-    type=click.FloatRange(0, 1, max_open=True),
-    metavar="FRACTION",
-    help="Hold this part of the training images out for the search.  [default: the config's]",
-)
-@amp_option
+@setting_option("supernet", "search_split")
+@setting_option("supernet", "amp")
 @run_options
 def train_supernet(
     config: str,

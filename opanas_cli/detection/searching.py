@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ from torch import nn
 from opanas_cli import __version__
 from opanas_cli.atomic import write_atomically
 from opanas_cli.detection.checkpoints import fingerprint
+from opanas_cli.detection.configs.necks import search_space
 from opanas_cli.detection.configs.parts import each_dataset
-from opanas_cli.detection.configs.stages import search_space, stage_settings
+from opanas_cli.detection.configs.setting_checks import stage_settings
 from opanas_cli.detection.costs.latency import latency_table
 from opanas_cli.detection.costs.profiling import CostModel
 from opanas_cli.detection.data.annotation_files import annotation_files
@@ -107,11 +108,11 @@ def search_super_net(
     require_same_task(content, config, super_net)
     config = copy.deepcopy(config)
     config.supernet = dict(config.get("supernet") or {}, split_by=content["meta"]["split_by"])
-    settings = stage_settings(config, "search")
-    settings.update({key: value for key, value in overrides.items() if value is not None})
+    given = {key: value for key, value in overrides.items() if value is not None}
+    settings = replace(stage_settings(config, "search"), **given)
     split = _checked_split(search_split, content["meta"]["search_split"])
     budget = StrategySettings(
-        int(settings.population), int(settings.generations), int(settings.top_k), float(settings.mutation_prob), against
+        settings.population, settings.generations, settings.top_k, settings.mutation_prob, against
     )
     space = search_space(config)
     proposing = strategy_named(strategy)(space, budget, seed)
@@ -125,11 +126,11 @@ def search_super_net(
         split,
         settings.max_images,
         device,
-        int(settings.batch_size),
+        settings.batch_size,
         lambda done, images: on_images(done, images, budget.budget),
-        metric=str(settings.metric),
+        metric=settings.metric,
         memory_mb=settings.memory_mb or recorded.get("evaluation", {}).get("memory_mb"),
-        halving=bool(settings.halving),
+        halving=settings.halving,
     )
     evaluation = _facts(config, super_net, content["meta"]["classes"], split, evaluator)
     cost_of: Callable[[Genotype], Cost] = CostModel(config)
@@ -137,7 +138,7 @@ def search_super_net(
         table = _latency_table(files.latency, evaluator.detector, config, device, say)
         cost_of = with_latency(cost_of, table)
         evaluation["latency_table"] = table.digest
-    search = SearchSettings(space, strategy, budget, seed, constraints, str(settings.metric), evaluation)
+    search = SearchSettings(space, strategy, budget, seed, constraints, settings.metric, evaluation)
     history = _history(files.history, search, resume)
     evaluator.unfinished = UnfinishedPass(work_dir / "evolve", json.dumps(search.document()))
     try:

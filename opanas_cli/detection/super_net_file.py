@@ -10,11 +10,11 @@ from mmengine.config import Config
 
 from opanas_cli.detection.checkpoints import read_checkpoint
 from opanas_cli.detection.configs.data_checks import dataset_classes
+from opanas_cli.detection.configs.necks import search_space
 from opanas_cli.detection.configs.parts import DATALOADERS, each_dataset
-from opanas_cli.detection.configs.stages import search_space
-from opanas_cli.detection.data.image_subset import SPLITS
 from opanas_cli.errors import InvalidCheckpointError, InvalidGenotypeError
 from opanas_cli.genotype import SearchSpace
+from opanas_cli.stage_settings import SPLITS
 
 SUPER_NET_FORMAT = "opanas-supernet"
 VERSION = 1

@@ -168,7 +168,7 @@ def test_remembered_halving_is_that_of_the_evaluator(
     import torch
 
     from opanas_cli.detection.configs.files import load_config
-    from opanas_cli.detection.configs.stages import search_space
+    from opanas_cli.detection.configs.necks import search_space
     from opanas_cli.detection.evaluating.evaluator import SuperNetEvaluator
     from opanas_cli.detection.super_net_file import read_super_net
     from opanas_cli.search.operators import sample

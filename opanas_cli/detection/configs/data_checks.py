@@ -14,7 +14,7 @@ from mmdet.registry import DATASETS
 from mmengine.config import Config
 
 from opanas_cli.detection.configs.parts import class_heads, each_dataset
-from opanas_cli.detection.configs.stages import stage_settings
+from opanas_cli.detection.configs.setting_checks import stage_settings
 from opanas_cli.detection.data.annotation_files import forget_coco
 from opanas_cli.detection.data.facts import DataFacts, facts_of
 from opanas_cli.detection.data.image_files import Size, size_or_problem

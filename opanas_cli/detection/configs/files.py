@@ -14,11 +14,11 @@ from opanas_cli.atomic import writing_into
 from opanas_cli.detection.configs.own_folder import resolve_own_folders
 from opanas_cli.detection.configs.parts import DATALOADERS, as_classes, each_dataset, each_evaluator, set_classes
 from opanas_cli.detection.configs.setting_checks import check_settings
-from opanas_cli.detection.configs.stages import DEFAULTS
 from opanas_cli.detection.configs.text import LiteralConfig
 from opanas_cli.errors import InvalidConfigError, MissingDependencyError, OpanasError, UsageError
 from opanas_cli.regular_files import require_regular
 from opanas_cli.shipped import shipped_dir
+from opanas_cli.stage_settings import STAGES
 
 MAX_BYTES = 16 << 20
 
@@ -84,8 +84,8 @@ def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
     if not isinstance(config.get("model"), dict):
         raise InvalidConfigError(f"{name}: has no `model`; start from one of {', '.join(shipped_configs())}")
     _spread_data_settings(config, parsed)
-    resolve_own_folders(config)
     check_settings(config)
+    resolve_own_folders(config)
     return config
 
 
@@ -126,7 +126,7 @@ def _refuse_missing_stages(config: Config, overrides: dict[str, Any]) -> None:
         return
     for key in overrides:
         stage = key.split(".")[0]
-        if stage in DEFAULTS and stage not in config:
+        if stage in STAGES and stage not in config:
             raise UsageError(
                 f"--cfg-options: {key}: {config.filename} has no section '{stage}', it is written out in mmengine's "
                 f"own keys; set {MMENGINE_KEYS}"

@@ -1,4 +1,4 @@
-"""The parts of a config that several stages read: its neck, data sets and class heads."""
+"""The parts of a config that several stages read: its data sets, evaluators and class heads."""
 
 from __future__ import annotations
 
@@ -7,41 +7,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from opanas_cli.errors import InvalidConfigError
-
 DATALOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
-
-
-def neck_of(config: Config) -> Any:
-    """The neck's settings of a config.
-
-    Raises:
-        InvalidConfigError: there is no neck.
-    """
-    neck = config.model.get("neck")
-    if not isinstance(neck, dict) or "type" not in neck:
-        raise InvalidConfigError(
-            f"{config.filename}: model.neck is missing; a search needs neck=dict(type='OPASuperNet', in_channels=…, "
-            "out_channels=…, num_outs=…)"
-        )
-    return neck
-
-
-def super_net_neck(config: Config) -> Any:
-    """The settings of a config's super-net.
-
-    Raises:
-        InvalidConfigError: the neck is missing or is no super-net.
-    """
-    neck = neck_of(config)
-    if neck.type in ("OPAFPN", "StandaloneOPAFPN"):
-        raise InvalidConfigError(
-            f"{config.filename}: its neck is that of one genotype already; give the super-net's config instead, or "
-            "leave --genotype out"
-        )
-    if neck.type != "OPASuperNet":
-        raise InvalidConfigError(f"{config.filename}: model.neck.type must be 'OPASuperNet', but got {neck.type!r}")
-    return neck
 
 
 def each_dataset(dataloader: Any) -> list[Any]:

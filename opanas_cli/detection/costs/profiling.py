@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from opanas_cli.detection.configs.building import build_detector
-from opanas_cli.detection.configs.stages import search_space, sub_net_neck
+from opanas_cli.detection.configs.necks import search_space, sub_net_neck
 from opanas_cli.detection.quiet import silenced
 from opanas_cli.genotype import Genotype, PathType
 from opanas_cli.genotype.liveness import live_edges

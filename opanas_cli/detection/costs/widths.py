@@ -8,7 +8,7 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-from opanas_cli.detection.configs.parts import neck_of
+from opanas_cli.detection.configs.necks import neck_of
 from opanas_cli.detection.costs.profiling import detector_cost
 from opanas_cli.errors import InfeasibleError
 

@@ -15,8 +15,6 @@ from mmengine.dataset import BaseDataset
 from opanas_cli.errors import InvalidConfigError, InvalidDataError
 
 PARTS = ("train", "search")
-SPLITS = ("file", "folder")
-"""What the images of may not be in two parts: files of one name, or folders."""
 
 
 def image_subset(

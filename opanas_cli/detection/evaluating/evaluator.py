@@ -16,7 +16,9 @@ from torch.utils.data import DataLoader
 
 from opanas_cli.detection.checkpoints import load_weights
 from opanas_cli.detection.configs.building import build_detector, loading
-from opanas_cli.detection.configs.stages import search_dataset, stage_settings, super_net_neck
+from opanas_cli.detection.configs.necks import super_net_neck
+from opanas_cli.detection.configs.setting_checks import stage_settings
+from opanas_cli.detection.configs.stages import search_dataset
 from opanas_cli.detection.data.image_subset import image_paths, lowest
 from opanas_cli.detection.evaluating.pass_result import PassResult
 from opanas_cli.detection.evaluating.population_pass import PopulationPass, default_memory_mb, head_threads
@@ -90,7 +92,7 @@ class SuperNetEvaluator:
         # One figure for all: the last digits depend on what runs at once.
         least = min(all_gather_object(default_memory_mb(device)))
         self.memory_mb = float(memory_mb or settings.memory_mb or least)
-        self.batch_size = batch_size or int(settings.batch_size)
+        self.batch_size = batch_size or settings.batch_size
         self.num_workers = int(config.val_dataloader.get("num_workers", 0))
         with silenced(), DefaultScope.overwrite_default_scope("mmdet"):
             self.detector = build_detector(config)

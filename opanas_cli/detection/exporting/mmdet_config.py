@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from mmengine.hub import get_config
 
 from opanas_cli.detection.configs.data_checks import dataset_classes
 from opanas_cli.detection.configs.files import load_config
+from opanas_cli.detection.configs.necks import sub_net_neck
 from opanas_cli.detection.configs.parts import DATALOADERS, class_heads, each_dataset, each_evaluator
-from opanas_cli.detection.configs.stages import retrain_stage, stage_settings, sub_net_neck
+from opanas_cli.detection.configs.setting_checks import stage_settings
+from opanas_cli.detection.configs.stages import retrain_stage
 from opanas_cli.detection.costs.widths import set_width
 from opanas_cli.detection.data.annotation_files import voc_names
 from opanas_cli.detection.data.voc_folder import IMAGES, ImagesByStem
@@ -104,7 +107,7 @@ def export_config(
     if num_classes is not None:
         _set_num_classes(config, num_classes)
     if schedule:
-        config.retrain = ConfigDict({**stage_settings(config, "retrain"), **SCHEDULES[schedule]})
+        config.retrain = ConfigDict(asdict(replace(stage_settings(config, "retrain"), **SCHEDULES[schedule])))
     exported = retrain_stage(config, sub_net_neck(config, genotype))
     exported.custom_imports = dict(imports=["opanas_cli.detection"], allow_failed_imports=False)
     exported.train_cfg.val_interval = 1

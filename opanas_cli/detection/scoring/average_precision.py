@@ -14,6 +14,7 @@ from mmengine.evaluator import BaseMetric
 from opanas_cli.detection.scoring.image_results import Detections, ImageTruth, truths_of_file, width_and_height
 from opanas_cli.detection.scoring.voc_average_precision import voc_average_precision
 from opanas_cli.search.evaluator import defined
+from opanas_cli.stage_settings import METRICS
 
 try:
     from faster_coco_eval import COCO
@@ -22,12 +23,8 @@ except ImportError:  # The extra `fast` brings it.
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-STATISTICS = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large")
-"""The first six of COCO's summary; not defined where no ground truth falls into a range."""
-
-VOC_AP50 = "VOC_AP50"
-METRICS = (*STATISTICS, VOC_AP50)
-"""What candidates may be ranked by."""
+*STATISTICS, VOC_AP50 = METRICS
+"""The first six figures of COCO's summary, not defined where no ground truth falls into a range; and PASCAL VOC's."""
 
 
 class GroundTruth:

@@ -10,8 +10,8 @@ from torch import nn
 
 from opanas_cli.detection.checkpoints import load_weights
 from opanas_cli.detection.configs.building import build_detector
-from opanas_cli.detection.configs.parts import neck_of, super_net_neck
-from opanas_cli.detection.configs.stages import retrain_stage, sub_net_neck
+from opanas_cli.detection.configs.necks import neck_of, sub_net_neck, super_net_neck
+from opanas_cli.detection.configs.stages import retrain_stage
 from opanas_cli.detection.costs.profiling import detector_cost, with_sub_net
 from opanas_cli.detection.costs.widths import fpn_of_macs
 from opanas_cli.detection.quiet import silenced

@@ -24,7 +24,7 @@ class TrainingStep:
     loss: float
 
 
-Progress = Callable[[TrainingStep], None]
+OnStep = Callable[[TrainingStep], None]
 
 LOSS_WINDOW = 10
 
@@ -38,8 +38,8 @@ class ProgressHook(Hook):
         finite_loss: checks the loss of every step; None if the network does so itself, before it updates.
     """
 
-    def __init__(self, progress: Progress | None, finite_loss: FiniteLoss | None = None) -> None:
-        self.progress = progress
+    def __init__(self, on_step: OnStep | None, finite_loss: FiniteLoss | None = None) -> None:
+        self.on_step = on_step
         self.finite_loss = finite_loss
         self.first: list[float] = []
         self.last: list[float] = []
@@ -52,8 +52,8 @@ class ProgressHook(Hook):
             return
         self.first = [*self.first, loss][:LOSS_WINDOW]
         self.last = [*self.last, loss][-LOSS_WINDOW:]
-        if self.progress is not None:
-            self.progress(TrainingStep(runner.epoch + 1, runner.max_epochs, runner.iter + 1, runner.max_iters, loss))
+        if self.on_step is not None:
+            self.on_step(TrainingStep(runner.epoch + 1, runner.max_epochs, runner.iter + 1, runner.max_iters, loss))
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         checkpoint["losses"] = {"first": self.first, "last": self.last}

@@ -21,7 +21,7 @@ from opanas_cli.detection.costs.profiling import detector_cost
 from opanas_cli.detection.processes.group import from_first
 from opanas_cli.detection.processes.replicas import DetectorReplica, original, replicate
 from opanas_cli.detection.training.finite_loss import FiniteLoss
-from opanas_cli.detection.training.progress import Progress, ProgressHook
+from opanas_cli.detection.training.progress import OnStep, ProgressHook
 from opanas_cli.detection.training.run_settings import finished_settings
 from opanas_cli.detection.training.runner import build_runner, training
 from opanas_cli.errors import InvalidCheckpointError, InvalidConfigError
@@ -48,7 +48,7 @@ def train_detector(
     seed: int,
     device: torch.device,
     resume: bool = False,
-    progress: Progress | None = None,
+    on_step: OnStep | None = None,
     weights: dict[str, torch.Tensor] | None = None,
 ) -> TrainedDetector:
     """Train the detector of an mmengine config, test it, and write ``detector.pth``.
@@ -72,7 +72,7 @@ def train_detector(
         return TrainedDetector(path, cost, found, found=True)
     stage = copy.deepcopy(config)
     replicate(stage, DetectorReplica)
-    hook = ProgressHook(progress, FiniteLoss("lower the learning rate or clip gradients"))
+    hook = ProgressHook(on_step, FiniteLoss("lower the learning rate or clip gradients"))
     runner = build_runner(stage, work_dir / "retrain", seed, device, resume, hook, inherited=start)
     with training(config), writing_into(work_dir):
         if weights is not None and runner.resumed is None:

@@ -14,11 +14,12 @@ from mmengine.dist import is_main_process
 from opanas_cli import __version__
 from opanas_cli.atomic import writing_into
 from opanas_cli.detection.checkpoints import write_checkpoint
-from opanas_cli.detection.configs.stages import stage_settings, super_net_stage
+from opanas_cli.detection.configs.setting_checks import stage_settings
+from opanas_cli.detection.configs.stages import super_net_stage
 from opanas_cli.detection.processes.group import from_first
 from opanas_cli.detection.processes.replicas import SuperNetReplica, original, replicate
 from opanas_cli.detection.super_net_file import SUPER_NET_FORMAT, VERSION, read_super_net, task_of
-from opanas_cli.detection.training.progress import Progress, ProgressHook
+from opanas_cli.detection.training.progress import OnStep, ProgressHook
 from opanas_cli.detection.training.run_settings import finished_settings
 from opanas_cli.detection.training.runner import build_runner, training
 from opanas_cli.detection.training.watching import WatchHook, held_out_evaluator, watched_visualizer
@@ -55,7 +56,7 @@ def train_super_net(
     seed: int,
     device: torch.device,
     resume: bool = False,
-    progress: Progress | None = None,
+    on_step: OnStep | None = None,
 ) -> TrainedSuperNet:
     """Train the super-net of `config` and write ``supernet.pth``.
 
@@ -68,7 +69,7 @@ def train_super_net(
     settings = json.dumps(finished_settings(stage, seed))
     if resume and (found := from_first(lambda: _finished(path, settings))):
         return found
-    hook, text = ProgressHook(progress), config.pretty_text
+    hook, text = ProgressHook(on_step), config.pretty_text
     watch = WatchHook(config, seed, lambda detector: held_out_evaluator(config, detector, device))
     stage.visualizer = watched_visualizer(config)
     replicate(stage, SuperNetReplica)

@@ -15,7 +15,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
-from opanas_cli.detection.configs.stages import search_space, stage_settings
+from opanas_cli.detection.configs.necks import search_space
+from opanas_cli.detection.configs.setting_checks import stage_settings
 from opanas_cli.detection.evaluating.evaluator import SuperNetEvaluator
 from opanas_cli.detection.processes.random_states import random_states, restore_random_states
 from opanas_cli.detection.processes.replicas import original

@@ -8,20 +8,14 @@ from mmengine.config import Config
 from tiny_config import tiny_config
 
 from opanas_cli.detection.configs.files import load_config, shipped_configs
-from opanas_cli.detection.configs.stages import (
-    DEFAULTS,
-    RETRAIN_DEFAULTS,
-    apply_schedule,
-    retrain_stage,
-    search_dataset,
-    search_space,
-    stage_settings,
-    sub_net_neck,
-    super_net_stage,
-)
+from opanas_cli.detection.configs.necks import search_space, sub_net_neck
+from opanas_cli.detection.configs.schedule import apply_schedule
+from opanas_cli.detection.configs.setting_checks import stage_settings
+from opanas_cli.detection.configs.stages import retrain_stage, search_dataset, super_net_stage
 from opanas_cli.detection.costs.profiling import DEFAULT_INPUT
 from opanas_cli.errors import InvalidConfigError
 from opanas_cli.genotype import Genotype
+from opanas_cli.stage_settings import STAGES, RetrainSection
 
 SMALL = Genotype.of(["top_down", "none", "bottom_up"])
 
@@ -105,14 +99,14 @@ def test_retraining_takes_the_neck_and_its_own_settings(shapes_root: Path) -> No
 def test_a_schedule_is_made_of_plain_settings(shapes_root: Path) -> None:
     config = tiny_config(shapes_root)
     given = dict(epochs=7, batch_size=3, lr=0.5, milestones=[4, 6], warmup_iters=9, grad_clip=2.0)
-    apply_schedule(config, {**RETRAIN_DEFAULTS, **given})
+    apply_schedule(config, RetrainSection(**given))
     assert config.train_cfg == dict(type="EpochBasedTrainLoop", max_epochs=7, val_interval=8)
     assert config.train_dataloader.batch_size == 3
     assert config.optim_wrapper.clip_grad == dict(max_norm=2.0)
     warmup, steps = config.param_scheduler
     assert (warmup["type"], warmup["by_epoch"], warmup["end"]) == ("LinearLR", False, 9)
     assert (steps["milestones"], steps["gamma"]) == ([4, 6], 0.1)
-    apply_schedule(config, {**RETRAIN_DEFAULTS, "warmup_iters": 0, "milestones": ()})
+    apply_schedule(config, RetrainSection(warmup_iters=0, milestones=()))
     assert config.param_scheduler == []
     assert config.optim_wrapper.clip_grad is None
 
@@ -128,9 +122,9 @@ def test_unknown_settings_are_named(shapes_root: Path, stage: str) -> None:
 def test_the_shared_config_and_the_defaults_agree() -> None:
     """What the defaults say, configs of the paper's protocol need not repeat, and do not contradict."""
     runtime = Config.fromfile(str(shipped_configs()["coco"].parent / "_base_" / "runtime.py"))
-    said = [(stage, name, value) for stage in DEFAULTS for name, value in (runtime.get(stage) or {}).items()]
+    said = [(stage, name, value) for stage in STAGES for name, value in (runtime.get(stage) or {}).items()]
     assert {name for _, name, _ in said} == {"image_scale"}
-    assert not [name for stage, name, value in said if DEFAULTS[stage][name] not in (None, value)]
+    assert not [name for stage, name, value in said if getattr(STAGES[stage], name) not in (None, value)]
     assert runtime.cost_input == DEFAULT_INPUT
 
 

@@ -17,8 +17,9 @@ from tiny_config import tiny_config
 
 from opanas_cli.commands import run
 from opanas_cli.detection.configs import text
+from opanas_cli.detection.configs.necks import sub_net_neck
 from opanas_cli.detection.configs.parts import set_classes
-from opanas_cli.detection.configs.stages import retrain_stage, sub_net_neck
+from opanas_cli.detection.configs.stages import retrain_stage
 from opanas_cli.detection.configs.text import LiteralConfig
 from opanas_cli.detection.quiet import silenced
 from opanas_cli.errors import InvalidConfigError

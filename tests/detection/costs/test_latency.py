@@ -14,7 +14,7 @@ from tiny_config import tiny_config
 from torch import nn
 
 from opanas_cli.detection.configs.building import build_detector
-from opanas_cli.detection.configs.stages import search_space
+from opanas_cli.detection.configs.necks import search_space
 from opanas_cli.detection.costs import latency
 from opanas_cli.detection.costs.latency import detector_latencies_ms, latency_table, measure_latencies, median_ms
 from opanas_cli.errors import InvalidInputError

@@ -20,7 +20,7 @@ from torch.distributed import distributed_c10d
 from opanas_cli.commands import run
 from opanas_cli.detection.configs.building import build_detector
 from opanas_cli.detection.configs.files import load_config
-from opanas_cli.detection.configs.stages import search_space
+from opanas_cli.detection.configs.necks import search_space
 from opanas_cli.detection.processes import group
 from opanas_cli.detection.processes.group import joined
 from opanas_cli.detection.super_net_file import read_super_net

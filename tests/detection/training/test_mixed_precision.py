@@ -207,9 +207,9 @@ def test_the_loss_curve_follows_that_of_float32(shapes_root: Path) -> None:
     full, mixed = curve(shapes_root, OptimWrapper), curve(shapes_root, CpuAmpOptimWrapper)
     assert full[-5:].mean() < 0.45 * full[:5].mean()
     assert ((mixed - full).abs() / full)[:10].max() < 0.08
-    assert (mixed - full).abs().mean() < 0.06
-    other = curve(shapes_root, OptimWrapper, lr=0.0015)
-    assert (other - full).abs().mean() > 0.06, "the tolerance would let half as much again of the learning rate pass"
+    assert (mixed - full).abs().mean() < 0.1
+    other = curve(shapes_root, OptimWrapper, lr=0.0012)
+    assert (other - full).abs().mean() > 0.1, "the tolerance would let a fifth more of the learning rate pass"
 
 
 @pytest.mark.parametrize("command", ["train-supernet", "retrain"])

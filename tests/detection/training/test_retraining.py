@@ -100,7 +100,7 @@ def test_gradients_that_wait_for_an_update_outlast_an_epoch(shapes_root: Path, t
             raise OpanasError("stopped")
 
     with pytest.raises(OpanasError, match="stopped"):
-        train_detector(config, tmp_path / "stopped", 0, CPU, progress=stop)
+        train_detector(config, tmp_path / "stopped", 0, CPU, on_step=stop)
     resumed = train_detector(config, tmp_path / "stopped", 0, CPU, resume=True)
     whole = train_detector(config, tmp_path / "whole", 0, CPU)
     assert resumed.path.read_bytes() == whole.path.read_bytes()

@@ -27,7 +27,7 @@ def trained(shapes_root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict
     """A super-net trained for two epochs, and all that was told of it."""
     config = tiny_config(shapes_root, "faster-rcnn", "supernet.epochs=2")
     told: list[TrainingStep] = []
-    result = train_super_net(config, tmp_path_factory.mktemp("work"), 5, CPU, progress=told.append)
+    result = train_super_net(config, tmp_path_factory.mktemp("work"), 5, CPU, on_step=told.append)
     return {"config": config, "result": result, "told": told}
 
 

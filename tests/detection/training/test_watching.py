@@ -17,7 +17,7 @@ from tiny_config import tiny_config
 
 from opanas_cli.commands import run
 from opanas_cli.detection.configs.files import load_config
-from opanas_cli.detection.configs.stages import search_space
+from opanas_cli.detection.configs.necks import search_space
 from opanas_cli.detection.evaluating.evaluator import SuperNetEvaluator
 from opanas_cli.detection.quiet import silenced
 from opanas_cli.detection.super_net_file import read_super_net
@@ -96,7 +96,7 @@ def test_a_resumed_run_has_seen_it_all(config: Config, trained: TrainedSuperNet,
             raise OpanasError("stopped")
 
     with pytest.raises(OpanasError, match="stopped"):
-        train_super_net(config, tmp_path, 5, CPU, progress=stop_in_the_last_epoch)
+        train_super_net(config, tmp_path, 5, CPU, on_step=stop_in_the_last_epoch)
     resumed = train_super_net(config, tmp_path, 5, CPU, resume=True)
     assert resumed.watched == trained.watched
 
@@ -171,7 +171,7 @@ def test_nothing_to_look_at_is_told_before_the_first_step(
     config = tiny_config(shapes_root, "faster-rcnn", *WATCHED, f"supernet.search_split={split}")
     told: list[TrainingStep] = []
     with pytest.raises(OpanasError, match=said):
-        train_super_net(config, tmp_path, 5, CPU, progress=told.append)
+        train_super_net(config, tmp_path, 5, CPU, on_step=told.append)
     assert told == []
 
 

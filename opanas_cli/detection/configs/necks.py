@@ -1,0 +1,74 @@
+"""The neck of a config: a super-net, one genotype, or any other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmengine.config import Config
+
+from opanas_cli.errors import InvalidConfigError, InvalidGenotypeError
+from opanas_cli.formats import GenotypeRecord
+from opanas_cli.formats.json_format import document_of
+from opanas_cli.genotype import Genotype, SearchSpace, SpaceKind
+
+SUPER_NET_OPTIONS = ("num_nodes", "space", "paths")
+"""Settings of a super-net that the neck of one genotype has not."""
+
+
+def neck_of(config: Config) -> Any:
+    """The neck's settings of a config.
+
+    Raises:
+        InvalidConfigError: there is no neck.
+    """
+    neck = config.model.get("neck")
+    if not isinstance(neck, dict) or "type" not in neck:
+        raise InvalidConfigError(
+            f"{config.filename}: model.neck is missing; a search needs neck=dict(type='OPASuperNet', in_channels=…, "
+            "out_channels=…, num_outs=…)"
+        )
+    return neck
+
+
+def super_net_neck(config: Config) -> Any:
+    """The settings of a config's super-net.
+
+    Raises:
+        InvalidConfigError: the neck is missing or is no super-net.
+    """
+    neck = neck_of(config)
+    if neck.type in ("OPAFPN", "StandaloneOPAFPN"):
+        raise InvalidConfigError(
+            f"{config.filename}: its neck is that of one genotype already; give the super-net's config instead, or "
+            "leave --genotype out"
+        )
+    if neck.type != "OPASuperNet":
+        raise InvalidConfigError(f"{config.filename}: model.neck.type must be 'OPASuperNet', but got {neck.type!r}")
+    return neck
+
+
+def search_space(config: Config) -> SearchSpace:
+    """The space of the genotypes of a config's super-net.
+
+    Raises:
+        InvalidConfigError: the neck is no super-net.
+        InvalidGenotypeError: there is no such space, or it is empty.
+    """
+    neck = super_net_neck(config)
+    try:
+        return SearchSpace.of(**{name: neck[name] for name in SUPER_NET_OPTIONS if name in neck})
+    except InvalidGenotypeError as error:
+        raise InvalidGenotypeError(f"{config.filename}: model.neck: {error}") from error
+
+
+def sub_net_neck(config: Config, genotype: Genotype, **options: Any) -> dict[str, Any]:
+    """The settings of the stand-alone neck of a genotype, all else as in the config's super-net."""
+    neck = {key: value for key, value in neck_of(config).items() if key not in SUPER_NET_OPTIONS}
+    return {**neck, "type": "OPAFPN", "genotype": _as_setting(genotype), **options}
+
+
+def _as_setting(genotype: Genotype) -> Any:
+    """As path names where that says it all, else as the JSON document."""
+    if genotype.space is SpaceKind.DENSE:
+        return [str(path) for path in genotype.paths]
+    return document_of(GenotypeRecord(genotype))

@@ -1,0 +1,176 @@
+"""The settings of the stages, each declared once: checks, help texts and the table in the docs are made from here.
+
+The defaults are the paper's (sections 4.1.2, 3.2.2 and 4.1.3).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import Field, dataclass, field, fields
+from typing import Any
+
+METRICS = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large", "VOC_AP50")
+"""What candidates may be ranked by: the first six figures of COCO's summary, and PASCAL VOC's."""
+
+SPLITS = ("file", "folder")
+"""What the images of may not be in two parts of a split: files of one name, or folders."""
+
+SMALLEST_SIDE = 32
+"""The stride of the coarsest level of a backbone: smaller images have no pixel there."""
+
+LARGEST_SIDE = 65_536
+"""Larger images do not fit into any memory; OpenCV's decoders refuse them too."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a value must be: a test, and the same in words."""
+
+    holds: Callable[[Any], bool]
+    wanted: str
+
+    @property
+    def or_none(self) -> Check:
+        """The same, or None."""
+        return Check(lambda value: value is None or self.holds(value), f"{self.wanted}, or None")
+
+
+def _is_number(value: Any, low: float, high: float = math.inf) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value < high
+
+
+def _is_whole(value: Any, low: int, high: float = math.inf) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def _is_pair(value: Any, of: Callable[[Any], bool]) -> bool:
+    return isinstance(value, (list, tuple)) and len(value) == 2 and all(map(of, value))
+
+
+def is_size(value: Any, low: int = SMALLEST_SIDE) -> bool:
+    """Whether a value is two sides in pixels, from `low` on."""
+    return _is_pair(value, lambda side: _is_whole(side, low, LARGEST_SIDE))
+
+
+def one_of(names: tuple[str, ...]) -> Check:
+    """One of some names."""
+    return Check(lambda value: isinstance(value, str) and value in names, f"one of {', '.join(names)}")
+
+
+POSITIVE = Check(lambda value: _is_number(value, 1e-12), "a number above 0")
+NOT_NEGATIVE = Check(lambda value: _is_number(value, 0), "a number of at least 0")
+COUNT = Check(lambda value: _is_whole(value, 1), "a whole number of at least 1")
+COUNT_OR_ZERO = Check(lambda value: _is_whole(value, 0), "a whole number of at least 0")
+FRACTION = Check(lambda value: _is_number(value, 1e-12, 1 + 1e-12), "a fraction above 0 and of at most 1")
+PART = Check(lambda value: _is_number(value, 0, 1), "a fraction of at least 0 and below 1")
+PROBABILITY = Check(lambda value: _is_number(value, 0, 1 + 1e-12), "a probability")
+SWITCH = Check(lambda value: isinstance(value, bool), "True or False")
+EPOCHS = Check(
+    lambda value: value is None or (isinstance(value, (list, tuple)) and all(_is_whole(epoch, 0) for epoch in value)),
+    "a list of epochs",
+)
+NAME = Check(lambda value: isinstance(value, str) and bool(value), "a name")
+SIZE = Check(is_size, f"two whole numbers of {SMALLEST_SIDE} to {LARGEST_SIDE} pixels, (width, height)")
+TWO_SIZES = Check(lambda value: _is_pair(value, is_size), "the smallest and the largest (width, height) in pixels")
+
+
+def setting(default: Any, check: Check, sentence: str) -> Any:
+    """A setting: its default, what it must be, and what it is for, with its unit."""
+    return field(default=default, metadata={"check": check, "sentence": sentence})
+
+
+@dataclass(frozen=True)
+class TrainingSection:
+    """What the trainings of a super-net and of one network have in common."""
+
+    image_scale: tuple[int, int] | None = setting(
+        None,
+        SIZE.or_none,
+        "(width, height) in pixels that every `Resize`, `RandomResize` and `RandomChoiceResize` of the pipelines "
+        "resizes to, their other settings kept; None leaves the sizes as they are",
+    )
+    batch_size: int = setting(16, COUNT, "images per step of one process")
+    epochs: int = setting(12, COUNT, "passes over the training images")
+    optimizer: str = setting("SGD", NAME, "SGD, or another optimizer of torch by name")
+    lr: float = setting(0.02, POSITIVE, "learning rate")
+    milestones: tuple[int, ...] | None = setting((8, 11), EPOCHS, "epochs after which lr is divided by ten")
+    warmup_iters: int = setting(500, COUNT_OR_ZERO, "steps of linear warm-up")
+    momentum: float = setting(0.9, NOT_NEGATIVE, "momentum of SGD")
+    weight_decay: float = setting(1e-4, NOT_NEGATIVE, "weight decay of all weights")
+    grad_clip: float | None = setting(None, POSITIVE.or_none, "largest norm of the gradient; None for any")
+    amp: bool = setting(False, SWITCH, "train in mixed precision: bfloat16, or float16 where a GPU has no other")
+
+
+@dataclass(frozen=True)
+class SuperNetSection(TrainingSection):
+    """The section `supernet` (section 4.1.2)."""
+
+    search_split: float = setting(0.1, PART, "fraction of the training images held out for the search")
+    split_by: str = setting(
+        "file",
+        one_of(SPLITS),
+        "`folder` holds out whole folders of images, for video frames: see [your own data](own-data.md)",
+    )
+    data_fraction: float = setting(
+        1.0, FRACTION, "fraction of the remaining training images that the super-net is trained on"
+    )
+    l1_weight: float = setting(1e-4, NOT_NEGATIVE, "μ of Eq. 12, the weight of the edge importances' L1 norm")
+    watch_interval: int | None = setting(
+        None, COUNT.or_none, "epochs between evaluations of random sub-nets during training; None for no evaluation"
+    )
+    watch_sub_nets: int = setting(50, COUNT, "how many of them, the same each time; their mean AP is logged")
+
+
+@dataclass(frozen=True)
+class SearchSection:
+    """The section `search` (section 3.2.2)."""
+
+    population: int = setting(50, COUNT, "candidates per generation")
+    generations: int = setting(12, COUNT_OR_ZERO, "generations after the first, random one")
+    top_k: int = setting(10, COUNT, "parents: the k fittest candidates of all so far")
+    mutation_prob: float = setting(0.1, PROBABILITY, "probability that an edge mutates")
+    metric: str = setting(
+        "AP", one_of(METRICS), "what candidates are ranked by; the images must have objects of that size"
+    )
+    max_images: int | None = setting(
+        None, COUNT.or_none, "largest number of images to evaluate on, the same ones each time; None for all"
+    )
+    halving: bool = setting(
+        False, SWITCH, "evaluate all candidates on a quarter of the images, and only the better half on the others"
+    )
+    batch_size: int = setting(8, COUNT, "images that a process evaluates at once")
+    memory_mb: float | None = setting(
+        None,
+        POSITIVE.or_none,
+        "memory for what candidates share, in 10**6 bytes; None: 2000, or on a GPU a third of what is free at the "
+        "start of the search, the least of all processes",
+    )
+
+
+@dataclass(frozen=True)
+class RetrainSection(TrainingSection):
+    """The section `retrain` (section 4.1.3)."""
+
+    train_scales: tuple[tuple[int, int], ...] | None = setting(
+        None, TWO_SIZES.or_none, "the smallest and the largest (width, height) in pixels of multi-scale training"
+    )
+
+
+@dataclass(frozen=True)
+class CheckpointsSection:
+    """The section `checkpoints`."""
+
+    minutes: float | None = setting(10, POSITIVE.or_none, "most minutes between two checkpoints; None for no limit")
+    steps: int | None = setting(None, COUNT.or_none, "most steps between two checkpoints; None for no limit")
+
+
+STAGES: Mapping[str, type] = {"supernet": SuperNetSection, "search": SearchSection, "retrain": RetrainSection}
+"""The sections that only opanas knows, by name."""
+
+SECTIONS: Mapping[str, type] = {**STAGES, "checkpoints": CheckpointsSection}
+
+
+def settings_of(section: str) -> dict[str, Field[Any]]:
+    """The declared settings of a section, by name."""
+    return {declared.name: declared for declared in fields(SECTIONS[section])}
