@@ -44,24 +44,7 @@ DETECTION = {
 }
 """The rooms and files of `detection`, each with its floor: they may import what is on lower ones."""
 LIGHT_ROOMS = ("genotype", "formats", "search", "drawing")
-NOT_IN_DETECTION = {
-    "quiet": 0,
-    "checkpoints": 0,
-    "operators": 1,
-    "processes": 2,
-    "data": 3,
-    "scoring": 4,
-    "configs": 5,
-    "super_net_file": 6,
-    "evaluating": 6,
-    "costs": 7,
-    "exporting": 8,
-    "training": 9,
-    "searching": 10,
-    "registration": 11,
-}
-"""The rooms and files of `detection`, each with its floor: they may import what is on lower ones."""
-LIGHT_ROOMS = {"torch", "torchvision", "mmdet", "mmengine", "mmcv"}
+NOT_IN_LIGHT_ROOMS = {"torch", "torchvision", "mmdet", "mmengine", "mmcv"}
 NOT_ON_IMPORT = {*NOT_IN_LIGHT_ROOMS, "matplotlib", "scipy", "pymoo"}
 MAX_LINES = 400
 
