@@ -23,7 +23,8 @@ MAY_IMPORT = {
     "necks": {"genotype", "formats"},
     "detection": {"genotype", "formats", "search", "necks"},
     "drawing": {"genotype", "formats", "search"},
-    "commands": {"genotype", "formats", "search", "necks", "detection", "drawing"},
+    "exporters": {"genotype", "formats", "detection", "drawing"},
+    "commands": {"genotype", "formats", "search", "necks", "detection", "drawing", "exporters"},
     "__main__": {"commands"},
 }
 DETECTION = {
