@@ -68,3 +68,9 @@ def test_the_format_of_the_docs_is_written_and_read(tmp_path: Path) -> None:
 
     assert file.read_text().startswith("top_down,top_down,top_down,fusing_splitting,none,")
     assert answer(tmp_path, "genotype", "compare", "opa-fpn", str(file)).startswith("equal\n")
+
+
+def test_the_exporter_of_the_docs_exports(tmp_path: Path) -> None:
+    installed(tmp_path, "opanas_edges", "exporting.md")
+
+    assert answer(tmp_path, "export", "panet", "--to", "edges") == "0 1 top_down\n1 2 bottom_up\n"

@@ -1,0 +1,70 @@
+"""Exporters are found through entry points, and a bad plug-in never stops the others."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+from opanas_cli.commands import run
+from opanas_cli.exporters import registry
+from opanas_cli.exporters.exporter import ExportedFile, Exporter
+from opanas_cli.exporters.registry import BUILT_IN, GROUP, exporters, load
+
+EDGES = Exporter(
+    "edges",
+    lambda request: [
+        ExportedFile("edges", len(request.record.genotype.paths).to_bytes(2, "big")),
+        ExportedFile("notes", f"of {request.name}, {dict(request.options)}", "notes.txt"),
+    ],
+    frozenset({"channels"}),
+    text=False,
+)
+ANOTHER_NAME = Exporter("another", lambda request: [])
+NAME_OF_A_FORMAT = Exporter("json", lambda request: [])
+NO_EXPORTER = 7
+
+
+def point(name: str, attribute: str) -> EntryPoint:
+    return EntryPoint(name, f"{__name__}:{attribute}", GROUP)
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, __name__, sys.modules[__name__])
+
+
+def test_what_there_is() -> None:
+    assert set(exporters()) == {*BUILT_IN, "json", "released", "text"}
+    assert all(exporter.name == name for name, exporter in exporters().items())
+
+
+@pytest.mark.parametrize(
+    ("name", "attribute", "reason"),
+    [
+        ("edges", "NO_EXPORTER", "an Exporter is needed, but got 7"),
+        ("edges", "ANOTHER_NAME", "the exporter calls itself 'another'"),
+        ("json", "NAME_OF_A_FORMAT", "the name 'json' is that of a genotype format"),
+        ("edges", "MISSING", "AttributeError"),
+    ],
+)
+def test_a_bad_exporter_is_skipped(name: str, attribute: str, reason: str) -> None:
+    with pytest.warns(RuntimeWarning, match=reason):
+        assert load([point(name, attribute), point("edges", "EDGES")]) == {"edges": EDGES}
+
+
+def test_an_exporter_of_a_plug_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = {**exporters(), "edges": EDGES}
+    monkeypatch.setattr(registry, "exporters", lambda: known)
+    line = ["export", "panet", "--to", "edges", "--channels", "8"]
+    assert run(line) == 2
+    assert capsys.readouterr().err == "opanas: --to edges: is no text; say where to write it with -o FILE\n"
+    assert run([*line, "-o", str(tmp_path / "panet.edges")]) == 0
+    assert (tmp_path / "panet.edges").read_bytes() == b"\x00\x02"
+    assert (tmp_path / "notes.txt").read_text() == "of panet, {'channels': 8}"
+    assert run([*line, "--standalone"]) == 2
+    assert "--standalone: goes with --to mmdet-config only" in capsys.readouterr().err
