@@ -238,7 +238,7 @@ def measure(
         for name in ways:
             seconds[name].append(run(name, genotypes))
     plain, ours = results["plain"], results["ours"]
-    difference = max(abs(one["AP"] - other) for one, other in zip(ours, plain, strict=True))
+    difference = max(abs(one.metrics["AP"] - other) for one, other in zip(ours, plain, strict=True))
     if device.type == "cpu" and difference > AGREEMENT:
         raise SystemExit(f"the APs of plain and ours differ by up to {difference:.2e}")
     fastest = {name: min(values) for name, values in seconds.items()}

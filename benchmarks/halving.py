@@ -17,7 +17,8 @@ import argparse
 import json
 import math
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ from opanas_cli.detection.super_net_file import read_super_net
 from opanas_cli.genotype import Genotype
 from opanas_cli.genotype.liveness import prune
 from opanas_cli.search import Constraints, Evolution, History, StrategySettings, run_search
-from opanas_cli.search.candidate import IMAGE_SHARE
+from opanas_cli.search.evaluator import Evaluation
 from opanas_cli.search.operators import sample
 
 HALF = 2
@@ -75,15 +76,15 @@ class Halving:
     def __init__(self, evaluations: Evaluations) -> None:
         self.evaluations = evaluations
 
-    def evaluate(self, genotypes: Sequence[Genotype]) -> list[Mapping[str, float]]:
+    def evaluate(self, genotypes: Sequence[Genotype]) -> list[Evaluation]:
         """See `Evaluator.evaluate`."""
         share = self.evaluations.quarter_images / self.evaluations.images
-        metrics = [{**found, IMAGE_SHARE: share} for found in self.evaluations.quarter.evaluate(genotypes)]
-        kept = better_half(np.array([found["AP"] for found in metrics]))
+        found = [replace(one, image_share=share) for one in self.evaluations.quarter.evaluate(genotypes)]
+        kept = better_half(np.array([one.metrics["AP"] for one in found]))
         whole = self.evaluations.full.evaluate([genotypes[index] for index in kept])
-        for index, found in zip(kept, whole, strict=True):
-            metrics[index] = dict(found)
-        return metrics
+        for index, one in zip(kept, whole, strict=True):
+            found[index] = one
+        return found
 
 
 def better_half(quarter: Values) -> NDArray[np.intp]:
@@ -110,7 +111,7 @@ def compare_searches(
             found = run_search(strategy, evaluator, cost_of, Constraints(), History(), batch_size=size)
             best.append(found.best.genotype)
         changed += prune(best[0]) != prune(best[1])
-        without, halved = (metrics["AP"] for metrics in evaluations.full.evaluate(best))
+        without, halved = (one.metrics["AP"] for one in evaluations.full.evaluate(best))
         lost.append(without - halved)
     return {
         "seeds": len(seeds),
@@ -154,7 +155,7 @@ def measure(
     rng = np.random.default_rng(seed)
     genotypes = distinct_genotypes(config, candidates, rng)
     full, quarter = (
-        np.array([metrics["AP"] for metrics in evaluator.evaluate(genotypes)])
+        np.array([one.metrics["AP"] for one in evaluator.evaluate(genotypes)])
         for evaluator in (evaluations.full, evaluations.quarter)
     )
     images, quarter_images = evaluations.images, evaluations.quarter_images

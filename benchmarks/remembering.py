@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from opanas_cli.genotype import Genotype
 from opanas_cli.genotype.liveness import prune
 from opanas_cli.search import Cost, Evaluator
+from opanas_cli.search.evaluator import Evaluation
 
 
 class Remembering:
@@ -14,9 +15,9 @@ class Remembering:
 
     def __init__(self, evaluator: Evaluator) -> None:
         self.evaluator = evaluator
-        self.known: dict[Genotype, Mapping[str, float]] = {}
+        self.known: dict[Genotype, Evaluation] = {}
 
-    def evaluate(self, genotypes: Sequence[Genotype]) -> list[Mapping[str, float]]:
+    def evaluate(self, genotypes: Sequence[Genotype]) -> list[Evaluation]:
         """See `Evaluator.evaluate`."""
         pruned = [prune(genotype) for genotype in genotypes]
         new = [genotype for genotype in dict.fromkeys(pruned) if genotype not in self.known]

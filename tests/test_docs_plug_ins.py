@@ -15,11 +15,12 @@ SEARCH = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
 from opanas_cli.genotype import SearchSpace
+from opanas_cli.search.evaluator import Evaluation
 from opanas_cli.search import Constraints, Cost, History, StrategySettings, run_search, strategy_named
 
 class PathCount:
     def evaluate(self, genotypes):
-        return [{"AP": len(set(genotype.paths)) / 10} for genotype in genotypes]
+        return [Evaluation({"AP": len(set(genotype.paths)) / 10}) for genotype in genotypes]
 
 strategy = strategy_named("hill-climbing")(SearchSpace(3), StrategySettings(8, 4, 2), 0)
 limit = Constraints(max_macs=6)

@@ -113,7 +113,7 @@ class _Quickstart:
                 self.folder,
                 self.seed,
                 self.device,
-                progress=lambda step: report(step.step, step.steps, f"loss {step.loss:.3f}"),
+                on_step=lambda step: report(step.step, step.steps, f"loss {step.loss:.3f}"),
             )
         self.files["super-net"] = trained.path
 
@@ -178,7 +178,7 @@ class _Quickstart:
                     self.folder / name,
                     self.seed,
                     self.device,
-                    progress=lambda step, report=report: report(step.step, step.steps, f"loss {step.loss:.3f}"),
+                    on_step=lambda step, report=report: report(step.step, step.steps, f"loss {step.loss:.3f}"),
                 )
             self.files[f"{name} detector"] = self.trained[name].path
 

@@ -10,9 +10,6 @@ from enum import Enum
 from opanas_cli.genotype import Genotype
 from opanas_cli.search.cost import Cost
 
-IMAGE_SHARE = "image_share"
-"""Among the metrics of a candidate that was evaluated on a part of the images only: which part, in (0, 1)."""
-
 
 class Origin(str, Enum):
     """How a genotype came about (section 3.2.2)."""
@@ -42,7 +39,8 @@ class Proposal:
 class Candidate:
     """An evaluated proposal: the `index`-th evaluation of its search, from 0.
 
-    `fitness` is the one of `metrics` that the search maximises, unrounded.
+    `fitness` is the one of `metrics` that the search maximises, unrounded. `image_share` is the part of the images that
+    they are of, 1 unless its search halves generations.
 
     Raises:
         ValueError: one of them is not a finite number, see `defined`.
@@ -53,6 +51,7 @@ class Candidate:
     cost: Cost
     fitness: float
     metrics: Mapping[str, float]
+    image_share: float = 1.0
 
     def __post_init__(self) -> None:
         if not all(map(math.isfinite, (self.fitness, *self.metrics.values()))):
@@ -62,11 +61,6 @@ class Candidate:
     def genotype(self) -> Genotype:
         """The genotype that was evaluated."""
         return self.proposal.genotype
-
-    @property
-    def image_share(self) -> float:
-        """The part of the images that the candidate was evaluated on; 1 unless its search halves generations."""
-        return self.metrics.get(IMAGE_SHARE, 1.0)
 
 
 def fittest(candidates: Iterable[Candidate], count: int) -> tuple[Candidate, ...]:

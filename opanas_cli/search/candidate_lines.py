@@ -31,6 +31,7 @@ def dump_candidate(candidate: Candidate) -> str:
         "cost": candidate.cost.document(),
         "fitness": candidate.fitness,
         "metrics": dict(candidate.metrics),
+        **({"image_share": candidate.image_share} if candidate.image_share < 1 else {}),
     }
     return with_checksum(fields)
 
@@ -60,4 +61,5 @@ def _candidate(fields: Mapping[str, Any], space: SpaceKind) -> Candidate:
     latency = {name: float(value) for name, value in fields["cost"].items() if name == "latency_ms"}
     cost = Cost(int(fields["cost"]["macs"]), int(fields["cost"]["params"]), **latency)
     metrics = {name: float(value) for name, value in fields["metrics"].items()}
-    return Candidate(int(fields["index"]), proposal, cost, float(fields["fitness"]), metrics)
+    share = float(fields.get("image_share", 1.0))
+    return Candidate(int(fields["index"]), proposal, cost, float(fields["fitness"]), metrics, share)

@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from opanas_cli.genotype import Genotype
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluator found out about a genotype: metrics, unrounded, and the part of the images they are of.
+
+    The part is 1 unless generations are halved.
+    """
+
+    metrics: Mapping[str, float]
+    image_share: float = 1.0
 
 
 class Evaluator(Protocol):
@@ -15,8 +27,8 @@ class Evaluator(Protocol):
     For a resumed search to repeat the uninterrupted one, the same genotypes must get the same metrics.
     """
 
-    def evaluate(self, genotypes: Sequence[Genotype]) -> Sequence[Mapping[str, float]]:
-        """The metrics of each genotype, in order, unrounded; greater is better for the metric that is searched on."""
+    def evaluate(self, genotypes: Sequence[Genotype]) -> Sequence[Evaluation]:
+        """That of each genotype, in order; greater is better for the metric that is searched on."""
         ...
 
 

@@ -140,10 +140,11 @@ def _evaluated(
         results = evaluator.evaluate([proposal.genotype for proposal, _ in batch])
         if len(results) != len(batch):
             raise OpanasError(f"the evaluator was given {len(batch)} genotypes, but got back {len(results)} results")
-        for (proposal, cost), metrics in list(zip(batch, results, strict=True))[num_known:]:
-            index = len(history.recorded)
-            figures = defined(metrics)
-            candidate = Candidate(index, proposal, cost, _fitness(figures, metric, index), figures)
+        for (proposal, cost), found in list(zip(batch, results, strict=True))[num_known:]:
+            index, metrics = len(history.recorded), defined(found.metrics)
+            candidate = Candidate(
+                index, proposal, cost, _fitness(metrics, metric, index), metrics, float(found.image_share)
+            )
             history.append(candidate)
             yield candidate, False
 

@@ -181,8 +181,9 @@ def test_remembered_halving_is_that_of_the_evaluator(
     rng = np.random.default_rng(0)
     genotypes = [sample(search_space(config), rng) for _ in range(5)]
     remembered = halving.Halving(halving.Evaluations(config, tiny_supernet, device)).evaluate(genotypes)
-    for metrics, expected in zip(remembered, own.evaluate(genotypes), strict=True):
-        assert metrics == pytest.approx(expected, abs=1e-6, nan_ok=True)
+    for found, expected in zip(remembered, own.evaluate(genotypes), strict=True):
+        assert found.metrics == pytest.approx(expected.metrics, abs=1e-6, nan_ok=True)
+        assert found.image_share == expected.image_share
 
 
 def test_strategies(document: Run, tiny: list[object], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,7 +76,7 @@ def test_a_folder_is_no_config(refused: Refused) -> None:
         ("supernet.split_by=clip", "supernet.split_by must be one of file, folder, but got 'clip'"),
         ("supernet.data_fraction=0", "supernet.data_fraction must be a fraction above 0"),
         ("supernet.search_split=0.999999", "the train part of 12 training images is empty"),
-        ("supernet.image_scale=5", "supernet.image_scale must be two whole numbers of at least 32 pixels"),
+        ("supernet.image_scale=5", "supernet.image_scale must be two whole numbers of 32 to 65536 pixels"),
         ("search.metric=mAP", "search.metric must be one of AP, AP50"),
         ("retrain.epochs=1.5", "retrain.epochs must be a whole number"),
         ("retrain.train_scales=(1,2)", "retrain.train_scales must be the smallest and the largest (width, height)"),

@@ -95,7 +95,7 @@ def test_files_agree_with_one_another_and_with_the_evaluator(
     assert all(candidate.cost == cost(candidate.genotype) for candidate in result.evaluated)
     state = torch.load(super_net, weights_only=True)["state_dict"]
     again = SuperNetEvaluator(config, state, super_net, 0.4, None, CPU).evaluate([result.best.genotype])
-    assert again[0]["AP"] == pytest.approx(result.best.fitness, abs=1e-9)
+    assert again[0].metrics["AP"] == pytest.approx(result.best.fitness, abs=1e-9)
     provenance = record.metadata["provenance"]
     assert provenance["search"]["evaluation"]["super_net"] == fingerprint(super_net)
     assert provenance["search"]["evaluation"]["search_split"] == 0.4

@@ -9,6 +9,7 @@ import pytest
 from opanas_cli.genotype import Genotype, PathType
 from opanas_cli.genotype.liveness import live_edges, prune
 from opanas_cli.search import Cost
+from opanas_cli.search.evaluator import Evaluation
 
 WORTH = dict(zip(PathType, (0.31, 0.17, 0.23, 0.29, 0.07, 0.0), strict=True))
 
@@ -20,10 +21,11 @@ class ToyEvaluator:
         self.asked: list[Genotype] = []
         self.batch_sizes: list[int] = []
 
-    def evaluate(self, genotypes: Sequence[Genotype]) -> list[dict[str, float]]:
+    def evaluate(self, genotypes: Sequence[Genotype]) -> list[Evaluation]:
         self.asked += genotypes
         self.batch_sizes.append(len(genotypes))
-        return [{"AP": self.fitness(genotype), "AP_small": float("nan"), "seen": 1} for genotype in genotypes]
+        metrics = ({"AP": self.fitness(genotype), "AP_small": float("nan"), "seen": 1} for genotype in genotypes)
+        return list(map(Evaluation, metrics))
 
     @staticmethod
     def fitness(genotype: Genotype) -> float:

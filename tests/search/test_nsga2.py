@@ -27,7 +27,6 @@ from opanas_cli.search import (
     StrategySettings,
     run_search,
 )
-from opanas_cli.search.candidate import IMAGE_SHARE
 from opanas_cli.search.pareto_selection import ParetoSelection
 
 PROPOSAL = Proposal(Genotype.of(["top_down"]))
@@ -111,9 +110,7 @@ def test_parents_are_of_better_fronts_and_then_of_emptier_places():
 def test_what_was_judged_on_a_part_of_the_images_survives_last():
     values = [(0.1, 50), (0.2, 60), (0.3, 90), (0.9, 1), (0.8, 2)]
     shares = [1.0, 1.0, 1.0, 0.25, 0.25]
-    everyone = [
-        replace(one, metrics={IMAGE_SHARE: share}) for one, share in zip(candidates(values), shares, strict=True)
-    ]
+    everyone = [replace(one, image_share=share) for one, share in zip(candidates(values), shares, strict=True)]
 
     assert {one.index for one in selection().keep(everyone, 3)} == {0, 1, 2}
     assert {one.index for one in selection().keep(everyone, 4)} == {0, 1, 2, 3}

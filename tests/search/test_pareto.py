@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from opanas_cli.errors import UsageError
 from opanas_cli.genotype import Genotype
 from opanas_cli.search import Candidate, Cost, Proposal, Resource
-from opanas_cli.search.candidate import IMAGE_SHARE
 from opanas_cli.search.pareto import pareto_front
 
 PROPOSAL = Proposal(Genotype.of(["top_down"]))
@@ -44,7 +43,7 @@ def test_the_front_is_what_nothing_dominates(values, against):
 
 def test_what_was_judged_on_a_part_of_the_images_is_not_of_the_front():
     whole = Candidate(0, PROPOSAL, Cost(5, 5), 0.3, {})
-    partly = Candidate(1, PROPOSAL, Cost(1, 1), 0.9, {IMAGE_SHARE: 0.25})
+    partly = Candidate(1, PROPOSAL, Cost(1, 1), 0.9, {}, 0.25)
 
     assert pareto_front([whole, partly], Resource.MACS) == (whole,)
     assert pareto_front([partly], Resource.MACS) == (partly,)

@@ -25,6 +25,7 @@ from opanas_cli.search import (
     run_search,
     strategies,
 )
+from opanas_cli.search.evaluator import Evaluation
 from opanas_cli.search.registry import BUILT_IN
 
 SMALL = StrategySettings(population=12, generations=4, top_k=4)
@@ -147,7 +148,7 @@ def test_where_the_fittest_have_no_new_child_random_genotypes_fill_up(search):
 def test_the_population_is_the_fittest_of_all_generations_first_evaluated_first(cost_of):
     class Steps:
         def evaluate(self, genotypes):
-            return [{"AP": len(set(genotype.paths)) / 10} for genotype in genotypes]
+            return [Evaluation({"AP": len(set(genotype.paths)) / 10}) for genotype in genotypes]
 
     result = run_search(RandomSearch(SearchSpace(), SMALL, 0), Steps(), cost_of, Constraints(), History())
 
@@ -248,7 +249,7 @@ def test_metrics_stay_unrounded_and_undefined_ones_are_left_out(search, evaluato
 def test_a_fitness_that_is_none_is_an_error_and_not_recorded(cost_of, metrics, message):
     class Broken:
         def evaluate(self, genotypes):
-            return metrics
+            return list(map(Evaluation, metrics))
 
     history = History()
     with pytest.raises(OpanasError, match=message):
@@ -296,7 +297,8 @@ class Hashed:
     """A fitness without structure."""
 
     def evaluate(self, genotypes):
-        return [{"AP": sum(i * len(path) for i, path in enumerate(g.paths)) % 97 / 97} for g in map(prune, genotypes)]
+        pruned = map(prune, genotypes)
+        return [Evaluation({"AP": sum(i * len(path) for i, path in enumerate(g.paths)) % 97 / 97}) for g in pruned]
 
 
 class Idle(RandomSearch):

@@ -29,7 +29,7 @@ from opanas_cli.detection.scoring.average_precision import VOC_AP50, GroundTruth
 from opanas_cli.detection.scoring.image_results import Detections
 from opanas_cli.genotype import Genotype
 from opanas_cli.necks.sharing import Sharing
-from opanas_cli.search.candidate import IMAGE_SHARE
+from opanas_cli.search.evaluator import Evaluation
 
 T = TypeVar("T")
 
@@ -54,7 +54,7 @@ class SuperNetEvaluator:
         metric: what will be ranked by, and is computed beside COCO's statistics if it is none of them.
         memory_mb: see `PopulationPass`; None is the config's, or else the least of what each process may take.
         halving: all genotypes on a quarter of the images, and only the better half of them on the others. The metrics
-            of the worse half are those of the quarter, and `IMAGE_SHARE` among them says so.
+            of the worse half are those of the quarter, and their `image_share` says so.
 
     Attributes:
         unfinished: keeps what a pass has found, so that a search that was killed takes it up again; None keeps nothing.
@@ -99,14 +99,14 @@ class SuperNetEvaluator:
             load_weights(self.detector, state, source)
             self.detector.to(device).eval()
             self.dataset = DATASETS.build(dataset)
-        self.stages = self._stages()
+        self.rounds = self._rounds()
 
     @property
     def num_images(self) -> int:
         """How many images a genotype is evaluated on."""
         return len(self.dataset)
 
-    def evaluate(self, genotypes: Sequence[Genotype]) -> list[dict[str, float]]:
+    def evaluate(self, genotypes: Sequence[Genotype]) -> list[Evaluation]:
         """COCO's statistics of each genotype, unrounded, those that are defined on the images.
 
         Raises:
@@ -118,17 +118,17 @@ class SuperNetEvaluator:
             self.unfinished.begin(genotypes)
         result = self._pass(genotypes, 0)
         metrics = self._scores(result)
-        if len(self.stages) == 1:
-            return metrics
-        metrics = [{**values, IMAGE_SHARE: len(self.stages[0]) / self.num_images} for values in metrics]
+        if len(self.rounds) == 1:
+            return list(map(Evaluation, metrics))
+        found = [Evaluation(values, len(self.rounds[0]) / self.num_images) for values in metrics]
         better = self._better_half(metrics)
         whole = self._pass([genotypes[index] for index in better], 1)
         whole.add(result.of_candidates(better))
         for index, values in zip(better, self._scores(whole), strict=True):
-            metrics[index] = values
-        return metrics
+            found[index] = Evaluation(values)
+        return found
 
-    def _stages(self) -> list[list[int]]:
+    def _rounds(self) -> list[list[int]]:
         """The positions of the images, or those of the quarter of the lowest numbers and those of the others."""
         everything = list(range(len(self.dataset)))
         count = math.ceil(FIRST_SHARE * len(everything))
@@ -148,13 +148,13 @@ class SuperNetEvaluator:
         order.sort(key=lambda index: -metrics[index][self.metric])
         return sorted(order[: (len(order) + 1) // 2])
 
-    def _pass(self, genotypes: Sequence[Genotype], stage: int) -> PassResult:
-        """What the genotypes find in this process's share of the images of a stage."""
-        positions = self.stages[stage]
+    def _pass(self, genotypes: Sequence[Genotype], round_number: int) -> PassResult:
+        """What the genotypes find in this process's share of the images of a round."""
+        positions = self.rounds[round_number]
         starts = range(0, len(positions), self.batch_size)
         batches = [list(positions[start : start + self.batch_size]) for start in starts]
         own = batches[get_rank() :: get_world_size()]
-        known = self.unfinished.known(stage, genotypes, own) if self.unfinished else None
+        known = self.unfinished.known(round_number, genotypes, own) if self.unfinished else None
         result = known or PassResult.none(len(genotypes))
         own = [batch for batch in own if not result.truths.keys() >= set(batch)]
         loader = DataLoader(

@@ -49,14 +49,14 @@ class UnfinishedPass:
                 if not file.name.startswith(f"{self._population}-"):
                     file.unlink(missing_ok=True)
 
-    def known(self, stage: int, genotypes: Sequence[Genotype], batches: Sequence[Sequence[int]]) -> PassResult:
-        """What was kept of the images of `batches` in a stage of the population's evaluation, by whatever process.
+    def known(self, round_number: int, genotypes: Sequence[Genotype], batches: Sequence[Sequence[int]]) -> PassResult:
+        """What was kept of the images of `batches` in a round of the population's evaluation, by whatever process.
 
-        What is added from now on belongs to that stage. `genotypes` are those that the stage evaluates: what was kept
+        What is added from now on belongs to that round. `genotypes` are those that the round evaluates: what was kept
         of others is not used, as a ranking that chose them may come out otherwise when the search is resumed.
         """
         num_candidates = len(genotypes)
-        self._name = f"{self._population}-{stage}-{_digest(map(line_of, genotypes))}"
+        self._name = f"{self._population}-{round_number}-{_digest(map(line_of, genotypes))}"
         self._unsaved = PassResult.none(num_candidates)
         self._saved_at = time.monotonic()
         files = self._files(self._name)
@@ -80,7 +80,7 @@ class UnfinishedPass:
             self._save()
 
     def end_stage(self) -> None:
-        """Keep the rest of a stage that was long enough to be kept so far: putting it together takes long too.
+        """Keep the rest of a round that was long enough to be kept so far: putting it together takes long too.
 
         Raises:
             OpanasError: the folder cannot be written to.

@@ -89,8 +89,8 @@ class WatchHook(Hook):
     def _mean(self, detector: nn.Module, evaluator: SuperNetEvaluator) -> float | None:
         with random_states_kept():
             evaluator.detector.load_state_dict(detector.state_dict())
-            metrics = evaluator.evaluate(self.genotypes)
-        figures = [values[self.metric] for values in metrics if self.metric in values]
+            found = [evaluation.metrics for evaluation in evaluator.evaluate(self.genotypes)]
+        figures = [metrics[self.metric] for metrics in found if self.metric in metrics]
         return sum(figures) / len(figures) if figures else None
 
 

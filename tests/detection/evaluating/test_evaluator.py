@@ -99,13 +99,13 @@ def test_metrics_are_those_of_the_stand_alone_sub_nets(shapes_root: Path, tmp_pa
     evaluator = SuperNetEvaluator(config, state, "test", 0.0, None, CPU, batch_size=4)
     assert evaluator.num_images == 6
     ours = evaluator.evaluate(GENOTYPES)
-    assert ours[0]["AP"] > 0.3, "a detector that finds nothing tells nothing"
-    assert len({metrics["AP"] for metrics in ours}) == len(GENOTYPES)
+    assert ours[0].metrics["AP"] > 0.3, "a detector that finds nothing tells nothing"
+    assert len({one.metrics["AP"] for one in ours}) == len(GENOTYPES)
     for index, genotype in enumerate(GENOTYPES):
         runner = stand_alone(config, state, genotype, tmp_path / f"{detector}-{index}")
         with silenced():
             theirs = {name.split("/")[-1]: value for name, value in runner.test().items()}
-        assert ours[index] == pytest.approx(theirs, abs=1e-6)
+        assert ours[index].metrics == pytest.approx(theirs, abs=1e-6)
 
 
 def test_a_genotype_is_judged_alike_alone_and_in_company_and_whatever_the_batch(
@@ -125,8 +125,8 @@ def test_a_genotype_is_judged_alike_alone_and_in_company_and_whatever_the_batch(
         list(reversed(evaluator.evaluate(GENOTYPES[::-1]))),
         other.evaluate(GENOTYPES),
     ):
-        for metrics, expected in zip(again, together, strict=True):
-            assert metrics == pytest.approx(expected, abs=1e-6)
+        for found, expected in zip(again, together, strict=True):
+            assert found.metrics == pytest.approx(expected.metrics, abs=1e-6)
 
 
 def test_detections_are_those_of_the_stand_alone_sub_nets(shapes_root: Path, tmp_path: Path) -> None:
@@ -179,13 +179,14 @@ def test_the_worse_half_is_judged_on_a_quarter_of_the_images(shapes_root: Path, 
     whole = SuperNetEvaluator(*arguments, None, CPU, batch_size=2).evaluate(GENOTYPES)
     quarter = SuperNetEvaluator(*arguments, 2, CPU, batch_size=2).evaluate(GENOTYPES)
     halving = SuperNetEvaluator(*arguments, None, CPU, batch_size=2, halving=True)
-    assert [len(stage) for stage in halving.stages] == [2, 4]
+    assert [len(stage) for stage in halving.rounds] == [2, 4]
     metrics = halving.evaluate(GENOTYPES)
 
-    better = sorted(range(3), key=lambda index: -quarter[index]["AP"])[:2]
-    for index, values in enumerate(metrics):
-        expected = whole[index] if index in better else {**quarter[index], "image_share": 2 / 6}
-        assert values == pytest.approx(expected, abs=1e-6)
+    better = sorted(range(3), key=lambda index: -quarter[index].metrics["AP"])[:2]
+    for index, found in enumerate(metrics):
+        expected, share = (whole[index], 1.0) if index in better else (quarter[index], 2 / 6)
+        assert found.metrics == pytest.approx(expected.metrics, abs=1e-6)
+        assert found.image_share == share
 
 
 def test_all_are_judged_on_all_images_if_the_quarter_has_no_object_of_the_metric(
@@ -197,7 +198,7 @@ def test_all_are_judged_on_all_images_if_the_quarter_has_no_object_of_the_metric
     data = found_by(first, shapes_root, tmp_path / "data")
     config = tiny_config(data)
     halving = SuperNetEvaluator(config, state, "test", 0.0, None, CPU, metric="AP_medium", halving=True)
-    quarter = {halving.dataset[position]["data_samples"].img_id for position in halving.stages[0]}
+    quarter = {halving.dataset[position]["data_samples"].img_id for position in halving.rounds[0]}
     file = data / "annotations" / "val.json"
     document = json.loads(file.read_text())
     kept = [one for one in document["annotations"] if one["area"] < 32**2 or one["image_id"] not in quarter]
@@ -209,9 +210,9 @@ def test_all_are_judged_on_all_images_if_the_quarter_has_no_object_of_the_metric
         for halves in (True, False)
     )
     metrics = halving.evaluate(GENOTYPES)
-    assert "AP_medium" in metrics[0]
-    for values, expected in zip(metrics, whole.evaluate(GENOTYPES), strict=True):
-        assert values == pytest.approx(expected, abs=1e-6)
+    assert "AP_medium" in metrics[0].metrics
+    for found, expected in zip(metrics, whole.evaluate(GENOTYPES), strict=True):
+        assert found.metrics == pytest.approx(expected.metrics, abs=1e-6)
 
 
 def test_a_killed_pass_is_taken_up_where_it_was(
@@ -253,7 +254,7 @@ def test_survivors_of_a_changed_ranking_do_not_get_the_boxes_of_others(
     evaluator.unfinished = None
     expected = evaluator.evaluate(GENOTYPES)
     assert resumed == expected
-    assert expected[1]["AP"] != expected[2]["AP"]
+    assert expected[1].metrics["AP"] != expected[2].metrics["AP"]
 
 
 def test_the_heads_are_left_as_they_were(shapes_root: Path) -> None:

@@ -208,7 +208,7 @@ def test_what_several_processes_watched_one_sees(told: Told, folder: Path, tiny_
     genotypes = [sample(search_space(config), rng) for _ in range(3)]
     metrics = held_out_evaluator(config, detector, torch.device("cpu")).evaluate(genotypes)
     (watched,) = content["meta"]["watched"]
-    assert watched["mean_AP"] == sum(values["AP"] for values in metrics) / 3 > 0
+    assert watched["mean_AP"] == sum(one.metrics["AP"] for one in metrics) / 3 > 0
 
 
 def test_a_search_by_two_processes_is_that_of_one(

@@ -25,6 +25,7 @@ from opanas_cli.detection.training.progress import TrainingStep
 from opanas_cli.detection.training.supernet_training import TrainedSuperNet, train_super_net
 from opanas_cli.detection.training.watching import WatchHook, watched_visualizer
 from opanas_cli.errors import OpanasError
+from opanas_cli.search.evaluator import Evaluation
 from opanas_cli.search.operators import sample
 
 CPU = torch.device("cpu")
@@ -65,7 +66,7 @@ def test_the_mean_is_that_of_the_same_sub_nets_on_the_held_out_images(config: Co
     rng = np.random.default_rng(5)
     genotypes = [sample(search_space(config), rng) for _ in range(4)]
     evaluator = SuperNetEvaluator(config, content["state_dict"], trained.path, 0.4, None, CPU)
-    expected = np.mean([metrics["AP50"] for metrics in evaluator.evaluate(genotypes)])
+    expected = np.mean([one.metrics["AP50"] for one in evaluator.evaluate(genotypes)])
     assert trained.watched[-1]["mean_AP50"] == pytest.approx(expected, abs=1e-12)
     assert expected > 1e-4, "sub-nets that find nothing tell nothing"
 
@@ -109,9 +110,9 @@ class Careless:
         self.found = found
         self.draw()
 
-    def evaluate(self, genotypes: Any) -> list[dict[str, float]]:
+    def evaluate(self, genotypes: Any) -> list[Evaluation]:
         self.draw()
-        return [{} if self.found is None else {"AP50": self.found} for _ in genotypes]
+        return [Evaluation({} if self.found is None else {"AP50": self.found}) for _ in genotypes]
 
     @staticmethod
     def draw() -> tuple[float, float, float]:
