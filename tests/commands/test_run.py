@@ -32,7 +32,8 @@ Capture = pytest.CaptureFixture[str]
         (["genotype", "show"], "opanas: genotype show: Missing argument 'GENOTYPE' (see opanas genotype show --help)"),
         (
             ["evolve", "shapes", "s.pth", "--top-k", "0"],
-            "opanas: evolve: Invalid value for '--top-k': must be a whole number of at least 1, but got 0 (see opanas evolve --help)",
+            "opanas: evolve: Invalid value for '--top-k': must be a whole number of at least 1, but got 0 "
+            "(see opanas evolve --help)",
         ),
         (["export", "fpn"], "opanas: export: Missing option '--to' (see opanas export --help)"),
     ],
