@@ -30,7 +30,7 @@ def replacing(path: Path) -> Iterator[Path]:
     place = Path(os.path.realpath(path))
     try:
         if place.exists() and not place.is_file():
-            raise OpanasError(f"{path}: cannot be written, as it is no regular file; choose another name")
+            raise OpanasError(f"{path}: cannot be written: it is not a regular file; choose another name")
         place.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f"{PART}{place.stem}.", suffix=place.suffix, dir=place.parent)
         os.close(handle)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
@@ -10,6 +11,9 @@ from xml.etree import ElementTree
 import pytest
 
 from opanas_cli.commands import run
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # As a shell starts what it runs in the background.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TINY = (
     "model.neck.num_nodes=2",

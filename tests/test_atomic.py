@@ -78,7 +78,7 @@ def test_links_are_followed_and_devices_left_alone(tmp_path: Path) -> None:
     write_atomically(link, "new")
     assert (target.read_text(), link.is_symlink()) == ("new", True)
     os.mkfifo(fifo)
-    with pytest.raises(OpanasError, match="fifo: cannot be written, as it is no regular file"):
+    with pytest.raises(OpanasError, match="fifo: cannot be written: it is not a regular file"):
         write_atomically(fifo, "new")
     assert fifo.is_fifo()
 

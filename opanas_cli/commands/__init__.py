@@ -117,7 +117,7 @@ def _stopped(how: str, arguments: Sequence[str], exit_code: int) -> int:
     if not _is_told_elsewhere(arguments):
         if exit_code == INTERRUPTED and sys.stderr is not None and sys.stderr.isatty():
             click.echo(err=True)  # Ends the line with the ^C.
-        complain(f"{how}{'; go on with --resume' if _is_long(arguments) else ''}")
+        complain(f"{how}{'; continue with --resume' if _is_long(arguments) else ''}")
     return exit_code
 
 

@@ -40,9 +40,9 @@ T = TypeVar("T")
 @setting_option("search", "generations")
 @setting_option("search", "top_k")
 @setting_option("search", "mutation_prob")
-@click.option("--max-macs", metavar="QUANTITY", help="Most MACs of the detector, as 197G.")
-@click.option("--max-params", metavar="QUANTITY", help="Most parameters of the detector, as 36M.")
-@click.option("--max-latency", metavar="DURATION", help="Longest time of the detector for one image, as 50ms.")
+@click.option("--max-macs", metavar="QUANTITY", help="Most MACs of the detector, e.g. 197G.")
+@click.option("--max-params", metavar="QUANTITY", help="Most parameters of the detector, e.g. 36M.")
+@click.option("--max-latency", metavar="DURATION", help="Longest time of the detector for one image, e.g. 50ms.")
 @setting_option("search", "max_images")
 @setting_option("search", "halving")
 @click.option(
@@ -112,7 +112,7 @@ def evolve(
         "halving": halving or None,
     }
     if search_split == 0:
-        console.warn("the search is done on the validation set: its AP is no measure of the winner any more")
+        console.warn("the search uses the validation set, so that its AP no longer measures the winner fairly")
 
     def check(searched: Any, split: float, most: int | None) -> None:
         part = ["train" if split else "val"]

@@ -77,7 +77,7 @@ def export(
     exporter = exporter_named(form)
     options = _given_options(click.get_current_context(), exporter.options)
     if output is None and not exporter.text:
-        raise UsageError(f"--to {form}: is no text; say where to write it with -o FILE")
+        raise UsageError(f"--to {form}: is not text; say where to write it with -o FILE")
     _write(console, exporter.files(ExportRequest(record, genotype, output, options)), output, form)
 
 

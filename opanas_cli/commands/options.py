@@ -102,7 +102,7 @@ def setting_option(section: str, name: str) -> Callable[[F], F]:
 
 def resume_option(command: F) -> F:
     """``--resume``."""
-    return click.option("--resume", is_flag=True, help="Go on from what the work dir holds.")(command)
+    return click.option("--resume", is_flag=True, help="Continue from what the work dir holds.")(command)
 
 
 def cfg_options(command: F) -> F:

@@ -105,7 +105,7 @@ def _check_usage(genotype: str | None, neck: str, inherit: Path | None) -> None:
 
 def _show(console: Console, trained: Any, folder: Path) -> None:
     if trained.found:
-        console.say(f"{trained.path}: was finished before and is left as it is")
+        console.say(f"{trained.path}: is already finished; nothing to do")
     figures = ", ".join(f"{name} {value:.4f}" for name, value in trained.metrics.items())
     console.result(
         f"{figures or 'no AP: the test split has no objects'}\n"

@@ -64,7 +64,7 @@ def train_supernet(
             lambda step: report(step.step, step.steps, f"epoch {step.epoch}/{step.epochs}, loss {step.loss:.3f}"),
         )
     if trained.found:
-        console.say(f"{trained.path}: was finished before and is left as it is")
+        console.say(f"{trained.path}: is already finished; nothing to do")
     console.result(
         f"trained {trained.steps} steps; {_losses(trained)}{_watched(trained)}",
         {

@@ -91,7 +91,7 @@ def read_super_net(path: Path) -> dict[str, Any]:
         raise InvalidCheckpointError(f"{path}: is not a super-net; make one with opanas train-supernet")
     if content.get("version") != VERSION:
         raise InvalidCheckpointError(
-            f"{path}: is of version {content.get('version')!r}, and this opanas reads version {VERSION}; update opanas"
+            f"{path}: is of version {content.get('version')!r}, but this release reads version {VERSION}; update opanas"
         )
     split = content["meta"].get("search_split")
     if not isinstance(split, float) or not 0 <= split < 1:

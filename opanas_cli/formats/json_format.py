@@ -99,7 +99,7 @@ def _check_edges(listed: Sequence[Edge], kind: SpaceKind, num_nodes: int, where:
     for place, edge in enumerate(listed):
         here = located(where, ["edges", place])
         if edge in first:
-            raise InvalidGenotypeError(f"{here}: edge {edge} is there already as edges[{first[edge]}]; keep one")
+            raise InvalidGenotypeError(f"{here}: edge {edge} is already listed as edges[{first[edge]}]; keep one")
         if edge.source >= edge.target or (kind is SpaceKind.CHAIN and edge.target != edge.source + 1):
             rule = "a later node" if kind is SpaceKind.DENSE else "the next node"
             raise InvalidGenotypeError(f"{here}: edge {edge} is not in a {kind} space, where edges lead to {rule}")

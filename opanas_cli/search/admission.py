@@ -15,7 +15,7 @@ class Admission:
     """Lets a draw pass if it is new and keeps to the constraints.
 
     Genotypes that are equal once pruned give the same output in the super-net and have the same cost: the first one
-    stands for all. Isomorphic ones with other node numbers use other weights there and pass each for itself.
+    stands for all. Isomorphic ones with other node numbers use other weights there and are admitted separately.
     """
 
     def __init__(self, cost_of: Callable[[Genotype], Cost], constraints: Constraints) -> None:
@@ -45,7 +45,9 @@ class Admission:
         """
         pruned = prune(genotype)
         if pruned not in self._costs:
-            raise OpanasError("the strategy proposes a genotype that it did not draw by admission.first_new; mend it")
+            raise OpanasError(
+                "the strategy proposes a genotype that it did not draw by admission.first_new; fix the strategy"
+            )
         return self._costs[pruned]
 
     def _passes(self, genotype: Genotype) -> bool:

@@ -46,7 +46,9 @@ class History:
             OpanasError: the file cannot be written.
         """
         if path.exists():
-            raise UsageError(f"{path}: a search is here already; add --resume to go on, or choose another --work-dir")
+            raise UsageError(
+                f"{path}: a search already exists; add --resume to continue it, or choose another --work-dir"
+            )
         write_atomically(path, _header(settings) + "\n")
         return cls((), path)
 
@@ -156,7 +158,7 @@ def _settings_in(path: Path, line: str) -> dict[str, Any]:
     if header.get("version") != VERSION:
         got = json.dumps(header.get("version"))
         raise InvalidInputError(
-            f"{path}: line 1: this opanas reads histories of version {VERSION}, but got {got}; choose another "
+            f"{path}: line 1: this release reads histories of version {VERSION}, but got {got}; choose another "
             "--work-dir"
         )
     if not isinstance(header.get("settings"), dict) or line != _header_of(header["settings"]):
@@ -169,7 +171,7 @@ def _check_settings(path: Path, old: dict[str, Any], settings: SearchSettings) -
     whole = completed(old, SearchSettings(settings.space).document())
     changes = "; ".join(differences(whole, settings.document()))
     if changes:
-        raise UsageError(f"{path}: this is another search: {changes}; take its settings or another --work-dir")
+        raise UsageError(f"{path}: this is another search: {changes}; use its settings or another --work-dir")
 
 
 def _candidates(path: Path, lines: Sequence[str], space: SpaceKind) -> Iterator[Candidate]:

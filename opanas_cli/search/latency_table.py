@@ -89,11 +89,11 @@ def parse_latency_table(text: str, where: str) -> LatencyTable:
     except (ValueError, KeyError, TypeError, RecursionError, OpanasError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise InvalidInputError(
-            f"{where}: is no latency table of version {VERSION} ({reason:.80}); delete it to measure again"
+            f"{where}: is not a latency table of version {VERSION} ({reason:.80}); delete it to measure again"
         ) from error
 
 
 def _milliseconds(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
-        raise ValueError(f"{value!r} is no number of milliseconds")
+        raise ValueError(f"{value!r} is not a number of milliseconds")
     return float(value)

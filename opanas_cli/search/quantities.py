@@ -27,7 +27,7 @@ def parse_quantity(text: str) -> int:
     value = int(Decimal(match[1]) * _SUFFIXES[match[2].upper()]) if match else 0
     if value < 1:
         raise UsageError(
-            f"a quantity is a positive number, perhaps with a suffix K, M, G or T, as 197G, but got {text!r}"
+            f"a quantity is a positive number, optionally with a suffix K, M, G or T, e.g. 197G, but got {text!r}"
         )
     return value
 
@@ -41,7 +41,7 @@ def parse_milliseconds(text: str) -> float:
     match = _DURATION.fullmatch(text.strip())
     value = float(Decimal(match[1]) * _MILLISECONDS[match[2].lower()]) if match else 0.0
     if not 0 < value < float("inf"):
-        raise UsageError(f"a duration is a positive number with a unit us, ms or s, as 50ms, but got {text!r}")
+        raise UsageError(f"a duration is a positive number with a unit us, ms or s, e.g. 50ms, but got {text!r}")
     return value
 
 

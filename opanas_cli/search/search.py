@@ -129,7 +129,7 @@ def _evaluated(
         if (candidate.proposal, candidate.cost) != (proposal, cost):
             raise InvalidInputError(
                 f"candidate {candidate.index} of the history is not what these settings lead to: another version of "
-                "opanas or numpy wrote it, or it was edited; begin anew in another --work-dir"
+                "opanas or numpy wrote it, or it was edited; start again in another --work-dir"
             )
         yield candidate, True
     for start in range(0, len(proposals), batch_size):

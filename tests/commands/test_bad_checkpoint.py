@@ -71,7 +71,7 @@ def _bad(name: str, super_net: Path) -> Path:
         ("evil", "not loaded for safety"),
         ("raw-evil", "not loaded for safety"),
         ("no-format", "is not a super-net; make one with opanas train-supernet"),
-        ("version", "is of version 2, and this opanas reads version 1"),
+        ("version", "is of version 2, but this release reads version 1"),
         ("no-split", "meta.search_split must be a fraction"),
         ("other-split", "meta.split_by must be file or folder, but got 'day'"),
         ("huge", "meta.space describes no space (expected 1 to 64 intermediate nodes, but got 1000000000)"),
@@ -146,7 +146,7 @@ def test_load_from(
     [
         ("evil", "not loaded for safety"),
         ("truncated", "is truncated or no checkpoint"),
-        ("no-format", "is no checkpoint of a training run of opanas"),
+        ("no-format", "is not a checkpoint of an opanas training run"),
     ],
 )
 def test_resuming_from_what_is_no_checkpoint(
@@ -233,7 +233,7 @@ def test_a_search_that_is_there_already(refused: Refused, options: tuple[str, ..
     arguments = ("evolve", "shapes", str(tiny_supernet), "--work-dir", "run", *SMALL)
     assert run([*arguments, "-q", *options]) == 0
     before = Path("run", "history.jsonl").read_bytes()
-    assert "a search is here already; add --resume" in refused(2, *arguments, *options)
+    assert "a search already exists; add --resume" in refused(2, *arguments, *options)
     assert "seed was 0 and is now 3" in refused(2, *arguments, "--resume", "--seed", "3", *options)
     assert Path("run", "history.jsonl").read_bytes() == before
     assert run([*arguments, "-q", "--resume", *options]) == 0

@@ -119,7 +119,7 @@ def test_odd_boxes_are_left_out_with_one_line(data: Path, arguments: Any, capsys
     assert run([*arguments, "--json"]) == 0
     out, err = capsys.readouterr()
     warnings = [line for line in err.splitlines() if "warning" in line]
-    assert warnings == [f"opanas: warning: {path}: 3 boxes without area in their image are left out"]
+    assert warnings == [f"opanas: warning: {path}: boxes without area in their image are left out: 3"]
     assert np.isfinite(json.loads(out)["loss_at_end"])
 
 
@@ -178,7 +178,7 @@ def test_a_voc_folder_with_odd_images(
     out, err = capsys.readouterr()
     assert np.isfinite(json.loads(out)["loss_at_end"])
     (warning,) = (line for line in err.splitlines() if "warning" in line)
-    assert "1 images are not of the size that it tells" in warning
+    assert "1 images do not have the size that it states" in warning
     assert "is 64×128 and not 128×128" in warning
 
 

@@ -111,7 +111,7 @@ def resumed(line: list[str], capsys: Capture) -> tuple[bytes, str]:
 def test_ctrl_c(train: Any, whole: bytes, capsys: Capture) -> None:
     with at_step(3, interrupt):
         assert run(train()) == 130
-    assert capsys.readouterr() == ("", "opanas: interrupted; go on with --resume\n")
+    assert capsys.readouterr() == ("", "opanas: interrupted; continue with --resume\n")
     assert names() == ["step_00000001.pth", "step_00000002.pth"]
     assert [path.name for path in Path("run").iterdir()] == ["train-supernet"]
     assert resumed(train(), capsys) == (whole, "")
@@ -121,7 +121,7 @@ def test_ctrl_c(train: Any, whole: bytes, capsys: Capture) -> None:
 def test_sigterm_saves_first(train: Any, whole: bytes, capsys: Capture) -> None:
     with at_step(3, lambda: os.kill(os.getpid(), signal.SIGTERM)):
         assert run(train("checkpoints.steps=None")) == 143
-    assert capsys.readouterr() == ("", "opanas: terminated; go on with --resume\n")
+    assert capsys.readouterr() == ("", "opanas: terminated; continue with --resume\n")
     assert names() == ["step_00000003.pth"]
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     assert resumed(train(), capsys) == (whole, "")
@@ -138,7 +138,7 @@ def test_sigterm_to_all_processes_of_a_run(train: Any, whole: bytes, capsys: Cap
 
     with at_step(3, terminate):
         assert run(train("checkpoints.steps=None", "train_dataloader.num_workers=1")) == 143
-    assert capsys.readouterr() == ("", "opanas: terminated; go on with --resume\n")
+    assert capsys.readouterr() == ("", "opanas: terminated; continue with --resume\n")
     assert names() == ["step_00000003.pth"]
     assert resumed(train(), capsys) == (whole, "")
 
@@ -150,7 +150,7 @@ def test_an_error_of_a_run_that_was_told_to_end(train: Any, capsys: Capture) -> 
 
     with at_step(3, fail):
         assert run(train()) == 143
-    assert capsys.readouterr() == ("", "opanas: terminated; go on with --resume\n")
+    assert capsys.readouterr() == ("", "opanas: terminated; continue with --resume\n")
 
 
 def test_sigterm_in_what_ends_an_epoch(train: Any, whole: bytes, capsys: Capture) -> None:
@@ -164,7 +164,7 @@ def test_sigterm_in_what_ends_an_epoch(train: Any, whole: bytes, capsys: Capture
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ProgressHook, "after_train_epoch", look)
         assert run(train("checkpoints.steps=None")) == 143
-    assert capsys.readouterr() == ("", "opanas: terminated; go on with --resume\n")
+    assert capsys.readouterr() == ("", "opanas: terminated; continue with --resume\n")
     assert names() == ["step_00000005.pth"]
     looks: list[int] = []
     with pytest.MonkeyPatch.context() as patch:
@@ -176,7 +176,7 @@ def test_sigterm_in_what_ends_an_epoch(train: Any, whole: bytes, capsys: Capture
 def test_sigterm_between_the_steps(train: Any, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     monkeypatch.setattr(ResumableRunner, "train", lambda runner: os.kill(os.getpid(), signal.SIGTERM))
     assert run(train()) == 143
-    assert capsys.readouterr() == ("", "opanas: terminated; go on with --resume\n")
+    assert capsys.readouterr() == ("", "opanas: terminated; continue with --resume\n")
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_a_broken_newest_checkpoint(how: str, train: Any, whole: bytes, capsys: 
     assert said.count("\n") == 1
     what = "is damaged at archive/data/" if how == "flipped" else "is truncated or no checkpoint"
     assert said.startswith(f"opanas: warning: {newest}: {what}")
-    assert said.endswith("going on from step_00000002.pth, the one before\n")
+    assert said.endswith("resuming from step_00000002.pth, the one before it\n")
     assert names() == ["step_00000004.pth", "step_00000005.pth"]
 
 
@@ -234,9 +234,9 @@ def test_a_finished_run_is_left_as_it_is(train: Any, whole: bytes, refused: Refu
         assert run([part for part in train("--resume") if part != "-q"]) == 0
     out, err = capsys.readouterr()
     assert out == first
-    assert "run/supernet.pth: was finished before and is left as it is\n" in err
+    assert "run/supernet.pth: is already finished; nothing to do\n" in err
     assert {path: path.stat().st_mtime_ns for path in Path("run").rglob("*")} == before
-    assert "run/train-supernet: a training run is here already; add --resume to go on" in refused(2, *train())
+    assert "run/train-supernet: a training run already exists; add --resume to continue it" in refused(2, *train())
     harmless = ("train_dataloader.num_workers=1", "checkpoints.minutes=3", "log_level=ERROR")
     assert resumed(train(*harmless), capsys) == (whole, "")
     assert {path: path.stat().st_mtime_ns for path in Path("run").rglob("*")} == before
@@ -258,7 +258,7 @@ def test_another_run_is_refused(change: str, said: str, train: Any, refused: Ref
         assert run(train()) == 130
     line = refused(2, *train("--resume", change))
     assert line.startswith(f"{path_of(1)}: this is another run: {said}")
-    assert line.endswith("; take its settings or another --work-dir")
+    assert line.endswith("; use its settings or another --work-dir")
 
 
 def test_what_does_not_matter_may_change(train: Any, whole: bytes, capsys: Capture) -> None:
@@ -344,4 +344,4 @@ def test_a_detector_that_was_not_tested_yet(
     assert run(retrain("run", "--resume")) == 0
     out, err = capsys.readouterr()
     assert out == said
-    assert "run/detector.pth: was finished before and is left as it is\n" in err
+    assert "run/detector.pth: is already finished; nothing to do\n" in err

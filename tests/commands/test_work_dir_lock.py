@@ -60,7 +60,7 @@ def test_what_a_killed_run_left_half_written_is_removed(tmp_path: Path) -> None:
 
 
 def test_the_lock_of_a_killed_process_is_free_even_if_its_worker_lives(tmp_path: Path) -> None:
-    both = 'import os; print("worker" if not os.fork() else "held", flush=True)'
+    both = 'import os; os.write(1, b"held\\n" if os.fork() else b"worker\\n")'  # Each line at once.
     program = HOLDER.replace('print("held", flush=True)', both)
     process = subprocess.Popen(
         [sys.executable, "-c", program, tmp_path], stdout=subprocess.PIPE, text=True, start_new_session=True

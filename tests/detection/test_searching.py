@@ -141,7 +141,7 @@ def test_limits_that_no_genotype_meets_name_the_smallest_cost(
 def test_another_search_in_the_same_folder_is_refused(shapes_root: Path, super_net: Path, tmp_path: Path) -> None:
     overrides = {"population": 2, "generations": 0}
     search(shapes_root, super_net, tmp_path, overrides=overrides)
-    with pytest.raises(UsageError, match="add --resume to go on"):
+    with pytest.raises(UsageError, match="add --resume to continue it"):
         search(shapes_root, super_net, tmp_path, overrides=overrides)
     with pytest.raises(UsageError, match="population was 2 and is now 3"):
         search(shapes_root, super_net, tmp_path, overrides={**overrides, "population": 3}, resume=True)

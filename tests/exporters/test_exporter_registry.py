@@ -62,7 +62,7 @@ def test_an_exporter_of_a_plug_in(
     monkeypatch.setattr(registry, "exporters", lambda: known)
     line = ["export", "panet", "--to", "edges", "--channels", "8"]
     assert run(line) == 2
-    assert capsys.readouterr().err == "opanas: --to edges: is no text; say where to write it with -o FILE\n"
+    assert capsys.readouterr().err == "opanas: --to edges: is not text; say where to write it with -o FILE\n"
     assert run([*line, "-o", str(tmp_path / "panet.edges")]) == 0
     assert (tmp_path / "panet.edges").read_bytes() == b"\x00\x02"
     assert (tmp_path / "notes.txt").read_text() == "of panet, {'channels': 8}"

@@ -160,7 +160,7 @@ def test_followers_replay_without_writing(path, run, whole):
 
 
 def test_a_new_search_does_not_overwrite_an_old_one(path, whole):
-    with pytest.raises(UsageError, match="a search is here already; add --resume"):
+    with pytest.raises(UsageError, match="a search already exists; add --resume"):
         History.create(path, SETTINGS)
     assert path.read_bytes() == whole
 

@@ -84,7 +84,7 @@ def test_what_is_no_table_is_refused(change) -> None:
     document = table_of(SearchSpace(2)).document()
     change(document)
 
-    with pytest.raises(InvalidInputError, match=r"latency\.json: is no latency table of version 1 .*; delete it"):
+    with pytest.raises(InvalidInputError, match=r"latency\.json: is not a latency table of version 1 .*; delete it"):
         parse_latency_table(json.dumps(document), "latency.json")
 
 

@@ -111,7 +111,10 @@ def check_images(
             if told is not None and told != found:
                 others.append(f"{path} is {found[0]}×{found[1]} and not {told[0]}×{told[1]}")
     if others:
-        warn(f"{source}: {len(others)} images are not of the size that it tells ({others[0]}); do the boxes fit them?")
+        warn(
+            f"{source}: {len(others)} images do not have the size that it states ({others[0]}); check that the "
+            "boxes fit them"
+        )
 
 
 def dataset_classes(dataset: Any) -> tuple[str, ...]:
@@ -123,7 +126,9 @@ def dataset_classes(dataset: Any) -> tuple[str, ...]:
     given = (dataset.get("metainfo") or {}).get("classes")
     kind = DATASETS.get(dataset["type"])
     if kind is None:
-        raise InvalidConfigError(f"'{dataset['type']}' is no data set that mmdet knows; CocoDataset and XMLDataset are")
+        raise InvalidConfigError(
+            f"'{dataset['type']}' is not a data set that mmdet knows; use CocoDataset or XMLDataset"
+        )
     return tuple(given or kind.METAINFO.get("classes", ()))
 
 
@@ -140,9 +145,9 @@ def _check_facts(facts: DataFacts, classes: tuple[str, ...], warn: Callable[[str
         )
     if unknown:
         left_out = sum(facts.objects[name] for name in unknown)
-        warn(f"{facts.source}: {left_out} objects of classes that the config leaves out ({', '.join(unknown)})")
+        warn(f"{facts.source}: objects of classes that the config leaves out: {left_out} ({', '.join(unknown)})")
     if facts.empty_boxes:
-        warn(f"{facts.source}: {facts.empty_boxes} boxes without area in their image are left out")
+        warn(f"{facts.source}: boxes without area in their image are left out: {facts.empty_boxes}")
 
 
 def _check_categories(source: Path, categories: tuple[str, ...], classes: tuple[str, ...]) -> None:

@@ -61,7 +61,9 @@ def config_text(config: Config) -> str:
     values = {name: _plain(value, name) for name, value in held.items()}
     for name in values:
         if not _is_name(name) or name == "dict":
-            raise InvalidConfigError(f"{name!r:.60} is no name for a setting of a Python config file; rename it")
+            raise InvalidConfigError(
+                f"{name!r:.60} is not a valid name for a setting of a Python config file; rename it"
+            )
     text = "".join(f"{name} = {_literal(value, len(name) + 3)}\n" for name, value in sorted(values.items()))
     # Outside of a string there are never two, as a dict is no key.
     return text.replace("{{", "{\\x7b")

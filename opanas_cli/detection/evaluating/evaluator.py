@@ -41,8 +41,8 @@ class SuperNetEvaluator:
     """Evaluates genotypes on the search split, all of them in one pass over the images.
 
     An image is decoded once, the backbone runs once, and so does whatever the sub-nets have in common: see
-    `PopulationPass`. Of several processes each takes every so-manieth batch, so that the batches, and with them the
-    figures, are those of one process. All must evaluate the same genotypes.
+    `PopulationPass`. Of several processes each takes its share of the batches, so that the batches, and with them
+    the figures, are those of one process. All must evaluate the same genotypes.
 
     Args:
         config: the config of the super-net.

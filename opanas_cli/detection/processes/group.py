@@ -188,8 +188,8 @@ def _wait_until(so: Callable[[], bool]) -> None:
 def _of_lost_connection(store: torch_dist.Store, size: int) -> Exception:
     """Who lost the connection tells it where nobody tells why: at once, before torchrun ends all."""
     error = OpanasError(
-        "lost the connection to another process of this run, which was ended or whose machine is gone; go on with "
-        "--resume"
+        "lost the connection to another process of this run, which was ended or whose machine is gone; continue "
+        "with --resume"
     )
     known = any(store.check([f"error/{rank}"]) for rank in range(size))
     return ToldElsewhereError(error) if known or store.add(LOST, 1) > 1 else error

@@ -84,7 +84,7 @@ class RunCheckpoints:
                 broken = broken or error
                 continue
             if broken is not None:
-                warnings.warn(f"{broken}; going on from {path.name}, the one before", stacklevel=2)
+                warnings.warn(f"{broken}; resuming from {path.name}, the one before it", stacklevel=2)
             self._require_same(path, content, processes)
             return path, content
         if broken is None:
@@ -119,7 +119,8 @@ class RunCheckpoints:
         """
         if checkpoint_files(self.folder):
             raise UsageError(
-                f"{self.folder}: a training run is here already; add --resume to go on, or choose another --work-dir"
+                f"{self.folder}: a training run already exists; add --resume to continue it, or choose another "
+                "--work-dir"
             )
 
     def _require_same(self, path: Path, content: dict[str, Any], processes: int) -> None:
@@ -132,7 +133,7 @@ class RunCheckpoints:
         if changes:
             more = f"; and {len(changes) - SHOWN} more" if len(changes) > SHOWN else ""
             raise UsageError(
-                f"{path}: this is another run: {'; '.join(changes[:SHOWN])}{more}; take its settings or another "
+                f"{path}: this is another run: {'; '.join(changes[:SHOWN])}{more}; use its settings or another "
                 "--work-dir"
             )
 
@@ -158,10 +159,10 @@ def _read(path: Path) -> dict[str, Any]:
     _require_whole(path)
     content = read_checkpoint(path)
     if content.get("format") != FORMAT:
-        raise InvalidCheckpointError(f"{path}: is no checkpoint of a training run of opanas")
+        raise InvalidCheckpointError(f"{path}: is not a checkpoint of an opanas training run")
     if content.get("version") != VERSION:
         raise InvalidCheckpointError(
-            f"{path}: is of version {content.get('version')!r}, and this opanas reads version {VERSION}; update opanas"
+            f"{path}: is of version {content.get('version')!r}, but this release reads version {VERSION}; update opanas"
         )
     missing = [key for key in KEYS if key not in content]
     if missing:

@@ -45,7 +45,7 @@ class WatchHook(Hook):
         self.interval = settings.watch_interval
         if self.interval and not settings.search_split:
             raise InvalidConfigError(
-                f"{config.filename}: supernet.watch_interval: no images are held out from training to look at; set "
+                f"{config.filename}: supernet.watch_interval: no images are held out from training to evaluate on; set "
                 "supernet.search_split above 0"
             )
         self.metric = str(stage_settings(config, "search").metric)

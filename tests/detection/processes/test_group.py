@@ -157,7 +157,7 @@ def test_an_error_is_told_once(told: Told) -> None:
 
 def test_a_process_that_dies_ends_the_other(told: Told) -> None:
     assert told[0]["a_process_that_dies"].startswith("OpanasError: lost the connection to another process of this run")
-    assert told[0]["a_process_that_dies"].endswith("go on with --resume")
+    assert told[0]["a_process_that_dies"].endswith("continue with --resume")
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_a_process_that_dies_ends_the_other(told: Told) -> None:
         ("unknown option", 2, "No such option '--frob'"),
         ("unknown config", 3, "no-such-config: no such config file"),
         ("one device", 2, "--device: 'cuda:0' is one device for several processes"),
-        ("evolve again", 2, "a search is here already; add --resume"),
+        ("evolve again", 2, "a search already exists; add --resume"),
     ],
 )
 def test_the_first_process_tells_what_all_meet(told: Told, name: str, code: int, said: str) -> None:
@@ -247,7 +247,7 @@ def test_torchrun_starting_it_again_is_resuming(
     assert "add --resume" in capsys.readouterr().err
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
     assert run(line) == 0
-    assert "was finished before and is left as it is" in capsys.readouterr().err
+    assert "is already finished; nothing to do" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("backend", ["nccl", "gloo"])

@@ -52,7 +52,7 @@ def test_the_last_step_counts(tmp_path: Path) -> None:
     found = checkpoints.newest(1)
     assert found is not None
     assert (found[0].name, found[1]["position"]["step"]) == ("step_100000000.pth", 10**8)
-    with pytest.raises(UsageError, match="a training run is here already; add --resume"):
+    with pytest.raises(UsageError, match="a training run already exists; add --resume"):
         checkpoints.require_none()
     forget_run(tmp_path)
     assert checkpoint_files(tmp_path) == []
@@ -61,8 +61,8 @@ def test_the_last_step_counts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"format": "another"}, "is no checkpoint of a training run of opanas"),
-        ({"version": 2}, "is of version 2, and this opanas reads version 1; update opanas"),
+        ({"format": "another"}, "is not a checkpoint of an opanas training run"),
+        ({"version": 2}, "is of version 2, but this release reads version 1; update opanas"),
     ],
 )
 def test_what_is_no_checkpoint_of_a_run(change: dict[str, Any], said: str, tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_a_checkpoint_of_a_newer_opanas_is_not_passed_over(tmp_path: Path) -> No
     checkpoints = kept(tmp_path)
     newer = {**CONTENT, "version": 2, "position": {"step": 9, "epoch": 0, "batch": 0}}
     write_checkpoint(newer, tmp_path / "step_00000009.pth")
-    with pytest.raises(InvalidCheckpointError, match=r"step_00000009.pth: is of version 2, and this opanas reads"):
+    with pytest.raises(InvalidCheckpointError, match=r"step_00000009.pth: is of version 2, but this release reads"):
         checkpoints.newest(1)
 
 
@@ -86,7 +86,7 @@ def test_a_damaged_checkpoint_is_passed_over(place: float, tmp_path: Path) -> No
     begin = int(place * len(content))
     content[begin : begin + 64] = b"\xff" * 64
     newest.write_bytes(content)
-    with pytest.warns(UserWarning, match="step_00000009.pth: is .*; going on from step_00000007.pth, the one before"):
+    with pytest.warns(UserWarning, match="step_00000009.pth: is .*; resuming from step_00000007.pth, the one before"):
         found = checkpoints.newest(1)
     assert found is not None
     assert found[0].name == "step_00000007.pth"
@@ -106,7 +106,7 @@ def test_another_number_of_processes_is_refused(tmp_path: Path) -> None:
 
 def test_many_differences_are_cut_short(tmp_path: Path) -> None:
     checkpoints = kept(tmp_path, settings=json.dumps(dict.fromkeys("abcde", 1)))
-    with pytest.raises(UsageError, match=r"a was 1 and is now null; b .*; c .* null; and 3 more; take its settings"):
+    with pytest.raises(UsageError, match=r"a was 1 and is now null; b .*; c .* null; and 3 more; use its settings"):
         checkpoints.newest(1)
 
 

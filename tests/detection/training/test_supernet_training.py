@@ -82,7 +82,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidCheckpointError, match="is not a super-net; make one with opanas train-supernet"):
         read_super_net(other)
     torch.save({"format": "opanas-supernet", "version": 2, "meta": {}}, other)
-    with pytest.raises(InvalidCheckpointError, match="is of version 2, and this opanas reads version 1"):
+    with pytest.raises(InvalidCheckpointError, match="is of version 2, but this release reads version 1"):
         read_super_net(other)
 
 
