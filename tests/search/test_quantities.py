@@ -30,7 +30,7 @@ def test_quantities_are_read_exactly(text, value):
 
 @pytest.mark.parametrize("text", ["", "G", "-1G", "0", "0.0M", "1e9", "197 Gigs", "1,5G", "inf", "nan", "1..2", "٣G"])
 def test_what_is_no_quantity_is_refused(text):
-    with pytest.raises(UsageError, match="e.g. 197G, but got") as error:
+    with pytest.raises(UsageError, match=r"e\.g\. 197G, but got") as error:
         parse_quantity(text)
     assert repr(text) in str(error.value)
 
@@ -59,7 +59,7 @@ def test_durations_are_read_exactly(text, milliseconds):
     "text", ["", "50", "ms", "-1ms", "0s", "0.0us", "1e3ms", "5 min", "nanms", "1,5ms", "9" * 400 + "s"]
 )
 def test_what_is_no_duration_is_refused(text):
-    with pytest.raises(UsageError, match="e.g. 50ms, but got") as error:
+    with pytest.raises(UsageError, match=r"e\.g\. 50ms, but got") as error:
         parse_milliseconds(text)
     assert repr(text) in str(error.value)
 
