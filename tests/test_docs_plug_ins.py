@@ -31,12 +31,12 @@ print(json.dumps([type(strategy).__module__, len(result.evaluated), result.best.
 
 
 def installed(folder: Path, module: str, page: str) -> None:
-    """Install the module that a page of the docs shows, and its entry points, into a folder."""
+    """Install the modules that a page of the docs shows, and the entry points of one, into a folder."""
     text = (DOCS / page).read_text(encoding="utf-8")
-    code = re.search(rf"^```python\n# {module}\.py\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    for name, code in re.findall(r"^```python\n# (\w+)\.py\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+        (folder / f"{name}.py").write_text(code, encoding="utf-8")
     points = re.search(rf'^\[project\.entry-points\."(\S+)"\]\n(\S+) = "({module}:\w+)"$', text, re.MULTILINE)
-    assert code and points
-    (folder / f"{module}.py").write_text(code[1], encoding="utf-8")
+    assert points
     metadata = folder / f"{module}-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
@@ -75,3 +75,19 @@ def test_the_exporter_of_the_docs_exports(tmp_path: Path) -> None:
     installed(tmp_path, "opanas_edges", "exporting.md")
 
     assert answer(tmp_path, "export", "panet", "--to", "edges") == "0 1 top_down\n1 2 bottom_up\n"
+
+
+def test_the_path_of_the_docs_is_read_drawn_and_exported(tmp_path: Path) -> None:
+    installed(tmp_path, "opanas_level_wise", "genotypes.md")
+
+    file, best = tmp_path / "best.json", tmp_path / "best.txt"
+    best.write_text("lw|none,td\n")
+    file.write_text(answer(tmp_path, "genotype", "convert", str(best), "--to", "json"))
+    assert json.loads(file.read_text())["edges"][0]["path"] == "level_wise"
+    assert answer(tmp_path, "genotype", "compare", str(best), str(file)).startswith("equal\n")
+    assert "LW level-wise" in answer(tmp_path, "viz", str(file))
+    neck = f"""
+from opanas_cli.necks import OPAFPN
+print(sum(parameter.numel() for parameter in OPAFPN((4, 4), 4, 2, {str(file)!r}, deformable=False).paths.parameters()))
+"""
+    assert int(answer(tmp_path, code=neck)) == 2 * 2 * (4 * 4 * 9 + 4)

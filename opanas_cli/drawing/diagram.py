@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from opanas_cli.genotype import Genotype, PathType
+from opanas_cli.genotype import Genotype, PathType, information_paths
 from opanas_cli.genotype.liveness import live_edges, live_nodes, output_nodes
 
 
@@ -63,9 +63,9 @@ class Diagram:
 
     @property
     def paths(self) -> tuple[PathType, ...]:
-        """The path types that live arrows carry, in the order of `PathType`."""
+        """The path types that live arrows carry, in the order of `information_paths`."""
         used = {arrow.path for arrow in self.arrows if arrow.is_live}
-        return tuple(path for path in PathType if path in used)
+        return tuple(path for path in information_paths().values() if path in used)
 
     def inputs(self, node: int) -> tuple[Arrow, ...]:
         """The live arrows into the node at place `node`, in order of their sources."""

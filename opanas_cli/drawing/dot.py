@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from opanas_cli.drawing.diagram import Arrow, Diagram
-from opanas_cli.drawing.palette import COLOURS, FADED, INK, SHORT_FORMS, SUM
+from opanas_cli.drawing.palette import FADED, INK, SUM
 
 
 def to_dot(diagrams: Sequence[Diagram]) -> str:
@@ -40,10 +40,10 @@ def _cluster(diagram: Diagram, index: int, prefix: str) -> list[str]:
 def _attributes(arrow: Arrow) -> str:
     if arrow.path is None:
         return f'color="{SUM}"'
-    label = f"label={_quoted(SHORT_FORMS[arrow.path])}"
+    label = f"label={_quoted(arrow.path.short)}"
     if not arrow.is_live:
         return f'{label}, style=dotted, color="{FADED}", fontcolor="{FADED}"'
-    colour = COLOURS[arrow.path]
+    colour = arrow.path.colour
     return f'{label}, penwidth=2, color="{colour}", fontcolor="{colour}"'
 
 

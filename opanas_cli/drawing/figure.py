@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from opanas_cli.drawing.arcs import ABOVE, BELOW, RADIUS, SPACING, arc, arrow_head, height, point_on
 from opanas_cli.drawing.diagram import Arrow, Diagram
-from opanas_cli.drawing.palette import COLOURS, FADED, INK, NAMES, SHORT_FORMS, SUM
-from opanas_cli.genotype import PathType
+from opanas_cli.drawing.palette import FADED, INK, SUM
+from opanas_cli.genotype import PathType, information_paths
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -166,7 +166,7 @@ def _draw_arrow(axes: Axes, arrow: Arrow, longest: int, left: float, baseline: f
     if arrow.path not in (None, PathType.NONE):
         x, y = point_on(points, 0.5)
         box = {"boxstyle": "round,pad=0.16", "facecolor": "white", "edgecolor": "none"}
-        axes.text(x, baseline + y, SHORT_FORMS[arrow.path], size=8, weight="bold" if arrow.is_live else "normal",
+        axes.text(x, baseline + y, arrow.path.short, size=8, weight="bold" if arrow.is_live else "normal",
                   color=colour, ha="center", va="center_baseline", bbox=box, zorder=order + 0.5)  # fmt: skip
 
 
@@ -180,14 +180,14 @@ def _stroke(arrow: Arrow) -> tuple[str, str | tuple[int, tuple[float, ...]], flo
         return FADED, (0, (1.5, 2.5)), 0.8
     if arrow.path is None:
         return SUM, "-", 1.0
-    return COLOURS[arrow.path], (0, (3, 1.5)) if arrow.path is PathType.SKIP_CONNECT else "-", 1.8
+    return arrow.path.colour, "-" if arrow.path.is_parameterised else (0, (3, 1.5)), 1.8
 
 
 def _legend_rows(diagrams: Sequence[Diagram], width: float) -> list[list[tuple[str, Arrow]]]:
     """A name and an example for each kind of arrow that the diagrams show, in rows of about the same length."""
     arrows = [arrow for diagram in diagrams for arrow in diagram.arrows]
     used = {arrow.path for arrow in arrows if arrow.is_live}
-    entries = [(NAMES[path], Arrow(0, 1, path, True)) for path in PathType if path in used]
+    entries = [(path.label, Arrow(0, 1, path, True)) for path in information_paths().values() if path in used]
     if None in used:
         entries.append(("sum", Arrow(0, 1, None, True)))
     if any(not arrow.is_live for arrow in arrows):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from opanas_cli.drawing.diagram import Arrow, Diagram
-from opanas_cli.drawing.palette import COLOURS, FADED, INK, SHORT_FORMS, SUM
+from opanas_cli.drawing.palette import FADED, INK, SUM
 
 
 def to_mermaid(diagrams: Sequence[Diagram]) -> str:
@@ -34,7 +34,7 @@ def _statements(diagram: Diagram, prefix: str) -> list[str]:
         lines.append(f'{prefix}{node.name}(("{node.name}")):::{role}')
     for arrow in diagram.arrows:
         source, target = (prefix + diagram.nodes[place].name for place in (arrow.source, arrow.target))
-        label = f'|"{SHORT_FORMS[arrow.path]}"|' if arrow.path is not None else ""
+        label = f'|"{arrow.path.short}"|' if arrow.path is not None else ""
         lines.append(f"{source} {'-->' if arrow.is_live else '-.->'}{label} {target}")
     return lines
 
@@ -44,7 +44,7 @@ def _style(arrow: Arrow) -> str:
         return f"stroke:{FADED},color:{FADED}"
     if arrow.path is None:
         return f"stroke:{SUM}"
-    return f"stroke:{COLOURS[arrow.path]},color:{COLOURS[arrow.path]},stroke-width:2px"
+    return f"stroke:{arrow.path.colour},color:{arrow.path.colour},stroke-width:2px"
 
 
 def _escaped(text: str) -> str:

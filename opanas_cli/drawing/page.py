@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 from opanas_cli.drawing.diagram import Arrow, Diagram
 from opanas_cli.drawing.figure import save_figure
-from opanas_cli.drawing.palette import COLOURS, INK, SHORT_FORMS, SUM
+from opanas_cli.drawing.palette import INK, SUM
 
 STYLE = f"""
     body {{ margin: 2rem auto; max-width: 70rem; padding: 0 1rem; font: 16px/1.6 system-ui, sans-serif; color: {INK}; }}
@@ -67,4 +67,4 @@ def _term(diagram: Diagram, arrow: Arrow) -> str:
     source = diagram.nodes[arrow.source].name
     if arrow.path is None:
         return source
-    return f'<b style="color: {COLOURS[arrow.path]}">{SHORT_FORMS[arrow.path]}</b>({source})'
+    return f'<b style="color: {arrow.path.colour}">{arrow.path.short}</b>({source})'

@@ -19,8 +19,7 @@ from collections.abc import Sequence
 from rich.text import Text
 
 from opanas_cli.drawing.diagram import Arrow, Diagram
-from opanas_cli.drawing.palette import COLOURS, NAMES, SHORT_FORMS
-from opanas_cli.genotype import PathType
+from opanas_cli.genotype import PathType, information_paths
 
 LINE = "dim"
 LIVE_NODE = "bold"
@@ -46,8 +45,8 @@ def _heading(diagram: Diagram) -> list[Text]:
 
 
 def _legend(diagrams: Sequence[Diagram]) -> list[Text]:
-    used = [path for path in PathType if any(path in diagram.paths for diagram in diagrams)]
-    entries = [Text.assemble((SHORT_FORMS[path], f"bold {COLOURS[path]}"), f" {NAMES[path]}") for path in used]
+    used = [path for path in information_paths().values() if any(path in diagram.paths for diagram in diagrams)]
+    entries = [Text.assemble((path.short, f"bold {path.colour}"), f" {path.label}") for path in used]
     return [Text("   ").join(entries)] if entries else []
 
 
@@ -93,8 +92,8 @@ def _mark(arrow: Arrow | None, is_crossed: bool, has_line_down: bool) -> Text:
     if arrow is None or arrow.path is None:
         return Text(("┼" if has_line_down else "─") if is_crossed else "│" if has_line_down else "", style=LINE)
     if arrow.is_live:
-        return Text(SHORT_FORMS[arrow.path], style=f"bold {COLOURS[arrow.path]}")
-    return Text("·" if arrow.path is PathType.NONE else SHORT_FORMS[arrow.path], style=DEAD)
+        return Text(arrow.path.short, style=f"bold {arrow.path.colour}")
+    return Text("·" if arrow.path is PathType.NONE else arrow.path.short, style=DEAD)
 
 
 def _enters(diagram: Diagram, node: int, source: int) -> bool:
@@ -138,4 +137,4 @@ def _term(diagram: Diagram, arrow: Arrow) -> Text:
     source = diagram.nodes[arrow.source].name
     if arrow.path is None:
         return Text(source)
-    return Text.assemble((SHORT_FORMS[arrow.path], f"bold {COLOURS[arrow.path]}"), f"({source})")
+    return Text.assemble((arrow.path.short, f"bold {arrow.path.colour}"), f"({source})")

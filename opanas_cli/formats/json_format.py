@@ -78,10 +78,18 @@ def _record(document: object, where: str) -> GenotypeRecord:
     kind = SpaceKind(document["space"])
     num_nodes = int(document["num_nodes"])
     listed = [Edge(int(item["source"]), int(item["target"])) for item in document["edges"]]
+    listed_paths = [_path(item["path"], where, place) for place, item in enumerate(document["edges"])]
     _check_edges(listed, kind, num_nodes, where)
-    paths = {edge: PathType(item["path"]) for edge, item in zip(listed, document["edges"], strict=True)}
+    paths = dict(zip(listed, listed_paths, strict=True))
     genotype = Genotype(tuple(paths[edge] for edge in space_edges(kind, num_nodes)), kind)
     return GenotypeRecord(genotype, document.get("metadata", {}))
+
+
+def _path(name: str, where: str, place: int) -> PathType:
+    try:
+        return PathType.parse(name)
+    except InvalidGenotypeError as error:
+        raise InvalidGenotypeError(f"{located(where, ['edges', place, 'path'])}: {error}") from None
 
 
 def _check_version(document: Mapping[str, Any], where: str) -> None:

@@ -18,18 +18,19 @@ if TYPE_CHECKING:
     import ast
 
 RELEASED_NAMES = {
-    PathType.TOP_DOWN: "TD",
-    PathType.BOTTOM_UP: "BU",
-    PathType.SCALE_EQUALIZING: "SE",
-    PathType.FUSING_SPLITTING: "FS",
-    PathType.SKIP_CONNECT: "skip_connect",
-    PathType.NONE: "none",
+    "top_down": "TD",
+    "bottom_up": "BU",
+    "scale_equalizing": "SE",
+    "fusing_splitting": "FS",
+    "skip_connect": "skip_connect",
+    "none": "none",
 }
+"""All paths that the released model has, and how it spells them."""
 
 MAX_CHARACTERS = 1 << 16
 """Some three times the longest config of mmdet. Python 3.10 crashes on expressions nested a hundred thousand deep."""
 
-_PATHS = {name: path for path, name in RELEASED_NAMES.items()}
+_PATHS = {spelling: PathType.parse(name) for name, spelling in RELEASED_NAMES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +63,14 @@ def dumps(record: GenotypeRecord) -> str:
     """A config that sets the neck's ``paths`` and ``stack``, to be merged into a detector's; metadata is left out.
 
     Raises:
-        InvalidGenotypeError: the genotype is a chain, which the released model does not know.
+        InvalidGenotypeError: the genotype is a chain or has a path that the released model does not know.
     """
     if record.genotype.space is not SpaceKind.DENSE:
         raise InvalidGenotypeError(
             "the released format has dense genotypes only, but got a chain; convert it to json or text"
         )
+    if unknown := next((path for path in record.genotype.paths if path not in RELEASED_NAMES), None):
+        raise InvalidGenotypeError(f"the released model has no path '{unknown}'; convert to json or text")
     nodes = groupby(record.genotype.items(), key=lambda item: item[0].target)
     rows = [", ".join(f"'{RELEASED_NAMES[path]}'" for _, path in group) for _, group in nodes]
     paths = "".join(f"            {row},\n" for row in rows)
@@ -173,8 +176,8 @@ def _path(item: ast.expr, text: str, where: str) -> PathType:
 
 
 def _closest(name: str) -> str | None:
-    if name in PathType._value2member_map_:
-        return RELEASED_NAMES[PathType(name)]
+    if name in RELEASED_NAMES:
+        return RELEASED_NAMES[name]
     similar = (difflib.get_close_matches(spelling[:64], _PATHS, n=1, cutoff=0.5) for spelling in (name, name.upper()))
     return next((close[0] for close in similar if close), None)
 

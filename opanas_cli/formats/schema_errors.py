@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from opanas_cli.errors import InvalidGenotypeError
 from opanas_cli.formats.strict_json import located
-from opanas_cli.genotype import PathType, SpaceKind
+from opanas_cli.genotype import SpaceKind
 from opanas_cli.shipped import shipped_dir
 
 if TYPE_CHECKING:
@@ -74,15 +74,15 @@ def _message(error: ValidationError, where: str) -> str:
         case "const":
             return f"{place}: {json.dumps(wanted)} is needed, but got {shown(got)}"
         case _:
-            return f"{place}: {_unknown_name(str(path[-1]), got)}"
+            return f"{place}: {_unknown_space(got)}"
 
 
-def _unknown_name(key: str, value: object) -> str:
+def _unknown_space(value: object) -> str:
     try:
-        (PathType if key == "path" else SpaceKind).parse(value)
+        SpaceKind.parse(value)
     except InvalidGenotypeError as error:
         return str(error)
-    raise AssertionError(f"the schema refuses the {key} {value!r}, which is known")
+    raise AssertionError(f"the schema refuses the space {value!r}, which is known")
 
 
 def _suggest(name: str, known: Iterable[str]) -> str:

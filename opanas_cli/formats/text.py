@@ -11,20 +11,10 @@ from reprlib import repr as shown
 
 from opanas_cli.errors import InvalidGenotypeError
 from opanas_cli.formats.codec import Codec, GenotypeRecord
-from opanas_cli.genotype import Genotype, PathType, SpaceKind
+from opanas_cli.genotype import Genotype, PathType, SpaceKind, information_paths
 from opanas_cli.genotype.edges import num_edges, require_size
 
-SHORT_NAMES = {
-    PathType.TOP_DOWN: "td",
-    PathType.BOTTOM_UP: "bu",
-    PathType.SCALE_EQUALIZING: "se",
-    PathType.FUSING_SPLITTING: "fs",
-    PathType.SKIP_CONNECT: "skip",
-    PathType.NONE: "none",
-}
 CHAIN_PREFIX = "chain:"
-
-_PATHS = {name: path for path, name in SHORT_NAMES.items()}
 
 
 def loads(text: str, where: str) -> GenotypeRecord:
@@ -66,7 +56,7 @@ def dumps(record: GenotypeRecord) -> str:
 def line_of(genotype: Genotype) -> str:
     """The genotype in one line, without line end."""
     nodes = groupby(genotype.items(), key=lambda item: item[0].target)
-    line = "|".join(",".join(SHORT_NAMES[path] for _, path in group) for _, group in nodes)
+    line = "|".join(",".join(path.short.lower() for _, path in group) for _, group in nodes)
     return f"{CHAIN_PREFIX}{line}" if genotype.space is SpaceKind.CHAIN else line
 
 
@@ -74,9 +64,14 @@ TEXT = Codec("text", (".txt",), loads, dumps)
 
 
 def _path(name: str, where: str) -> PathType:
-    if name in _PATHS:
-        return _PATHS[name]
-    long_names = {path.value: short for path, short in SHORT_NAMES.items()}
-    close = [long_names[name]] if name in long_names else difflib.get_close_matches(name.lower()[:64], _PATHS, n=1)
-    hint = f"did you mean '{close[0]}'?" if close else f"choose one of {', '.join(_PATHS)}"
-    raise InvalidGenotypeError(f"{where}: {shown(name)} is not the short name of a path; {hint}")
+    paths = {path.short.lower(): path for path in information_paths().values()}
+    if name in paths:
+        return paths[name]
+    if meant := information_paths().get(name):
+        close = [meant.short.lower()]
+    else:
+        close = difflib.get_close_matches(name.lower()[:64], paths, n=1)
+    hint = f"did you mean '{close[0]}'? Choose" if close else "choose"
+    raise InvalidGenotypeError(
+        f"{where}: {shown(name)} is not the short name of a path; {hint} one of {', '.join(paths)}"
+    )

@@ -2,16 +2,17 @@
 
 from opanas_cli.genotype.edges import Edge, SpaceKind, edge_index, space_edges
 from opanas_cli.genotype.genotype import Genotype
-from opanas_cli.genotype.paths import PARAMETERISED_PATHS, PathType
+from opanas_cli.genotype.paths import PAPER_PATHS, PathType, information_paths
 from opanas_cli.genotype.space import SearchSpace
 
 __all__ = [
-    "PARAMETERISED_PATHS",
+    "PAPER_PATHS",
     "Edge",
     "Genotype",
     "PathType",
     "SearchSpace",
     "SpaceKind",
     "edge_index",
+    "information_paths",
     "space_edges",
 ]

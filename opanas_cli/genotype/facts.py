@@ -8,11 +8,14 @@ from typing import Any
 from opanas_cli.genotype.canonical import canonical_hash
 from opanas_cli.genotype.genotype import Genotype
 from opanas_cli.genotype.liveness import live_edges, live_nodes, output_nodes
-from opanas_cli.genotype.paths import PathType
+from opanas_cli.genotype.paths import PAPER_PATHS
 
 
 def facts_of(genotype: Genotype) -> dict[str, Any]:
-    """The space, what is alive of the genotype, and its canonical hash; `space_size` is a power of the path types."""
+    """The space, what is alive of the genotype, and its canonical hash.
+
+    `space_size` is a power of how many paths there are: the paper's, and others that the genotype has.
+    """
     return {
         "space": genotype.space.value,
         "num_nodes": genotype.num_nodes,
@@ -20,7 +23,7 @@ def facts_of(genotype: Genotype) -> dict[str, Any]:
         "live_edges": [_edge_fact(*edge, path=path.value) for edge, path in live_edges(genotype)],
         "live_nodes": list(live_nodes(genotype)),
         "output_nodes": list(output_nodes(genotype)),
-        "space_size": {"base": len(PathType), "exponent": len(genotype.edges)},
+        "space_size": {"base": len({*PAPER_PATHS, *genotype.paths}), "exponent": len(genotype.edges)},
         "canonical_hash": canonical_hash(genotype),
     }
 

@@ -10,7 +10,7 @@ from reprlib import repr as shown
 from opanas_cli.errors import InvalidGenotypeError
 from opanas_cli.genotype.edges import Edge, SpaceKind, space_edges
 from opanas_cli.genotype.genotype import Genotype
-from opanas_cli.genotype.paths import PathType
+from opanas_cli.genotype.paths import PAPER_PATHS, PathType
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class SearchSpace:
 
     num_nodes: int = 5
     kind: SpaceKind = SpaceKind.DENSE
-    paths: tuple[PathType, ...] = tuple(PathType)
+    paths: tuple[PathType, ...] = PAPER_PATHS
 
     def __post_init__(self) -> None:
         space_edges(self.kind, self.num_nodes)
@@ -34,7 +34,7 @@ class SearchSpace:
 
         Args:
             space: the kind of space, by name.
-            paths: a list of names; None is all six.
+            paths: a list of names; None is the paper's six.
 
         Raises:
             InvalidGenotypeError: there is no such space.
@@ -43,7 +43,7 @@ class SearchSpace:
             raise InvalidGenotypeError(f"num_nodes must be a whole number, but got {shown(num_nodes)}")
         if paths is not None and not isinstance(paths, (list, tuple)):
             raise InvalidGenotypeError(f"paths must be a list of information paths, but got {shown(paths)}")
-        names = tuple(PathType) if paths is None else tuple(PathType.parse(path) for path in paths)
+        names = PAPER_PATHS if paths is None else tuple(PathType.parse(path) for path in paths)
         return cls(num_nodes, SpaceKind.parse(space), names)
 
     @property
@@ -58,7 +58,7 @@ class SearchSpace:
 
     @property
     def size(self) -> int:
-        """The number of genotypes, 6**(N(N+1)/2) for a dense space of all paths; those without output included."""
+        """The number of genotypes, 6**(N(N+1)/2) for a dense one of the paper's paths; dead ones included."""
         size: int = len(self.paths) ** len(self.edges)
         return size
 

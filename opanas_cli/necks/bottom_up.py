@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 
 from opanas_cli.necks.convolution import build_level_convs
+from opanas_cli.necks.path_options import PathOptions
 from opanas_cli.necks.resize import downsample, size_of
 
 
@@ -18,16 +18,9 @@ class BottomUp(nn.Module):
     levels of the same shapes.
     """
 
-    def __init__(
-        self,
-        channels: int,
-        num_levels: int,
-        deformable: bool = True,
-        norm_cfg: Mapping[str, Any] | None = None,
-        act_cfg: Mapping[str, Any] | None = None,
-    ) -> None:
+    def __init__(self, channels: int, num_levels: int, options: PathOptions) -> None:
         super().__init__()
-        self.convs = build_level_convs(channels, num_levels, deformable, norm_cfg, act_cfg)
+        self.convs = build_level_convs(channels, num_levels, options)
 
     def forward(self, pyramid: Sequence[Tensor]) -> list[Tensor]:
         outputs = [self.convs[0](pyramid[0])]

@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from opanas_cli.necks.deformable import DeformableConv2d
+from opanas_cli.necks.path_options import PathOptions
 
 NORMS = {"BN": nn.BatchNorm2d, "SyncBN": nn.SyncBatchNorm, "GN": nn.GroupNorm}
 ACTIVATIONS = {"ReLU": nn.ReLU, "LeakyReLU": nn.LeakyReLU, "GELU": nn.GELU, "SiLU": nn.SiLU, "Swish": nn.SiLU}
@@ -50,16 +51,11 @@ def build_conv(
     return layers
 
 
-def build_level_convs(
-    channels: int,
-    num_levels: int,
-    deformable: bool,
-    norm_cfg: Mapping[str, Any] | None,
-    act_cfg: Mapping[str, Any] | None,
-) -> nn.ModuleList:
+def build_level_convs(channels: int, num_levels: int, options: PathOptions) -> nn.ModuleList:
     """One 3×3 convolution for each level, finest first: plain at the finest, deformable at the others (Eq. 1 and 2)."""
+    after: dict[str, Any] = dict(norm_cfg=options.norm_cfg, act_cfg=options.act_cfg)
     return nn.ModuleList(
-        build_conv(channels, channels, deformable=deformable and level > 0, norm_cfg=norm_cfg, act_cfg=act_cfg)
+        build_conv(channels, channels, deformable=options.deformable and level > 0, **after)
         for level in range(num_levels)
     )
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from opanas_cli.necks.convolution import build_conv
+from opanas_cli.necks.path_options import PathOptions
 from opanas_cli.necks.resize import downsample, size_of, upsample
 
 
@@ -25,20 +25,12 @@ class FusingSplitting(nn.Module):
     levels of the same shapes.
     """
 
-    def __init__(
-        self,
-        channels: int,
-        num_levels: int,
-        deformable: bool = True,
-        norm_cfg: Mapping[str, Any] | None = None,
-        act_cfg: Mapping[str, Any] | None = None,
-        share_fusing: bool = True,
-    ) -> None:
+    def __init__(self, channels: int, num_levels: int, options: PathOptions) -> None:
         super().__init__()
         self.num_fine = num_levels // 2
         self.convs = nn.ModuleList(
-            build_conv(2 * channels, channels, deformable=deformable, norm_cfg=norm_cfg, act_cfg=act_cfg)
-            for _ in range(1 if share_fusing else 2)
+            build_conv(2 * channels, channels, 3, 1, options.deformable, True, options.norm_cfg, options.act_cfg)
+            for _ in range(1 if options.share_fusing else 2)
         )
 
     def forward(self, pyramid: Sequence[Tensor]) -> list[Tensor]:

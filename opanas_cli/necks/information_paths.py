@@ -1,46 +1,36 @@
-"""The information paths of section 3.1 by name."""
+"""The torch modules of information paths."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from pkgutil import resolve_name
 
 from torch import nn
 
-from opanas_cli.necks.bottom_up import BottomUp
-from opanas_cli.necks.fusing_splitting import FusingSplitting
-from opanas_cli.necks.scale_equalizing import ScaleEqualizing
-from opanas_cli.necks.top_down import TopDown
+from opanas_cli.genotype import PathType
+from opanas_cli.necks.path_options import PathOptions
 
 
-def build_path(
-    path: str,
-    channels: int,
-    num_levels: int,
-    deformable: bool = True,
-    share_fusing: bool = True,
-    norm_cfg: Mapping[str, Any] | None = None,
-    act_cfg: Mapping[str, Any] | None = None,
-) -> nn.Module:
+def build_path(path: str, channels: int, num_levels: int, options: PathOptions) -> nn.Module:
     """A module from a list of `num_levels` tensors (B, channels, H_i, W_i), finest first, to one of the same shapes.
 
-    `skip_connect` hands the very same list on; `none` is no module, it is an edge that is not built.
+    The path's builder is called with the three other arguments. `skip_connect` has none, it hands the very same list
+    on; `none` is no module, it is an edge that is not built.
 
     Raises:
-        ValueError: there is no such path.
+        InvalidGenotypeError: there is no such path.
+        ValueError: the path is `none`, or what its builder leads to is not what the path's table promises.
     """
-    name = str(path)
-    options: dict[str, Any] = {"deformable": deformable, "norm_cfg": norm_cfg, "act_cfg": act_cfg}
-    if name == "top_down":
-        return TopDown(channels, num_levels, **options)
-    if name == "bottom_up":
-        return BottomUp(channels, num_levels, **options)
-    if name == "scale_equalizing":
-        return ScaleEqualizing(channels, num_levels, **options)
-    if name == "fusing_splitting":
-        return FusingSplitting(channels, num_levels, **options, share_fusing=share_fusing)
-    if name == "skip_connect":
+    kind = PathType.parse(path)
+    if kind is PathType.NONE:
+        raise ValueError("a path that computes something is needed, but got 'none'")
+    if kind.builder is None:
         return nn.Identity()
-    raise ValueError(
-        f"a path must be top_down, bottom_up, scale_equalizing, fusing_splitting or skip_connect, but got {name!r}"
-    )
+    try:
+        builder = resolve_name(kind.builder)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"the information path '{path}' cannot be built by {kind.builder}: {error}") from error
+    module: nn.Module = builder(channels, num_levels, options)
+    if any(parameter.requires_grad for parameter in module.parameters()) != kind.is_parameterised:
+        wrong = "has no parameters" if kind.is_parameterised else "has parameters"
+        raise ValueError(f"the information path '{path}' {wrong}; correct is_parameterised of its PathType")
+    return module

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from opanas_cli.necks.information_paths import build_path
 from opanas_cli.necks.initialization import initialize
+from opanas_cli.necks.path_options import PathOptions
 from opanas_cli.necks.pyramid import ExtraOutputs, InputPyramid
 
 
@@ -72,12 +73,13 @@ class PathAggregationNeck(nn.Module):
         num_levels = num_maps + extra_level
         after: dict[str, Any] = {"norm_cfg": norm_cfg, "act_cfg": act_cfg}
         self.input_pyramid = InputPyramid(in_channels[start_level:], out_channels, extra_level, **after)
+        options = PathOptions(deformable, share_fusing, **after)
         self.paths = nn.ModuleDict()
         for source, target, path in self.edges:
             edge = f"{source}_{target}"
             if edge not in self.paths:
                 self.paths[edge] = nn.ModuleDict()
-            self.paths[edge][path] = build_path(path, out_channels, num_levels, deformable, share_fusing, **after)
+            self.paths[edge][path] = build_path(path, out_channels, num_levels, options)
         self.extra_outputs = ExtraOutputs(num_outs - num_levels, out_channels, extra_convs, **after)
         self.edge_importance = nn.Parameter(torch.ones(len(self.paths))) if edge_importance else None
         initialize(self, init)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from opanas_cli.necks.convolution import build_activation, build_conv, build_norm
+from opanas_cli.necks.path_options import PathOptions
 from opanas_cli.necks.resize import size_of, upsample
 
 
@@ -21,16 +21,10 @@ class ScaleEqualizing(nn.Module):
     shapes.
     """
 
-    def __init__(
-        self,
-        channels: int,
-        num_levels: int,
-        deformable: bool = True,
-        norm_cfg: Mapping[str, Any] | None = None,
-        act_cfg: Mapping[str, Any] | None = None,
-    ) -> None:
+    def __init__(self, channels: int, num_levels: int, options: PathOptions) -> None:
         super().__init__()
         # With two levels the finest output is the only one with a coarser level: offsets there would never be used.
+        deformable, norm_cfg, act_cfg = options.deformable, options.norm_cfg, options.act_cfg
         bias = norm_cfg is None
         self.from_coarser = build_conv(channels, channels, deformable=deformable and num_levels > 2, bias=bias)
         self.from_same = build_conv(channels, channels, deformable=deformable, bias=bias)

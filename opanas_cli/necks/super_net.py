@@ -21,7 +21,7 @@ class OPASuperNet(PathAggregationNeck):
     Args:
         num_nodes: the number N of intermediate nodes.
         space: `dense` or `chain`.
-        paths: names of the paths an edge may carry; all six by default.
+        paths: names of the paths an edge may carry; the paper's six by default.
         edge_importance: whether edges carry γ, one parameter for each pair of nodes in flat order, 1 at the start.
         **options: see `PathAggregationNeck`. Batch norm is refused: its running statistics would mix all sub-nets.
 

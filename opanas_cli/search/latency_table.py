@@ -26,7 +26,7 @@ class LatencyTable:
         conditions: what was measured, on what and with what, as JSON-able values.
         fixed_ms: all but the paths and the sums between them: backbone, laterals, heads, what follows the heads.
         sum_ms: one sum of two pyramids.
-        paths_ms: each edge with each path that has parameters. The other paths take no time.
+        paths_ms: each edge with each path that has a builder. The other paths take no time.
     """
 
     conditions: Mapping[str, Any]
@@ -42,7 +42,7 @@ class LatencyTable:
         """
         live = live_edges(genotype)
         num_sums = len(live) - len({edge.target for edge, _ in live}) + len(output_nodes(genotype)) - 1
-        paths = sum(self.paths_ms[edge, path] for edge, path in live if path.is_parameterised)
+        paths = sum(self.paths_ms[edge, path] for edge, path in live if path.builder)
         return self.fixed_ms + num_sums * self.sum_ms + paths
 
     @property

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from opanas_cli.drawing import Diagram
 from opanas_cli.drawing.diagram import Arrow, Node
-from opanas_cli.genotype import Genotype, PathType
+from opanas_cli.genotype import PAPER_PATHS, Genotype, PathType
 from opanas_cli.genotype.liveness import live_edges, output_nodes
 
 
@@ -13,7 +13,7 @@ def genotypes(draw: st.DrawFn) -> Genotype:
     kind = draw(st.sampled_from(["dense", "chain"]))
     num_nodes = draw(st.integers(1, 7))
     count = num_nodes if kind == "chain" else num_nodes * (num_nodes + 1) // 2
-    return Genotype.of(draw(st.lists(st.sampled_from(list(PathType)), min_size=count, max_size=count)), kind)
+    return Genotype.of(draw(st.lists(st.sampled_from(PAPER_PATHS), min_size=count, max_size=count)), kind)
 
 
 @given(genotypes())

@@ -2,7 +2,7 @@ import re
 
 from opanas_cli.drawing import Diagram
 from opanas_cli.drawing.dot import to_dot
-from opanas_cli.drawing.palette import COLOURS, FADED
+from opanas_cli.drawing.palette import FADED
 from opanas_cli.genotype import Genotype, PathType
 
 STRING = r'"(?:[^"\\]|\\.)*"'
@@ -22,7 +22,7 @@ def test_every_edge_is_an_arrow_with_its_colour(opa: Genotype) -> None:
     text = to_dot([Diagram.of(opa)])
     check_grammar(text)
     assert text.count("->") == 15 + 5
-    assert f'P -> x3 [label="FS", penwidth=2, color="{COLOURS[PathType.FUSING_SPLITTING]}"' in text
+    assert f'P -> x3 [label="FS", penwidth=2, color="{PathType.FUSING_SPLITTING.colour}"' in text
     assert f'x1 -> x3 [label="none", style=dotted, color="{FADED}"' in text
 
 

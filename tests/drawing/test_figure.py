@@ -6,7 +6,6 @@ import pytest
 
 from opanas_cli.drawing import Diagram
 from opanas_cli.drawing.figure import save_figure
-from opanas_cli.drawing.palette import COLOURS
 from opanas_cli.genotype import Genotype, PathType
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -29,7 +28,7 @@ def test_an_svg_shows_nodes_paths_and_a_legend(opa: Genotype, svg: Path) -> None
     ]  # fmt: skip
     assert (shown.count("TD"), shown.count("BU"), shown.count("FS"), shown.count("SE")) == (4, 3, 2, 1)
     assert {"the $x$ <best>", "top-down", "scale-equalizing", "sum", "none or dead"} <= set(shown)
-    assert svg.read_text().count(COLOURS[PathType.TOP_DOWN].lower()) >= 4
+    assert svg.read_text().count(PathType.TOP_DOWN.colour.lower()) >= 4
 
 
 def test_hidden_parts_are_not_drawn(half_dead: Genotype, svg: Path) -> None:

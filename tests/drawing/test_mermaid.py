@@ -2,7 +2,6 @@ import re
 
 from opanas_cli.drawing import Diagram
 from opanas_cli.drawing.mermaid import to_mermaid
-from opanas_cli.drawing.palette import COLOURS
 from opanas_cli.genotype import Genotype, PathType
 
 
@@ -20,7 +19,7 @@ def test_every_arrow_has_the_style_of_its_number(opa: Genotype, chain: Genotype)
     styles = [line.strip() for line in text.splitlines() if "linkStyle" in line]
     assert [style.split()[1] for style in styles] == [str(number) for number in range(len(arrows))]
     for arrow, style in zip(arrows, styles, strict=True):
-        assert ('"BU"' in arrow) == (COLOURS[PathType.BOTTOM_UP] in style)
+        assert ('"BU"' in arrow) == (PathType.BOTTOM_UP.colour in style)
 
 
 def test_several_genotypes_are_subgraphs_that_share_no_node(opa: Genotype, chain: Genotype) -> None:

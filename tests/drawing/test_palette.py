@@ -3,8 +3,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from opanas_cli.drawing.palette import COLOURS, NAMES, SHORT_FORMS
 from opanas_cli.genotype import PathType
+from opanas_cli.genotype.paths import BUILT_IN_PATHS
 
 # Machado, Oliveira and Fernandes 2009, severity 1: how linear RGB looks without one kind of cone.
 VISION = {
@@ -34,19 +34,18 @@ def lab(rgb: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("kind", VISION)
 def test_colours_stay_apart(kind: str) -> None:
-    seen = {path: lab(np.clip(VISION[kind] @ linear(colour), 0, 1)) for path, colour in COLOURS.items()}
+    seen = {path: lab(np.clip(VISION[kind] @ linear(path.colour), 0, 1)) for path in BUILT_IN_PATHS}
     distances = {pair: np.linalg.norm(seen[pair[0]] - seen[pair[1]]) for pair in combinations(seen, 2)}
     assert min(distances.values()) > 15, min(distances, key=distances.get)
 
 
 def test_labels_of_live_paths_are_legible_on_white() -> None:
-    for path, colour in COLOURS.items():
-        luminance = float(np.array([0.2126, 0.7152, 0.0722]) @ linear(colour))
+    for path in BUILT_IN_PATHS:
+        luminance = float(np.array([0.2126, 0.7152, 0.0722]) @ linear(path.colour))
         if path is not PathType.NONE:
             assert 1.05 / (luminance + 0.05) > 3, path
 
 
-def test_every_path_has_a_look_of_its_own() -> None:
-    for look in (COLOURS, SHORT_FORMS, NAMES):
-        assert set(look) == set(PathType)
-        assert len(set(look.values())) == len(PathType)
+@pytest.mark.parametrize("look", ["value", "short", "colour", "label"])
+def test_every_path_has_a_look_of_its_own(look: str) -> None:
+    assert len({getattr(path, look) for path in BUILT_IN_PATHS}) == len(BUILT_IN_PATHS)

@@ -3,7 +3,6 @@ from textwrap import dedent
 import pytest
 
 from opanas_cli.drawing import Diagram
-from opanas_cli.drawing.palette import COLOURS
 from opanas_cli.drawing.terminal import to_text
 from opanas_cli.genotype import Genotype, PathType
 
@@ -93,7 +92,7 @@ def test_the_picture_fits_on_eighty_columns(num_nodes: int) -> None:
 def test_paths_have_their_colours(chain: Genotype) -> None:
     text = to_text([Diagram.of(chain)])
     styled = {(text.plain[span.start : span.end], str(span.style)) for span in text.spans}
-    assert ("TD", f"bold {COLOURS[PathType.TOP_DOWN]}") in styled
+    assert ("TD", f"bold {PathType.TOP_DOWN.colour}") in styled
 
 
 def test_several_genotypes_follow_each_other_with_one_legend(opa: Genotype, chain: Genotype) -> None:

@@ -55,9 +55,10 @@ def put(**values: object) -> Callable[[Document], object]:
     ("change", "message"),
     [
         (edge(7, path="top_dwn"), "edges[7].path: 'top_dwn' is not an information path; did you mean 'top_down'?"),
-        (edge(7, path=7), "edges[7].path: 7 is not an information path; choose one of top_down, bottom_up, "
+        (edge(7, path=7), "edges[7].path: a string is needed, but got 7"),
+        (edge(7, path="x"), "edges[7].path: 'x' is not an information path; choose one of top_down, bottom_up, "
          "scale_equalizing, fusing_splitting, skip_connect, none"),
-        (edge(7, path=["top_down"]), "edges[7].path: ['top_down'] is not"),
+        (edge(7, path=["top_down"]), "edges[7].path: a string is needed, but got ['top_down']"),
         (edge(7, source="0"), "edges[7].source: a whole number is needed, but got '0'"),
         (edge(7, source=True), "edges[7].source: a whole number is needed, but got True"),
         (edge(7, source=1.5), "edges[7].source: a whole number is needed, but got 1.5"),

@@ -20,7 +20,7 @@ from opanas_cli.formats import (
 )
 from opanas_cli.formats.json_format import document_of
 from opanas_cli.formats.registry import codecs
-from opanas_cli.genotype import Genotype, PathType, SearchSpace, SpaceKind
+from opanas_cli.genotype import PAPER_PATHS, Genotype, SearchSpace, SpaceKind
 
 PUBLISHED_TEXT = "td|td,td|fs,none,skip|bu,skip,none,td|bu,none,fs,se,bu"
 
@@ -29,7 +29,7 @@ PUBLISHED_TEXT = "td|td,td|fs,none,skip|bu,skip,none,td|bu,none,fs,se,bu"
 def genotypes(draw: st.DrawFn) -> Genotype:
     """Any genotype with up to 6 nodes, dead ones included."""
     space = SearchSpace(draw(st.integers(1, 6)), draw(st.sampled_from(SpaceKind)))
-    return Genotype(tuple(draw(st.sampled_from(PathType)) for _ in space.edges), space.kind)
+    return Genotype(tuple(draw(st.sampled_from(PAPER_PATHS)) for _ in space.edges), space.kind)
 
 
 plain = st.recursive(

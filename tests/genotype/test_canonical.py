@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from opanas_cli.errors import InvalidGenotypeError
 from opanas_cli.formats import resolve_genotype
-from opanas_cli.genotype import Genotype, PathType, SearchSpace, SpaceKind
+from opanas_cli.genotype import PAPER_PATHS, Genotype, PathType, SearchSpace, SpaceKind
 from opanas_cli.genotype.canonical import canonical_form, canonical_hash, equivalent
 from opanas_cli.genotype.dag import to_digraph
 from opanas_cli.genotype.liveness import live_nodes, prune, validate
@@ -24,7 +24,7 @@ from opanas_cli.genotype.liveness import live_nodes, prune, validate
 PUBLISHED_HASH = "a10113e4ffe1934c"
 
 
-def genotypes(max_nodes: int, paths: Sequence[PathType] = tuple(PathType)) -> st.SearchStrategy[Genotype]:
+def genotypes(max_nodes: int, paths: Sequence[PathType] = PAPER_PATHS) -> st.SearchStrategy[Genotype]:
     """Genotypes of both spaces; few kinds of paths make symmetric graphs likely."""
 
     def of(kind: SpaceKind, num_nodes: int) -> st.SearchStrategy[Genotype]:

@@ -5,10 +5,11 @@ from naive_neck import random_pyramid, randomise
 from torch.nn import functional as F
 
 from opanas_cli.necks.fusing_splitting import FusingSplitting
+from opanas_cli.necks.path_options import PathOptions
 
 
 def test_four_levels_are_equations_4_to_6():
-    path = randomise(FusingSplitting(3, 4, deformable=False, share_fusing=False))
+    path = randomise(FusingSplitting(3, 4, PathOptions(deformable=False, share_fusing=False)))
     p2, p3, p4, p5 = random_pyramid(3, [(16, 8), (8, 4), (4, 2), (2, 1)])
 
     def u(level):
@@ -26,7 +27,7 @@ def test_four_levels_are_equations_4_to_6():
 
 
 def test_sharing_makes_both_convolutions_one():
-    shared, separate = FusingSplitting(3, 4), FusingSplitting(3, 4, share_fusing=False)
+    shared, separate = FusingSplitting(3, 4, PathOptions()), FusingSplitting(3, 4, PathOptions(share_fusing=False))
     count = [sum(p.numel() for p in path.parameters()) for path in (shared, separate)]
     assert 2 * count[0] == count[1]
     separate.load_state_dict(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from naive_neck import naive_neck, random_pyramid, randomise
 
 from opanas_cli.errors import InvalidConfigError, InvalidGenotypeError
-from opanas_cli.genotype import Genotype, PathType, SpaceKind
+from opanas_cli.genotype import PAPER_PATHS, Genotype, SpaceKind
 from opanas_cli.genotype.liveness import output_nodes, prune
 from opanas_cli.necks import OPAFPN
 
@@ -22,10 +22,10 @@ def genotypes(max_nodes=4):
     """Genotypes with a live output, dense and chains."""
     dense = st.integers(1, max_nodes).flatmap(
         lambda count: st.lists(
-            st.sampled_from(PathType), min_size=count * (count + 1) // 2, max_size=count * (count + 1) // 2
+            st.sampled_from(PAPER_PATHS), min_size=count * (count + 1) // 2, max_size=count * (count + 1) // 2
         )
     )
-    chain = st.lists(st.sampled_from(PathType), min_size=1, max_size=max_nodes)
+    chain = st.lists(st.sampled_from(PAPER_PATHS), min_size=1, max_size=max_nodes)
     built = dense.map(Genotype.of) | chain.map(lambda paths: Genotype.of(paths, SpaceKind.CHAIN))
     return built.filter(output_nodes)
 

@@ -4,11 +4,12 @@ import torch
 from naive_neck import random_pyramid, randomise
 from torch.nn import functional as F
 
+from opanas_cli.necks.path_options import PathOptions
 from opanas_cli.necks.scale_equalizing import ScaleEqualizing
 
 
 def test_offsets_do_not_touch_the_finest_level():
-    path = randomise(ScaleEqualizing(3, 3))
+    path = randomise(ScaleEqualizing(3, 3, PathOptions()))
     pyramid = random_pyramid(3, [(8, 8), (4, 4), (2, 2)])
     before = path(pyramid)
     with torch.no_grad():
@@ -21,14 +22,14 @@ def test_offsets_do_not_touch_the_finest_level():
 
 def test_starts_small_without_biases_and_ends_in_a_relu():
     torch.manual_seed(0)
-    path = ScaleEqualizing(32, 4)
+    path = ScaleEqualizing(32, 4, PathOptions())
     assert abs(path.from_same.weight.std().item() - 0.01) < 1e-3
     assert not path.from_finer.bias.any()
     assert all(level.min() >= 0 for level in path([level.float() for level in random_pyramid(32, [(4, 4)] * 4)]))
 
 
 def test_two_levels_need_no_offsets_for_the_coarser_one():
-    path = randomise(ScaleEqualizing(3, 2))
+    path = randomise(ScaleEqualizing(3, 2, PathOptions()))
     p0, p1 = random_pyramid(3, [(6, 6), (3, 3)])
     assert "from_coarser.conv_offset.weight" not in path.state_dict()
     same = F.conv2d(p0, path.from_same.weight, path.from_same.bias, padding=1)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from naive_neck import random_pyramid, randomise
 
 from opanas_cli.errors import InvalidConfigError, InvalidGenotypeError
-from opanas_cli.genotype import PARAMETERISED_PATHS, Genotype, PathType, SearchSpace
+from opanas_cli.genotype import PAPER_PATHS, Genotype, PathType, SearchSpace
 from opanas_cli.genotype.liveness import live_edges, output_nodes, prune
 from opanas_cli.necks import OPAFPN, OPASuperNet, inherited_state_dict
 
@@ -26,7 +26,7 @@ def super_net(space="dense", num_nodes=3, num_outs=5, **options):
 def spaces_and_genotypes(draw):
     space = draw(st.sampled_from(sorted(NUM_EDGES)))
     count = NUM_EDGES[space]
-    paths = st.lists(st.sampled_from(PathType), min_size=count, max_size=count)
+    paths = st.lists(st.sampled_from(PAPER_PATHS), min_size=count, max_size=count)
     return space, draw(paths.map(lambda names: Genotype.of(names, space)).filter(output_nodes))
 
 
@@ -89,8 +89,8 @@ def test_all_paths_are_on_all_edges():
     assert len(parent.paths) == 15
     assert parent.edge_importance.shape == (15,)
     for choices in parent.paths.values():
-        assert list(choices) == [path for path in PathType if path is not PathType.NONE]
-        assert [path for path in choices if list(choices[path].parameters())] == list(PARAMETERISED_PATHS)
+        assert list(choices) == [path for path in PAPER_PATHS if path is not PathType.NONE]
+        assert [path for path in choices if list(choices[path].parameters())] == list(SearchSpace().parameterised_paths)
 
 
 def test_a_smaller_space_builds_only_its_paths():

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from opanas_cli.genotype import Genotype, PathType
+from opanas_cli.genotype import PAPER_PATHS, Genotype
 from opanas_cli.genotype.liveness import live_edges, prune
 from opanas_cli.search import Cost
 from opanas_cli.search.evaluator import Evaluation
 
-WORTH = dict(zip(PathType, (0.31, 0.17, 0.23, 0.29, 0.07, 0.0), strict=True))
+WORTH = dict(zip(PAPER_PATHS, (0.31, 0.17, 0.23, 0.29, 0.07, 0.0), strict=True))
 
 
 class ToyEvaluator:

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opanas_cli.errors import InvalidGenotypeError
-from opanas_cli.genotype import PARAMETERISED_PATHS, PathType, SearchSpace, SpaceKind
+from opanas_cli.genotype import PathType, SearchSpace, SpaceKind
 from opanas_cli.genotype.liveness import validate
 from opanas_cli.search import fair_genotypes, step_generator
 
 kinds = st.sampled_from(SpaceKind)
-some_paths = st.lists(st.sampled_from(PARAMETERISED_PATHS), min_size=1, unique=True)
+some_paths = st.lists(st.sampled_from(SearchSpace().parameterised_paths), min_size=1, unique=True)
 
 
 @settings(deadline=None, max_examples=100)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opanas_cli.errors import InvalidInputError
-from opanas_cli.genotype import Genotype, PathType, SearchSpace, SpaceKind
+from opanas_cli.genotype import PAPER_PATHS, Genotype, SearchSpace, SpaceKind
 from opanas_cli.genotype.liveness import live_edges, output_nodes
 from opanas_cli.search import Cost
 from opanas_cli.search.latency_table import LatencyTable, parse_latency_table, with_latency
@@ -26,7 +26,7 @@ spaces = st.builds(SearchSpace, st.integers(1, 4), st.sampled_from(SpaceKind))
 @settings(deadline=None)
 @given(spaces, st.data())
 def test_the_prediction_is_what_is_run_one_after_the_other(space: SearchSpace, data: st.DataObject) -> None:
-    paths = data.draw(st.lists(st.sampled_from(PathType), min_size=len(space.edges), max_size=len(space.edges)))
+    paths = data.draw(st.lists(st.sampled_from(PAPER_PATHS), min_size=len(space.edges), max_size=len(space.edges)))
     genotype, table = Genotype(tuple(paths), space.kind), table_of(space)
     if not output_nodes(genotype):
         return

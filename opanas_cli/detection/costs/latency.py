@@ -174,7 +174,7 @@ def _detect(detector: nn.Module, image: Tensor) -> None:
 
 def _parts(config: Config) -> list[tuple[Edge, PathType]]:
     space = search_space(config)
-    return [(edge, path) for edge in space.edges for path in space.parameterised_paths]
+    return [(edge, path) for edge in space.edges for path in space.paths if path.builder]
 
 
 def _image_size(config: Config) -> tuple[int, int]:

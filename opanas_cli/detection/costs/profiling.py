@@ -51,8 +51,8 @@ def detector_cost(config: Config, size: tuple[int, int] | None = None) -> Cost:
 class CostModel:
     """The cost of a detector with the neck of any genotype of a config's super-net: a fixed part and one per live edge.
 
-    All nodes carry pyramids of one size, so an information path costs the same on every edge, and four profiles tell
-    the cost of all genotypes. Parameters are those of the stand-alone detector.
+    All nodes carry pyramids of one size, so an information path costs the same on every edge, and a profile of each
+    tells the cost of all genotypes. Parameters are those of the stand-alone detector.
     """
 
     def __init__(self, config: Config) -> None:
@@ -69,9 +69,10 @@ class CostModel:
     @cached_property
     def _per_path(self) -> dict[PathType, Cost]:
         costs = {PathType.SKIP_CONNECT: Cost(macs=0, params=0), PathType.NONE: Cost(macs=0, params=0)}
-        for path in search_space(self._config).parameterised_paths:
-            full = self._profile(path)
-            costs[path] = Cost(macs=full.macs - self._skip.macs, params=full.params - self._skip.params)
+        for path in search_space(self._config).paths:
+            if path.builder:
+                full = self._profile(path)
+                costs[path] = Cost(macs=full.macs - self._skip.macs, params=full.params - self._skip.params)
         return costs
 
     def _profile(self, path: PathType) -> Cost:

@@ -13,6 +13,8 @@ from opanas_cli.genotype.liveness import live_edges, output_nodes, validate
 CLASS_NAME = "StandaloneOPAFPN"
 ROOT = "opanas_cli.necks"
 CORE = f"{ROOT}.path_aggregation"
+BUILDER = f"{ROOT}.information_paths"
+"""The one module that knows genotypes; the file has a table of its own paths instead."""
 
 HEADER = '''"""A feature pyramid network found by opanas. Needs torch alone; registers with mmdet.
 
@@ -29,6 +31,12 @@ EDGES = {edges}
 """The live edges: source node, target node, information path. Node 0 is the backbone's pyramid."""
 
 OUTPUT_NODES = {outputs}
+
+PATHS = {paths}
+
+
+def build_path(path, channels, num_levels, options):
+    return PATHS[path](channels, num_levels, options)
 
 
 class {name}(PathAggregationNeck):
@@ -50,14 +58,21 @@ else:
 def standalone_source(genotype: Genotype) -> str:
     """The Python source of the neck: ours, the imports among its modules replaced by the modules themselves.
 
+    Of a plug-in, the module of the path's builder is in it, but not what that imports from elsewhere.
+
     Raises:
         InvalidGenotypeError: nothing reaches the output.
     """
     validate(genotype)
-    modules = _in_order(CORE)
+    builders = {str(path): path.builder for _, path in live_edges(genotype)}
+    homes = [builder.split(":")[0] for builder in builders.values() if builder]
+    modules = list(dict.fromkeys(module for home in (*homes, CORE) for module in _in_order(home)))
     bodies = [_body(module) for module in modules]
     edges = "".join(f"    ({edge.source}, {edge.target}, {str(path)!r}),\n" for edge, path in live_edges(genotype))
-    footer = FOOTER.format(edges=f"[\n{edges}]", outputs=output_nodes(genotype), name=CLASS_NAME)
+    classes = {name: builder.split(":")[1] if builder else "nn.Identity" for name, builder in builders.items()}
+    paths = "".join(f"    {name!r}: {kind},\n" for name, kind in classes.items())
+    outputs = output_nodes(genotype)
+    footer = FOOTER.format(edges=f"[\n{edges}]", paths=f"{{\n{paths}}}", outputs=outputs, name=CLASS_NAME)
     return HEADER + _imports(modules) + "\n\n\n" + "\n\n\n".join(bodies) + "\n" + footer
 
 
@@ -65,7 +80,7 @@ def _in_order(module: str) -> list[str]:
     """The modules of this package that `module` needs, each behind those that it needs itself."""
     ordered: dict[str, None] = {}
     for statement in ast.parse(_source(module)).body:
-        if isinstance(statement, ast.ImportFrom) and _is_own(statement):
+        if isinstance(statement, ast.ImportFrom) and _is_own(statement) and statement.module != BUILDER:
             ordered.update(dict.fromkeys(_in_order(str(statement.module))))
     return [*ordered, module]
 

@@ -18,7 +18,7 @@ from opanas_cli.detection.costs.widths import with_fpn
 from opanas_cli.detection.exporting.mmdet_config import export_config
 from opanas_cli.detection.training.networks import sub_net_config
 from opanas_cli.formats import resolve_genotype
-from opanas_cli.genotype import Genotype, PathType
+from opanas_cli.genotype import PAPER_PATHS, Genotype, PathType
 from opanas_cli.genotype.liveness import live_edges, output_nodes
 from opanas_cli.necks import OPAFPN
 
@@ -135,7 +135,7 @@ def test_the_closed_form_equals_the_count(shapes_root: Path, detector: str, spac
     model = CostModel(config)
 
     @settings(deadline=None, max_examples=8)
-    @given(st.lists(st.sampled_from(PathType), min_size=count, max_size=count))
+    @given(st.lists(st.sampled_from(PAPER_PATHS), min_size=count, max_size=count))
     def equal(paths: list[PathType]) -> None:
         genotype = Genotype.of(paths, space)
         if output_nodes(genotype):

@@ -14,7 +14,7 @@ from opanas_cli.detection.costs.profiling import CostModel, detector_cost, with_
 from opanas_cli.detection.costs.widths import fpn_of_macs, set_width, with_fpn
 from opanas_cli.errors import InfeasibleError
 from opanas_cli.formats import resolve_genotype
-from opanas_cli.genotype import Genotype, PathType
+from opanas_cli.genotype import PAPER_PATHS, Genotype, PathType
 from opanas_cli.genotype.liveness import output_nodes
 
 
@@ -56,7 +56,7 @@ def test_an_fpn_of_equal_macs_is_found(shapes_root: Path, detector: str) -> None
     model = CostModel(config)
 
     @settings(deadline=None, max_examples=4)
-    @given(st.lists(st.sampled_from(PathType), min_size=3, max_size=3))
+    @given(st.lists(st.sampled_from(PAPER_PATHS), min_size=3, max_size=3))
     def close(paths: list[PathType]) -> None:
         genotype = Genotype.of(paths)
         if output_nodes(genotype):
