@@ -23,6 +23,7 @@ from opanas_cli.genotype.facts import facts_of
 from opanas_cli.genotype.paths import BUILT_IN_PATHS, GROUP
 from opanas_cli.necks import OPAFPN, OPASuperNet, inherited_state_dict
 from opanas_cli.search import Constraints, Cost, History, StrategySettings, run_search, strategy_named
+from opanas_cli.search.evaluator import Evaluation
 
 NAMES = ["level_wise", "none", "smooth"]
 """An edge with weights, then one without."""
@@ -122,8 +123,8 @@ def test_drawings_show_it(genotype: Genotype, tmp_path: Path, capsys: pytest.Cap
 
 def test_a_search_finds_it(genotype: Genotype) -> None:
     class Smoothness:
-        def evaluate(self, genotypes: list[Genotype]) -> list[dict[str, float]]:
-            return [{"AP": found.paths.count("smooth") / 3} for found in genotypes]
+        def evaluate(self, genotypes: list[Genotype]) -> list[Evaluation]:
+            return [Evaluation({"AP": found.paths.count("smooth") / 3}) for found in genotypes]
 
     strategy = strategy_named("evolution")(SearchSpace.of(2, paths=SPACE), StrategySettings(8, 6, 2), 0)
     result = run_search(strategy, Smoothness(), lambda _: Cost(1, 1), Constraints(), History())
@@ -150,11 +151,11 @@ def test_a_path_that_cannot_be_built_is_named(install: Callable[..., None], name
 
 
 def test_costs_are_those_of_the_whole_detector(genotype: Genotype, tiny_options: tuple[str, ...]) -> None:
-    from opanas_cli.detection.config_files import load_config
-    from opanas_cli.detection.evaluation import build_detector
-    from opanas_cli.detection.latency import measure_latencies
-    from opanas_cli.detection.profiling import CostModel, detector_cost
-    from opanas_cli.detection.retraining import sub_net_config
+    from opanas_cli.detection.configs.building import build_detector
+    from opanas_cli.detection.configs.files import load_config
+    from opanas_cli.detection.costs.latency import measure_latencies
+    from opanas_cli.detection.costs.profiling import CostModel, detector_cost
+    from opanas_cli.detection.training.networks import sub_net_config
 
     config = load_config("shapes", (*tiny_options, f"model.neck.paths=[{','.join(SPACE)}]"))
     assert CostModel(config)(genotype) == detector_cost(sub_net_config(config, genotype))
