@@ -65,7 +65,7 @@ def test_a_folder_is_no_config(refused: Refused) -> None:
         ("classes=square,disk", "come in the order disk, square, and the "),
         ("classes=5", "has no category '5'"),
         ("train_dataloader=None", "has no train_dataloader with a dataset"),
-        ("train_dataloader.dataset.type=CocoDatset", "'CocoDatset' is no data set that mmdet knows"),
+        ("train_dataloader.dataset.type=CocoDatset", "'CocoDatset' is not a data set that mmdet knows"),
         ("train_dataloader.dataset.ann_file=", "a data set has no type or no ann_file"),
         ("supernet.epoch=1", "supernet.epoch is not a setting; there are image_scale, "),
         ("supernet.epochs=many", "supernet.epochs must be a whole number of at least 1, but got 'many'"),

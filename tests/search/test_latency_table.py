@@ -90,5 +90,5 @@ def test_what_is_no_table_is_refused(change) -> None:
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "7", "[" * 100_000])
 def test_rubbish_is_refused(text: str) -> None:
-    with pytest.raises(InvalidInputError, match="is no latency table"):
+    with pytest.raises(InvalidInputError, match="is not a latency table"):
         parse_latency_table(text, "latency.json")
