@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import importlib
 import json
@@ -240,6 +241,59 @@ def test_initialization(document: Run, tiny: list[object], tmp_path: Path) -> No
     assert printed["rows"][0] == known
     assert [row["init"] for row in printed["rows"]] == ["xavier", "released"]
     assert 0 <= printed["rows"][1]["AP"] <= 1
+
+
+def test_ground_truth(
+    program: Callable[[str], ModuleType], document: Run, tiny_options: tuple[str, ...], tmp_path: Path
+) -> None:
+    places = ["--work-dir", tmp_path / "work", "--results", tmp_path / "table.json"]
+    sizes = ["--images", 8, 4, "--backbone-epochs", 1, "--cfg-options", *tiny_options, "model.backbone.base_channels=8"]
+    sizes += ["model.backbone.stem_channels=8", "model.neck.in_channels=[8,16,32,64]"]
+    assert document("ground_truth", *places, "--limit", 1, *sizes)["trainings"] == 1
+    printed = document("ground_truth", *places, "--sample", 1, *sizes)
+    (first, second) = json.loads((tmp_path / "table.json").read_text())["rows"]
+    assert printed["trainings"] == 2
+    assert (first["hash"], first["macs"], first["seed"]) == (second["hash"], second["macs"], 0)
+    assert list(printed["best"]) == [first["genotype"]]
+    assert list((tmp_path / "work" / "trainings").iterdir()) == []
+    with pytest.raises(SystemExit, match="another recipe"):
+        document("ground_truth", *places, "--limit", 1, *sizes, "retrain.lr=0.5")
+
+
+def test_the_ground_truth_is_of_all_networks_and_the_extremes_come_last(program: Callable[[str], ModuleType]) -> None:
+    truth = program("ground_truth")
+    genotypes = truth.genotypes_of_the_space()
+    assert len({truth.canonical_hash(genotype) for genotype in genotypes}) == len(genotypes) == 170
+    assert set(program("ground_truth_table").NAMED.values()) <= {truth.line_of(genotype) for genotype in genotypes}
+    options = argparse.Namespace(sample=5, seeds=1, extremes=1, extreme_seeds=3)
+    tasks = truth.missing_tasks(options, [])
+    assert tasks == [(genotype, 0) for genotype in genotypes[:5]]
+    rows = [
+        {"genotype": truth.line_of(genotype), "hash": truth.canonical_hash(genotype), "seed": 0, "AP": place / 10}
+        for place, (genotype, _) in enumerate(tasks)
+    ]
+    more = [(genotypes[0], 1), (genotypes[4], 1), (genotypes[0], 2), (genotypes[4], 2)]
+    assert truth.missing_tasks(options, rows) == more
+
+
+def test_noise_and_ceiling_are_those_that_values_were_drawn_with(program: Callable[[str], ModuleType]) -> None:
+    import numpy as np
+    from scipy import stats
+
+    table, rng = program("ground_truth_table"), np.random.default_rng(0)
+    true = rng.normal(0, 3, 4000)
+    values = true[:, None] + rng.normal(0, 2, (4000, 2))
+    assert table.noise(values) == pytest.approx(2, rel=0.05)
+    assert table.spread(values) == pytest.approx(3, rel=0.05)
+    assert table.ceiling(values) == pytest.approx(stats.kendalltau(true, values.mean(axis=1)).statistic, abs=0.02)
+    rows = [
+        {"genotype": str(place), "seed": seed, "AP": ap, "macs": -place, "seconds": 1}
+        for place, pair in enumerate([[0.1, 0.2], [0.3, 0.5], [0.4, 0.6]])
+        for seed, ap in enumerate(pair)
+    ]
+    report = table.report_of(rows)
+    assert (report["tau_between_seeds"][0], report["tau_of_macs"][0]) == (pytest.approx(1), pytest.approx(-1))
+    assert list(report["best"]) == ["2", "1", "0"]
 
 
 def test_multiply_adds_are_those_by_hand(program: Callable[[str], ModuleType]) -> None:
