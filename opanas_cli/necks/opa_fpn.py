@@ -34,33 +34,12 @@ class OPAFPN(PathAggregationNeck):
         out_channels: int,
         num_outs: int,
         genotype: Genotype | str | Path | Mapping[str, Any] | Sequence[str],
-        start_level: int = 0,
-        extra_convs: bool = False,
-        deformable: bool = True,
-        share_fusing: bool = True,
-        norm_cfg: Mapping[str, Any] | None = None,
-        act_cfg: Mapping[str, Any] | None = None,
-        edge_importance: bool = False,
-        init: str = "xavier",
+        **options: Any,
     ) -> None:
         resolved = resolve_genotype(genotype)
         edges = [(edge.source, edge.target, path.value) for edge, path in live_edges(resolved)]
         try:
-            super().__init__(
-                in_channels,
-                out_channels,
-                num_outs,
-                edges,
-                output_nodes(resolved),
-                start_level=start_level,
-                extra_convs=extra_convs,
-                deformable=deformable,
-                share_fusing=share_fusing,
-                norm_cfg=norm_cfg,
-                act_cfg=act_cfg,
-                edge_importance=edge_importance,
-                init=init,
-            )
+            super().__init__(in_channels, out_channels, num_outs, edges, output_nodes(resolved), **options)
         except ValueError as error:
             raise InvalidConfigError(f"neck: {error}") from error
         self.genotype = resolved

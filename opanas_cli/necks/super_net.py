@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -38,32 +38,16 @@ class OPASuperNet(PathAggregationNeck):
         num_nodes: int = 5,
         space: str = "dense",
         paths: Sequence[str] | None = None,
-        start_level: int = 0,
-        extra_convs: bool = False,
-        deformable: bool = True,
-        share_fusing: bool = True,
-        norm_cfg: Mapping[str, Any] | None = None,
-        act_cfg: Mapping[str, Any] | None = None,
         edge_importance: bool = True,
-        init: str = "xavier",
+        **options: Any,
     ) -> None:
         search_space = SearchSpace.of(num_nodes, space, paths)
         built = [path.value for path in search_space.paths if path is not PathType.NONE]
+        edges = [(edge.source, edge.target, path) for edge in search_space.edges for path in built]
+        nodes = range(1, num_nodes + 1)
         try:
             super().__init__(
-                in_channels,
-                out_channels,
-                num_outs,
-                [(edge.source, edge.target, path) for edge in search_space.edges for path in built],
-                range(1, num_nodes + 1),
-                start_level=start_level,
-                extra_convs=extra_convs,
-                deformable=deformable,
-                share_fusing=share_fusing,
-                norm_cfg=norm_cfg,
-                act_cfg=act_cfg,
-                edge_importance=edge_importance,
-                init=init,
+                in_channels, out_channels, num_outs, edges, nodes, edge_importance=edge_importance, **options
             )
         except ValueError as error:
             raise InvalidConfigError(f"neck: {error}") from error
