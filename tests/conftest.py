@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from opanas_cli.commands import run
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # Before torch is imported; of this process and of those that it starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # As a shell starts what it runs in the background.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

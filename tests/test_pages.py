@@ -216,7 +216,9 @@ def pages() -> str:
 def test_the_readme_has_the_line_that_ci_runs() -> None:
     # .ci/run reads it out of the README by this pattern, and takes it apart at the last &&.
     lines = [
-        line for line in README.read_text(encoding="utf-8").splitlines() if re.match("python3 -m venv .+/pytest$", line)
+        line
+        for line in README.read_text(encoding="utf-8").splitlines()
+        if re.match("python3 -m venv .+/pytest -n auto$", line)
     ]
     assert len(lines) == 1
     steps = lines[0].split(" && ")
