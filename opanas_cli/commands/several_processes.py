@@ -9,6 +9,9 @@ import click
 
 from opanas_cli.commands.options import ConfigCommand
 
+NUMBERS = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_PORT")
+"""The variables by which torchrun numbers the processes that it starts, and which mmengine reads too."""
+
 
 class SeveralProcessesCommand(ConfigCommand):
     """A command that torchrun may start several times, to share its work; its option is ``--device``.
@@ -17,6 +20,7 @@ class SeveralProcessesCommand(ConfigCommand):
     """
 
     def invoke(self, ctx: click.Context) -> Any:
+        _require_numbers(ctx)
         if num_processes() == 1:
             ctx.params["resume"] |= _number("TORCHELASTIC_RESTART_COUNT", 0) > 0
             return super().invoke(ctx)
@@ -44,6 +48,16 @@ def num_processes() -> int:
 def is_follower() -> bool:
     """Whether another process speaks for this one, where they share the work of a command."""
     return num_processes() > 1 and _number("RANK", 0) > 0
+
+
+def _require_numbers(ctx: click.Context) -> None:
+    for variable in NUMBERS:
+        value = os.environ.get(variable, "")
+        if value and not value.isdecimal():
+            raise click.UsageError(f"{variable} must be a whole number, but got '{value:.40}'; unset it", ctx)
+    rank, size = _number("RANK", 0), num_processes()
+    if size > 1 and rank >= size:
+        raise click.UsageError(f"RANK must be below WORLD_SIZE, but got {rank} of {size}; start with torchrun", ctx)
 
 
 def _number(variable: str, default: int) -> int:

@@ -45,21 +45,24 @@ def _held(folder: Path) -> Iterator[None]:
     missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     path = folder / NAME
     lock = FileLock(path, timeout=0)
+    ours = False
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _acquire(lock, path)
-        path.write_text(f"process {os.getpid()} on {socket.gethostname()}")
-    except OSError as error:
-        raise cannot_write(path, error) from error
-    try:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _acquire(lock, path)
+            ours = True
+            path.write_text(f"process {os.getpid()} on {socket.gethostname()}")
+        except OSError as error:
+            raise cannot_write(path, error) from error
         remove_leftovers(folder, NAME)
         yield
     finally:
-        with suppress(OSError):
-            path.unlink()
+        if ours:
+            with suppress(OSError):
+                path.unlink()
         lock.release()
-        with suppress(OSError):
-            for made in missing:
+        for made in missing:
+            with suppress(OSError):
                 made.rmdir()
 
 

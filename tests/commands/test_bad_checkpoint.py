@@ -160,6 +160,38 @@ def test_resuming_from_what_is_no_checkpoint(
     assert not Path("run", "supernet.pth").exists()
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda content: content.update(settings="{"), "does not say where its run stands"),
+        (lambda content: content.update(settings=5), "does not say where its run stands"),
+        (lambda content: content.update(position=None), "does not say where its run stands"),
+        (lambda content: content["position"].update(step="x"), "does not say where its run stands"),
+        (lambda content: content.update(processes="x"), "does not say where its run stands"),
+        (lambda content: content.update(random_states=[]), "does not say where its run stands"),
+        (lambda content: content.update(state_dict=5), "has no state_dict of tensors"),
+        (lambda content: content.update(optimizer={}), "holds no state that this run can go on from: "),
+        (lambda content: content.update(param_schedulers=[]), "holds no state that this run can go on from: "),
+        (lambda content: content.pop("losses"), "holds no state that this run can go on from: losses (KeyError)"),
+        (lambda content: content.update(random_states=[{}]), "cannot be trained: "),
+    ],
+)
+def test_resuming_from_a_whole_checkpoint_of_damaged_content(
+    change: Callable[[dict[str, Any]], Any], said: str, refused: Refused, options: tuple[str, ...], tiny_supernet: Path
+) -> None:
+    shutil.copytree(tiny_supernet.parent / "train-supernet", Path("run", "train-supernet"))
+    Path("run", "supernet.pth").unlink(missing_ok=True)
+    (path,) = Path("run", "train-supernet").glob("step_*.pth")
+    content = torch.load(path, weights_only=True)
+    change(content)
+    torch.save(content, path)
+    before = sorted(Path("run").rglob("*"))
+    line = refused(3, "train-supernet", "shapes", "--work-dir", "run", "--resume", *options, "supernet.epochs=2")
+    assert said in line
+    assert sorted(Path("run").rglob("*")) == before
+    assert line.startswith(f"{path}: ") or "cannot be trained" in line
+
+
 def test_resuming_another_network_and_a_folder_that_moved(
     refused: Refused, options: tuple[str, ...], tiny_supernet: Path
 ) -> None:

@@ -40,6 +40,16 @@ def test_the_second_is_refused_and_told_who_is_there(tmp_path: Path) -> None:
         pass
 
 
+def test_a_disk_that_is_full_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, *_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OpanasError, match="No space left on device"), work_dir_lock(tmp_path / "a" / "b"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_made_for_nothing_is_removed_again(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), work_dir_lock(tmp_path / "a" / "b"):
         raise ZeroDivisionError

@@ -1,4 +1,4 @@
-"""Building what a config describes: whatever goes wrong then is the config's fault, and is said so."""
+"""The one place that makes what fails while a config is read or built, or its images are, an error of the config."""
 
 from __future__ import annotations
 
@@ -6,41 +6,57 @@ import copy
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import torch
 from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import nn
 
-from opanas_cli.errors import InvalidConfigError, InvalidDataError, InvalidInputError, OpanasError
+from opanas_cli.errors import (
+    InvalidCheckpointError,
+    InvalidConfigError,
+    InvalidDataError,
+    InvalidInputError,
+    OpanasError,
+)
 
 NO_IMAGE = re.compile("Cannot find valid image|always return None|should not get `None`")
 """What mmengine and mmdet say, in plain exceptions, if a pipeline gives None again and again."""
 
+_MISSING = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError)
+_OF_THE_MACHINE = (OpanasError, MemoryError, torch.cuda.OutOfMemoryError)
+
 
 @contextmanager
-def building(config: Config) -> Iterator[None]:
-    """While the block builds what a config describes, what goes wrong is the config's fault.
+def faults_of(source: Any, what: str, runtime_errors: bool = True) -> Iterator[None]:
+    """While the block reads or builds what a config describes, what goes wrong is the config's fault.
+
+    Full disks, lost connections and memory that runs out are not.
+
+    Args:
+        source: where the settings come from.
+        what: what it is then said of it, as ``cannot be built``.
+        runtime_errors: whether a `RuntimeError` is a fault, as torch raises it of shapes that do not fit; it raises it
+            of devices and of other processes as well.
 
     Raises:
-        InvalidConfigError: instead of whatever mmengine and mmdet raise.
+        InvalidConfigError: instead of whatever mmengine, mmdet and others raise.
+        InvalidDataError: the pipeline gives no image.
     """
     try:
-        yield
-    except InvalidInputError as error:
-        raise type(error)(f"{config.filename}: {error}") from error
-    except OpanasError:
-        raise
+        with loading(source):
+            yield
     except Exception as error:
-        # A KeyError quotes its message, and mmengine's registries raise those.
-        reason = " ".join(str(error.args[0] if isinstance(error, KeyError) else error).split())
-        raise InvalidConfigError(
-            f"{config.filename}: cannot be built: {reason} ({type(error).__name__}; --debug shows where)"
-        ) from error
+        if not _is_fault(error, runtime_errors):
+            raise
+        reason = f"{reason_of(error)} ({type(error).__name__}; --debug shows where)"
+        raise InvalidConfigError(f"{source}: {what}: {reason}") from error
 
 
 @contextmanager
-def loading(source: str) -> Iterator[None]:
+def loading(source: Any) -> Iterator[None]:
     """While the block loads images, a pipeline that leaves out whatever it is given is reported as such.
 
     Args:
@@ -60,6 +76,45 @@ def loading(source: str) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def building(config: Config) -> Iterator[None]:
+    """While the block builds what a config describes, what goes wrong is the config's fault, and is told with its name.
+
+    Raises:
+        InvalidInputError: instead of whatever is raised.
+    """
+    try:
+        with faults_of(config.filename, "cannot be built"):
+            yield
+    except InvalidCheckpointError:
+        raise
+    except InvalidInputError as error:
+        if str(error).startswith(f"{config.filename}: "):
+            raise
+        raise type(error)(f"{config.filename}: {error}") from error
+
+
+def images_of(loader: Any, source: Any) -> Iterator[Any]:
+    """The batches of a loader, whose workers start now; what its pipeline raises is the config's fault.
+
+    Raises:
+        InvalidInputError: instead of whatever the pipeline raises.
+    """
+    with faults_of(source, "its images cannot be loaded", runtime_errors=False):
+        batches = iter(loader)
+    return _each(batches, source)
+
+
+def _each(batches: Iterator[Any], source: Any) -> Iterator[Any]:
+    end = object()
+    while True:
+        with faults_of(source, "its images cannot be loaded", runtime_errors=False):
+            batch = next(batches, end)
+        if batch is end:
+            return
+        yield batch
+
+
 def build_detector(config: Config) -> nn.Module:
     """The detector of a config, its weights not initialised.
 
@@ -69,3 +124,20 @@ def build_detector(config: Config) -> nn.Module:
     with building(config), DefaultScope.overwrite_default_scope("mmdet"):
         model: nn.Module = MODELS.build(copy.deepcopy(config.model))
     return model
+
+
+def reason_of(error: BaseException) -> str:
+    """What an error of a library says, in one line; of one from a loader's worker process its last line."""
+    # A KeyError quotes its message, and mmengine's registries raise those.
+    text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+    if "Original Traceback" in text:
+        text = text.strip().rpartition("\n")[2].removeprefix(f"{type(error).__name__}: ")
+    return " ".join(text.split()) or "no message"
+
+
+def _is_fault(error: Exception, runtime_errors: bool) -> bool:
+    if isinstance(error, OSError):
+        return isinstance(error, _MISSING)
+    if isinstance(error, RuntimeError) and not isinstance(error, (NotImplementedError, RecursionError)):
+        return runtime_errors and not isinstance(error, _OF_THE_MACHINE)
+    return not isinstance(error, _OF_THE_MACHINE)

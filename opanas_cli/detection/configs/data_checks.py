@@ -13,6 +13,7 @@ from typing import Any
 from mmdet.registry import DATASETS
 from mmengine.config import Config
 
+from opanas_cli.detection.configs.building import faults_of
 from opanas_cli.detection.configs.parts import class_heads, each_dataset
 from opanas_cli.detection.configs.setting_checks import stage_settings
 from opanas_cli.detection.data.annotation_files import forget_coco
@@ -46,8 +47,13 @@ def check_data(
             are not those of the config.
         InvalidConfigError: a split is missing, or the heads' `num_classes` does not match the data.
     """
+
+    def check() -> None:
+        with faults_of(config.filename, "its data cannot be read"):
+            _check_splits(config, splits, warn, say, search_split, max_images)
+
     try:
-        once_per_machine(lambda: _check_splits(config, splits, warn, say, search_split, max_images))
+        once_per_machine(check)
     finally:
         forget_coco()  # Reading a config may read them, in every process.
 

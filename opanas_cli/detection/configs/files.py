@@ -11,8 +11,10 @@ from typing import Any
 from mmengine.config import Config, DictAction
 
 from opanas_cli.atomic import writing_into
+from opanas_cli.detection.configs.building import faults_of, reason_of
 from opanas_cli.detection.configs.own_folder import resolve_own_folders
 from opanas_cli.detection.configs.parts import DATALOADERS, as_classes, each_dataset, each_evaluator, set_classes
+from opanas_cli.detection.configs.sections import check_sections, require_known_keys
 from opanas_cli.detection.configs.setting_checks import check_settings
 from opanas_cli.detection.configs.text import LiteralConfig
 from opanas_cli.errors import InvalidConfigError, MissingDependencyError, OpanasError, UsageError
@@ -66,26 +68,29 @@ def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
     except OpanasError:
         raise
     except ImportError as error:
-        missing = getattr(error.__cause__ or error, "name", None) or _one_line(error)
+        missing = getattr(error.__cause__ or error, "name", None) or reason_of(error)
         raise MissingDependencyError(
             f"{name}: needs the module '{missing}'; install it, or put its folder on PYTHONPATH"
         ) from error
     except Exception as error:
-        reason = f"{type(error).__name__}: {_one_line(error)}"
+        reason = f"{type(error).__name__}: {reason_of(error)}"
         raise InvalidConfigError(f"{name}: cannot be read as an mmengine config: {reason}") from error
     parsed = parse_overrides(overrides)
+    require_known_keys(config, parsed)
     _refuse_missing_stages(config, parsed)
     try:
         config.merge_from_dict(parsed)
     except (KeyError, TypeError, AssertionError, IndexError) as error:
-        raise UsageError(f"--cfg-options: {_one_line(error)}") from error
+        raise UsageError(f"--cfg-options: {reason_of(error)}") from error
     if config.get("format") == "opanas-genotype":
         raise InvalidConfigError(f"{name}: is a genotype, not a config; give it as --genotype beside a config")
     if not isinstance(config.get("model"), dict):
         raise InvalidConfigError(f"{name}: has no `model`; start from one of {', '.join(shipped_configs())}")
-    _spread_data_settings(config, parsed)
-    check_settings(config)
-    resolve_own_folders(config)
+    check_sections(config)
+    with faults_of(config.filename, "cannot be used"):
+        _spread_data_settings(config, parsed)
+        check_settings(config)
+        resolve_own_folders(config)
     return config
 
 
@@ -103,7 +108,7 @@ def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
         try:
             parsed[key] = _VERBATIM[key](value) if key in _VERBATIM else DictAction._parse_iterable(value)
         except (AssertionError, ValueError) as error:
-            raise UsageError(f"--cfg-options: the value of '{key}' does not parse: {_one_line(error)}") from error
+            raise UsageError(f"--cfg-options: the value of '{key}' does not parse: {reason_of(error)}") from error
     return parsed
 
 
@@ -146,7 +151,3 @@ def _spread_data_settings(config: Config, overrides: dict[str, Any]) -> None:
         for evaluator in each_evaluator(config, split):
             if roots and evaluator.get("type") == "DetectionAP" and evaluator.get("ann_file"):
                 evaluator["data_root"] = roots[0]
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -8,7 +8,7 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-from opanas_cli.detection.configs.parts import as_classes, set_classes
+from opanas_cli.detection.configs.parts import DATALOADERS, as_classes, set_classes
 from opanas_cli.detection.data.annotation_files import read_coco
 from opanas_cli.detection.data.class_names import class_names
 from opanas_cli.errors import InvalidConfigError, InvalidDataError
@@ -32,10 +32,15 @@ def resolve_own_folders(config: Config) -> None:
         InvalidConfigError: `data_root` is not set.
         InvalidDataError: the folder is missing, has no known layout, or lacks a split.
     """
-    dataloaders = [config.get(f"{split}_dataloader") for split in ("train", "val", "test")]
-    own = [loader["dataset"] for loader in dataloaders if loader and loader["dataset"].get("type") == "OwnFolder"]
+    datasets = [(config.get(name) or {}).get("dataset") or {} for name in DATALOADERS]
+    own = [dataset for dataset in datasets if dataset.get("type") == "OwnFolder"]
     if not own:
         return
+    for split in (dataset.get("split") for dataset in own):
+        if split not in FALLBACKS:
+            raise InvalidConfigError(
+                f"{config.filename}: an OwnFolder must have split='train', 'val' or 'test', but got {split!r:.40}"
+            )
     root = _existing_root(own[0].get("data_root") or config.get("data_root"), config.filename)
     resolve = (
         _voc_dataset if (root / "Annotations").is_dir() and (root / "ImageSets" / "Main").is_dir() else _coco_dataset
@@ -44,7 +49,7 @@ def resolve_own_folders(config: Config) -> None:
     asked = config.get("classes")
     classes = class_names(resolved[0], None if asked is None else as_classes(asked))
     for dataset, settings in zip(own, resolved, strict=True):
-        pipeline = dataset["pipeline"]
+        pipeline = dataset.get("pipeline")
         mode = dict(filter_cfg=dict(filter_empty_gt=True)) if dataset["split"] == "train" else dict(test_mode=True)
         dataset.clear()
         dataset.update(ConfigDict(settings, pipeline=pipeline, **mode))

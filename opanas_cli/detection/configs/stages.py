@@ -70,12 +70,20 @@ def retrain_stage(config: Config, neck: dict[str, Any] | None) -> Config:
 
     Args:
         neck: the neck instead of the config's own.
+
+    Raises:
+        InvalidConfigError: the config does not say how to train.
     """
     stage = _without_stages(config)
     if neck is not None:
         stage.model.neck = ConfigDict(neck)
     if config.get("retrain"):
         apply_schedule(stage, stage_settings(config, "retrain"))
+    for part in ("train_cfg", "optim_wrapper"):
+        if not stage.get(part):
+            raise InvalidConfigError(
+                f"{config.filename}: has no {part}, and no section `retrain` to make it of; add retrain=dict(epochs=12)"
+            )
     for split in ("val", "test"):
         if stage.get(f"{split}_dataloader") and not stage.get(f"{split}_cfg"):
             stage[f"{split}_cfg"] = dict(type="ValLoop" if split == "val" else "TestLoop")

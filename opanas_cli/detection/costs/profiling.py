@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from opanas_cli.detection.configs.building import build_detector
+from opanas_cli.detection.configs.building import build_detector, building
 from opanas_cli.detection.configs.necks import search_space, sub_net_neck
 from opanas_cli.detection.quiet import silenced
 from opanas_cli.genotype import Genotype, PathType
@@ -33,17 +33,20 @@ def detector_cost(config: Config, size: tuple[int, int] | None = None) -> Cost:
 
     Args:
         size: (height, width) of the image; by default the config's `cost_input`, or 800×1280.
+
+    Raises:
+        InvalidConfigError: the detector cannot be built, or its parts do not fit each other.
     """
     height, width = size or config.get("cost_input") or DEFAULT_INPUT
     source = copy.deepcopy(config)
-    source.model.backbone.pop("init_cfg", None)
-    with silenced():
+    with silenced(), building(config):
+        source.model.backbone.pop("init_cfg", None)
         detector = build_detector(source).to("meta").eval()
-    _run_deformable_ones_plainly(detector)
-    params = sum(parameter.numel() for parameter in detector.parameters() if parameter.requires_grad)
-    counter = FlopCounterMode(display=False)
-    with torch.no_grad(), counter:
-        _forward(detector, torch.empty(1, 3, height, width, device="meta"), _num_proposals(config))
+        _run_deformable_ones_plainly(detector)
+        params = sum(parameter.numel() for parameter in detector.parameters() if parameter.requires_grad)
+        counter = FlopCounterMode(display=False)
+        with torch.no_grad(), counter:
+            _forward(detector, torch.empty(1, 3, height, width, device="meta"), _num_proposals(config))
     # The counter's unit is one operation, two of which are a multiply-add.
     return Cost(macs=counter.get_total_flops() // 2, params=params)
 

@@ -15,7 +15,7 @@ from mmengine.registry import DefaultScope
 from torch.utils.data import DataLoader
 
 from opanas_cli.detection.checkpoints import load_weights
-from opanas_cli.detection.configs.building import build_detector, loading
+from opanas_cli.detection.configs.building import build_detector, building, images_of
 from opanas_cli.detection.configs.necks import super_net_neck
 from opanas_cli.detection.configs.setting_checks import stage_settings
 from opanas_cli.detection.configs.stages import search_dataset
@@ -98,7 +98,8 @@ class SuperNetEvaluator:
             self.detector = build_detector(config)
             load_weights(self.detector, state, source)
             self.detector.to(device).eval()
-            self.dataset = DATASETS.build(dataset)
+            with building(config):
+                self.dataset = DATASETS.build(dataset)
         self.rounds = self._rounds()
 
     @property
@@ -164,9 +165,9 @@ class SuperNetEvaluator:
             collate_fn=pseudo_collate,
             worker_init_fn=outliving_sigterm(),
         )
-        with silenced(), loading(self.source), head_threads(self.device) as threads:
+        with silenced(), head_threads(self.device) as threads:
             run = PopulationPass(self.detector, Sharing.of(genotypes), self.memory_mb, threads)
-            for batch, data in zip(own, loader, strict=True):
+            for batch, data in zip(own, images_of(loader, self.source), strict=True):
                 found = run.run(data, batch)
                 result.add(found)
                 if self.unfinished:

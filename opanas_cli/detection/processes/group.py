@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 import torch.distributed as torch_dist
-from mmengine.dist import all_gather_object, barrier, broadcast_object_list, is_main_process
+from mmengine.dist import all_gather_object, barrier, broadcast_object_list, get_world_size, is_main_process
 from torch.distributed import distributed_c10d
 
 from opanas_cli.detection.processes.devices import select_device
@@ -104,7 +104,8 @@ def once_per_machine(check: Callable[[], None]) -> None:
     Raises:
         OpanasError: a check raised it, in every process.
     """
-    in_each(check if os.environ.get("LOCAL_RANK", "0") == "0" else lambda: None)
+    alone = get_world_size() == 1 or os.environ.get("LOCAL_RANK", "0") == "0"
+    in_each(check if alone else lambda: None)
 
 
 def in_each(make: Callable[[], T]) -> T:

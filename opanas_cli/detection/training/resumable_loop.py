@@ -10,6 +10,7 @@ import torch
 from mmengine.dist import all_reduce, get_rank
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
+from opanas_cli.detection.configs.building import images_of
 from opanas_cli.detection.data.sample_seeds import seeded_loader
 from opanas_cli.detection.processes.random_states import restore_random_states
 from opanas_cli.detection.training.run_checkpoints import RunCheckpoints
@@ -28,6 +29,9 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         checkpoints: keep the run as it is. All processes save at the same step.
         resumed: the content of the checkpoint to go on from; None begins with the first step.
         others: as for mmengine's `EpochBasedTrainLoop`.
+
+    Attributes:
+        begun: whether a step was done in this process.
     """
 
     def __init__(
@@ -43,6 +47,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
             self.val_begin = self.val_interval  # mmengine would validate after the last epoch all the same.
         self.dataloader = seeded_loader(self.dataloader, runner.seed)
         self.checkpoints = checkpoints
+        self.begun = False
         start = resumed["position"] if resumed else {"step": 0, "epoch": 0, "batch": 0}
         self._iter, self._epoch, self._batch = start["step"], start["epoch"], start["batch"]
         self._random_states = resumed["random_states"][get_rank()] if resumed else None
@@ -71,12 +76,13 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
 
     def _rest_of_batches(self, asked: Callable[[], bool]) -> None:
         self.dataloader.batch_sampler.begin(self._epoch, self._batch)
-        batches = enumerate(self.dataloader, self._batch)
+        batches = enumerate(images_of(self.dataloader, self.runner.cfg.filename), self._batch)
         if self._random_states is not None:  # Now, when hooks and workers have started and only steps are to come.
             restore_random_states(self._random_states)
             self._random_states = None
         for index, batch in batches:
             self.run_iter(index, batch)
+            self.begun = True
             self._batch = index + 1
             if self._updated:
                 self._save_where_due(asked())

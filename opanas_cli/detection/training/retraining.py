@@ -95,8 +95,8 @@ def _finished(path: Path, settings: str) -> dict[str, float] | None:
         return None
     if not isinstance(found, dict) or found.get("settings") != settings:
         return None
-    metrics: dict[str, float] | None = found.get("metrics")
-    return metrics
+    metrics = found.get("metrics")
+    return metrics if isinstance(metrics, dict) else None
 
 
 def _digest(weights: dict[str, torch.Tensor]) -> str:

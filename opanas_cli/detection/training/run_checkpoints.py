@@ -167,7 +167,24 @@ def _read(path: Path) -> dict[str, Any]:
     missing = [key for key in KEYS if key not in content]
     if missing:
         raise InvalidCheckpointError(f"{path}: has no '{missing[0]}' to resume from; start again without --resume")
+    if not _says_where(content):
+        raise BrokenCheckpointError(f"{path}: does not say where its run stands; start again in another --work-dir")
     return content
+
+
+def _says_where(content: dict[str, Any]) -> bool:
+    """Whether all that is read before the network is built is of the kind it must be."""
+    try:
+        places = [content["position"][name] for name in ("step", "epoch", "batch")]
+        settings, processes, states = json.loads(content["settings"]), content["processes"], content["random_states"]
+        return (
+            isinstance(settings, dict)
+            and all(isinstance(number, int) and number >= 0 for number in (processes, *places))
+            and isinstance(states, list)
+            and len(states) == processes
+        )
+    except (KeyError, TypeError, ValueError):
+        return False
 
 
 def _read_here(path: Path) -> dict[str, Any]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -12,11 +13,12 @@ from uuid import uuid4
 
 import torch
 from mmengine.config import Config
+from mmengine.dist import is_main_process
 from mmengine.runner import BaseLoop, Runner
 
 from opanas_cli.atomic import writing_into
 from opanas_cli.detection.checkpoints import refuse_unsafe_checkpoints, require_fit
-from opanas_cli.detection.configs.building import building, loading
+from opanas_cli.detection.configs.building import building, faults_of, loading, reason_of
 from opanas_cli.detection.configs.parts import DATALOADERS
 from opanas_cli.detection.processes.devices import use_device
 from opanas_cli.detection.processes.group import from_first
@@ -28,13 +30,35 @@ from opanas_cli.detection.training.resumable_loop import ResumableTrainLoop
 from opanas_cli.detection.training.run_checkpoints import RunCheckpoints
 from opanas_cli.detection.training.run_settings import run_settings
 from opanas_cli.detection.training.run_state import restore
-from opanas_cli.errors import InvalidConfigError, OpanasError
+from opanas_cli.errors import InvalidCheckpointError, InvalidConfigError, OpanasError
+
+
+class NewFiles:
+    """The files that appear in a folder from now on, and the folder itself if it does not exist."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.existed, self.old = folder, folder.exists(), set(folder.glob("*"))
+
+    def remove(self) -> None:
+        """Delete them: the log of a run that has not begun says nothing."""
+        if not is_main_process():
+            return
+        for path in set(self.folder.glob("*")) - self.old:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        if not self.existed:
+            with suppress(OSError):
+                self.folder.rmdir()
 
 
 class ResumableRunner(Runner):
     """mmengine's Runner, which goes on from the content of one of our checkpoints, or begins anew without one."""
 
     checkpoints: RunCheckpoints
+    new_files: NewFiles
+    resumed_from: Path | None
     resumed: dict[str, Any] | None
     """What the newest checkpoint held; empty once it was taken, since it is as large as network and optimizer."""
 
@@ -44,10 +68,12 @@ class ResumableRunner(Runner):
     ) -> ResumableRunner:
         """The runner of a config and of the checkpoint that `newest` found, its data sets read."""
         runner: ResumableRunner = cls.from_cfg(config)
-        runner.checkpoints, runner.resumed = checkpoints, found[1] if found else None
+        runner.checkpoints = checkpoints
+        runner.resumed_from, runner.resumed = found or (None, None)
         if found:
             require_fit(original(runner.model), found[1]["state_dict"], found[0])
-        runner.train_loop  # noqa: B018  (reads the data set now, and not in the middle of what mmengine does next)
+        # Reads the data sets now, and not in the middle of what mmengine does next, or when all is trained.
+        runner.train_loop, runner.test_loop  # noqa: B018
         return runner
 
     def build_train_loop(self, loop: Any) -> Any:
@@ -56,6 +82,21 @@ class ResumableRunner(Runner):
             return loop
         options = {key: value for key, value in loop.items() if key not in ("type", "by_epoch")}
         return ResumableTrainLoop(self, self._train_dataloader, self.checkpoints, self.resumed, **options)
+
+    def train(self) -> Any:
+        """Train as mmengine does. What fails before the first step is done leaves no files, and is the config's fault.
+
+        Raises:
+            InvalidInputError: instead of whatever else is raised then.
+        """
+        try:
+            return super().train()
+        except Exception:
+            if self.train_loop.begun:
+                raise
+            self.new_files.remove()
+            with faults_of(self.cfg.filename, "cannot be trained", runtime_errors=False):
+                raise
 
     def _init_model_weights(self) -> None:
         if self.resumed is None:
@@ -67,8 +108,20 @@ class ResumableRunner(Runner):
             super().load_or_resume()
         elif not self._has_loaded:
             self._has_loaded = self._resume = True  # As mmengine's own resuming does; its hooks look at the second.
-            restore(self, self.resumed)
+            with _going_on_from(self.resumed_from):
+                restore(self, self.resumed)
             self.resumed.clear()
+
+
+@contextmanager
+def _going_on_from(path: Path | None) -> Iterator[None]:
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, ValueError, RuntimeError, StopIteration) as error:
+        raise InvalidCheckpointError(
+            f"{path}: holds no state that this run can go on from: {reason_of(error)} ({type(error).__name__}); start "
+            "again in another --work-dir"
+        ) from error
 
 
 @contextmanager
@@ -80,7 +133,7 @@ def training(config: Config) -> Iterator[None]:
         InvalidDataError: the pipeline gives no image.
     """
     try:
-        with silenced(), loading(str(config.filename)):
+        with silenced(), loading(config.filename):
             yield
     except URLError as error:
         backbone = (config.model.get("detector") or config.model).get("backbone") or {}
@@ -118,8 +171,14 @@ def build_runner(
     how_often = runnable.pop("checkpoints", None) or {}
     checkpoints = RunCheckpoints(work_dir, run_settings(config, seed, **more_settings), **how_often)
     found = checkpoints.newest_for_all() if resume else from_first(checkpoints.require_none)
-    with silenced(), building(config), writing_into(work_dir):
-        runner = ResumableRunner.of(runnable, checkpoints, found)
+    new_files = NewFiles(work_dir)
+    try:
+        with silenced(), building(config), writing_into(work_dir):
+            runner = ResumableRunner.of(runnable, checkpoints, found)
+    except Exception:
+        new_files.remove()
+        raise
+    runner.new_files = new_files
     runner.register_hook(hook, priority="LOW")
     return runner
 

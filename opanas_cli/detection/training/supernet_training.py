@@ -16,6 +16,7 @@ from opanas_cli.atomic import writing_into
 from opanas_cli.detection.checkpoints import write_checkpoint
 from opanas_cli.detection.configs.setting_checks import stage_settings
 from opanas_cli.detection.configs.stages import super_net_stage
+from opanas_cli.detection.costs.profiling import CostModel
 from opanas_cli.detection.processes.group import from_first
 from opanas_cli.detection.processes.replicas import SuperNetReplica, original, replicate
 from opanas_cli.detection.super_net_file import SUPER_NET_FORMAT, VERSION, read_super_net, task_of
@@ -69,6 +70,7 @@ def train_super_net(
     settings = json.dumps(finished_settings(stage, seed))
     if resume and (found := from_first(lambda: _finished(path, settings))):
         return found
+    CostModel(config)  # Refuses at once what a search could not count.
     hook, text = ProgressHook(on_step), config.pretty_text
     watch = WatchHook(config, seed, lambda detector: held_out_evaluator(config, detector, device))
     stage.visualizer = watched_visualizer(config)
@@ -106,4 +108,9 @@ def _finished(path: Path, settings: str) -> TrainedSuperNet | None:
         content = read_super_net(path)
     except InvalidCheckpointError:
         return None
-    return TrainedSuperNet.of(content, path, found=True) if content["meta"].get("settings") == settings else None
+    if content["meta"].get("settings") != settings:
+        return None
+    try:
+        return TrainedSuperNet.of(content, path, found=True)
+    except (KeyError, TypeError, AttributeError):  # It is damaged, and trained again.
+        return None

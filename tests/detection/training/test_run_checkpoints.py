@@ -48,7 +48,7 @@ def test_an_empty_folder_has_none(tmp_path: Path) -> None:
 
 def test_the_last_step_counts(tmp_path: Path) -> None:
     checkpoints = kept(tmp_path)
-    write_checkpoint({**CONTENT, "position": {"step": 10**8}}, tmp_path / "step_100000000.pth")
+    write_checkpoint({**CONTENT, "position": {**CONTENT["position"], "step": 10**8}}, tmp_path / "step_100000000.pth")
     found = checkpoints.newest(1)
     assert found is not None
     assert (found[0].name, found[1]["position"]["step"]) == ("step_100000000.pth", 10**8)
