@@ -95,7 +95,7 @@ def cannot_write(path: Path | str, error: OSError) -> OpanasError:
 
 @contextmanager
 def writing_into(folder: Path) -> Iterator[None]:
-    """While the block runs, a full disk that a library tells without the name of a file is told with the folder's.
+    """In the block, a full disk that a library reports without the name of a file is reported with the folder's.
 
     Raises:
         OpanasError: instead of the library's error.

@@ -62,7 +62,7 @@ class ProcessError(OpanasError):
 
 
 class ToldElsewhereError(OpanasError):
-    """This process fails with an error that another process of the run tells the user."""
+    """This process fails with an error that another process of the run reports."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(str(error))

@@ -41,7 +41,7 @@ INTERRUPTED = 130
 TERMINATED = 128 + signal.SIGTERM
 
 SECONDS_TO_TELL = 2.0
-"""What the first of several processes is given to tell an error in: torchrun ends all when one has ended."""
+"""What the first of several processes is given to report an error in: torchrun ends all when one has ended."""
 
 
 class Interrupted(BaseException):
@@ -122,7 +122,7 @@ def _stopped(how: str, arguments: Sequence[str], exit_code: int) -> int:
 
 
 def _is_told_elsewhere(arguments: Sequence[str]) -> bool:
-    """Whether another process tells the user. Clusters number the processes of commands that work alone, too."""
+    """Whether another process reports to the user. Clusters number the processes of commands that work alone, too."""
     return _is_long(arguments) and is_follower()
 
 

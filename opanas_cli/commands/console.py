@@ -123,7 +123,7 @@ def plain_warnings() -> Iterator[None]:
 
 
 def complain(text: str) -> None:
-    """Print an error or a warning in one line that is not too long. Where stderr is closed or full nobody is told."""
+    """Print an error or a warning in one line that is not too long. If stderr is closed or full, nothing is printed."""
     line = shown(text)
     left_out = len(line) - MOST_CHARACTERS
     if left_out > 0:

@@ -1,4 +1,4 @@
-"""How far a search is, told while candidates are evaluated too."""
+"""How far a search is, shown while candidates are evaluated too."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def write_checkpoint(content: dict[str, Any], path: Path) -> None:
     Raises:
         OpanasError: it cannot be written.
     """
-    # By way of memory: torch writes a file's name into it, and tells a full disk as anything but an OSError.
+    # By way of memory: torch writes a file's name into it, and reports a full disk as anything but an OSError.
     written = io.BytesIO()
     torch.save(_canonical(content), written)
     with replacing(path) as temporary:

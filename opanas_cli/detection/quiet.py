@@ -52,7 +52,7 @@ def _instead(owner: Any, name: str, value: Any) -> Iterator[None]:
 
 
 def _tell_unless_full(told: threading.ExceptHookArgs) -> None:
-    # TensorBoard's thread: the next to write is told by the same full disk, in words.
+    # TensorBoard's thread: the next to write reports the same full disk, in words.
     if not (isinstance(told.exc_value, OSError) and told.exc_value.errno in NO_ROOM):
         threading.__excepthook__(told)
 

@@ -84,18 +84,19 @@ def search_super_net(
 ) -> SearchResult:
     """Search, and write ``history.jsonl`` as it goes, ``best.json`` and ``population.json`` at the end.
 
-    Where latency counts, ``latency.json`` is measured first, on this device, if it is not there.
+    If latency counts, ``latency.json`` is measured first, on this device, if it is not there.
 
     Args:
         against: what fitness is traded against.
         overrides: settings of the `search` section that were given from outside; None leaves the config's.
         search_split: evaluate on this part of the training images, at most what was held out from the super-net's
             training; 0 evaluates on the validation set. By default all that was held out. By file or by folder as then.
-        progress, on_images: a generation is evaluated in one pass over the images. The first is told of each candidate;
-            the second, during a pass, of the images done, those of a pass, and the candidates of the whole search.
+        progress: called with each candidate that is known.
+        on_images: called during the pass over the images that evaluates a generation, with the images done, those of a
+            pass, and the candidates of the whole search.
         check: is called with the config, the split and the most images that candidates are evaluated on, before they
             are read.
-        say: is told what takes long.
+        say: called with what takes long.
 
     Raises:
         UsageError: the split holds images that the super-net was trained on, or a setting is out of range.

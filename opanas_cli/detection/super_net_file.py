@@ -44,7 +44,7 @@ def require_same_task(content: dict[str, Any], config: Config, path: Path) -> No
         content: as `read_super_net` gives it.
 
     Raises:
-        InvalidCheckpointError: it was not; the message tells the difference and the option that ends it.
+        InvalidCheckpointError: it was not; the message gives the difference and the option that ends it.
     """
     trained, asked = _task_settings(content["meta"]), _task_settings(task_of(config))
     for key, was in trained.items():

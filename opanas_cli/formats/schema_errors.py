@@ -1,4 +1,4 @@
-"""What the JSON Schema of genotypes finds, in words that tell the way out."""
+"""What the JSON Schema of genotypes finds, in words that say how to correct it."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ SCHEMA_FILE = "genotype.schema.json"
 TYPE_NAMES = {"object": "an object", "array": "a list", "integer": "a whole number", "string": "a string"}
 
 RANK = {"additionalProperties": 0, "required": 1}
-"""A misspelled key is told before the missing one that it stands for."""
+"""A misspelled key is reported before the missing one that it stands for."""
 
 
 def check_schema(document: object, where: str) -> None:
     """Check a document against the schema in genotypes/.
 
     Raises:
-        InvalidGenotypeError: it does not conform; the message tells the error that is nearest to the root.
+        InvalidGenotypeError: it does not conform; the message gives the error that is nearest to the root.
     """
     errors = list(_validator().iter_errors(document))
     if errors:

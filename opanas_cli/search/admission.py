@@ -27,7 +27,7 @@ class Admission:
         """The first of at most `max_draws` draws that passes, or None.
 
         Raises:
-            InfeasibleError: nothing has ever passed; the message tells the smallest cost seen.
+            InfeasibleError: nothing has ever passed; the message gives the smallest cost seen.
         """
         for _ in range(max_draws):
             proposal = draw()

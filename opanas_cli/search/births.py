@@ -22,6 +22,6 @@ def births(bear: Callable[[], Proposal], count: int, admission: Admission) -> li
 def offspring(
     cross: Callable[[], Proposal] | None, mutate: Callable[[], Proposal], count: int, admission: Admission
 ) -> list[Proposal]:
-    """Up to `count` children, half of them by crossover where there is one, and the others by mutation."""
+    """Up to `count` children, half of them by crossover if there is one, and the others by mutation."""
     crossed = births(cross, count // 2, admission) if cross else []
     return crossed + births(mutate, count - len(crossed), admission)

@@ -22,7 +22,7 @@ class Evaluation:
 
 
 class Evaluator(Protocol):
-    """Whatever tells how good genotypes are: the trained super-net, or a formula in a test.
+    """Whatever judges how good genotypes are: the trained super-net, or a formula in a test.
 
     For a resumed search to repeat the uninterrupted one, the same genotypes must get the same metrics.
     """

@@ -54,13 +54,13 @@ class History:
 
     @classmethod
     def resume(cls, path: Path, settings: SearchSettings) -> History:
-        """Go on with a file, or begin it where there is none.
+        """Go on with a file, or begin it if there is none.
 
         A last line that was cut short when the search was killed is dropped from the file, with a warning.
 
         Raises:
-            UsageError: the file is of a search with other settings; the message tells the differences.
-            InvalidInputError: the file is no history, or a line is corrupt; the message tells which.
+            UsageError: the file is of a search with other settings; the message gives the differences.
+            InvalidInputError: the file is no history, or a line is corrupt; the message says which.
             OpanasError: the file cannot be read or written.
         """
         header = _header(settings)

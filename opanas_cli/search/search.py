@@ -23,7 +23,7 @@ class SearchResult:
 
     `best` is the fittest candidate, `population` the fittest of all generations, best first, `front` those that no
     other beats in both fitness and the cost that the settings name, cheapest first, `evaluated` all of them in order.
-    `exhausted` tells that the space ran out of new candidates before the budget was spent.
+    `exhausted` means that the space ran out of new candidates before the budget was spent.
     """
 
     best: Candidate
@@ -37,7 +37,7 @@ class SearchResult:
 class Progress:
     """The fitness of one more candidate is known; `total` is the most that the search will evaluate.
 
-    `resumed` tells that the history knew it already.
+    `resumed` means that the history knew it already.
     """
 
     candidate: Candidate

@@ -38,8 +38,8 @@ def check_data(
 
     Args:
         splits: of ``train``, ``val`` and ``test``.
-        warn: is told of what is left out, boxes without area among it.
-        say: is told what is looked at, before it is: at COCO's size that takes minutes.
+        warn: called with what is left out, boxes without area among it.
+        say: called with what is checked, before it is: at COCO's size that takes minutes.
         search_split, max_images: of the images, look at those that a search on this split sees; all by default.
 
     Raises:
@@ -98,8 +98,8 @@ def check_images(
     """Check that images exist, can be decoded, and are whole.
 
     Args:
-        images: each with the (width, height) that its annotation tells, if it does.
-        warn: is told if images are of another size.
+        images: each with the (width, height) that its annotation states, if it does.
+        warn: called if images are of another size.
         backend: what mmcv decodes them with.
 
     Raises:

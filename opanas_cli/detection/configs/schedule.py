@@ -33,7 +33,7 @@ def apply_schedule(config: Config, settings: TrainingSection) -> None:
 
 
 def fuse_update(config: Config) -> None:
-    """Update all weights by one kernel, where torch has one: a super-net has hundreds of small tensors."""
+    """Update all weights by one kernel, if torch has one: a super-net has hundreds of small tensors."""
     optimizer = config.optim_wrapper.optimizer
     if "fused" in inspect.signature(OPTIMIZERS.get(optimizer.type)).parameters:
         optimizer.fused = True

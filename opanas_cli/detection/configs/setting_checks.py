@@ -27,7 +27,7 @@ def check_settings(config: Config) -> None:
 
 
 def stage_settings(config: Config, stage: str) -> Any:
-    """The settings of a stage, the paper's where the config is silent: an instance of `STAGES[stage]`.
+    """The settings of a stage, the paper's if the config is silent: an instance of `STAGES[stage]`.
 
     Raises:
         InvalidConfigError: a setting is unknown, or its value is not what it must be.

@@ -66,7 +66,7 @@ def search_dataset(config: Config, search_split: float, max_images: int | None) 
 
 
 def retrain_stage(config: Config, neck: dict[str, Any] | None) -> Config:
-    """The config of an mmengine Runner that trains one neck in full, by the `retrain` settings where there are any.
+    """The config of an mmengine Runner that trains one neck in full, by the `retrain` settings if there are any.
 
     Args:
         neck: the neck instead of the config's own.

@@ -42,7 +42,7 @@ MOST_ROUNDS = 50
 ENOUGH_SECONDS = 30.0
 """After so long no further round begins, once there were the fewest."""
 
-DECISIVE = ("device", "image_size", "detector")
+MEASURED_UNDER = ("device", "image_size", "detector")
 """The conditions under which a table is used again. A resumed search may have other threads, or a newer torch."""
 
 
@@ -73,7 +73,7 @@ def latency_table(path: Path, detector: nn.Module, config: Config, device: torch
 
 
 def _check_conditions(path: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
-    decisive = [{key: value for key, value in facts.items() if key in DECISIVE} for facts in (old, new)]
+    decisive = [{key: value for key, value in facts.items() if key in MEASURED_UNDER} for facts in (old, new)]
     if changes := "; ".join(differences(*decisive)):
         raise InvalidInputError(
             f"{path}: was measured under other conditions: {changes}; delete it to measure again, or choose another "

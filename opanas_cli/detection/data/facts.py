@@ -149,7 +149,7 @@ def _voc_facts(dataset: Any, backend: str) -> DataFacts:
         size = told or size_or_problem(folder / IMAGES / image, facts.backend)
         for index, thing in enumerate(tree.findall("object")):
             name, box = _voc_object(thing, f"{path}: object[{index}]")
-            # What is wrong with an image is told when the images are looked at.
+            # What is wrong with an image is reported when the images are looked at.
             if isinstance(size, str) or has_area(box, *size):
                 facts.objects[name] += 1
             else:

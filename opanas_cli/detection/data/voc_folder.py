@@ -25,7 +25,7 @@ class ImagesByStem:
         self.listed: dict[Path, dict[str, str]] = {}
 
     def __getitem__(self, name: str) -> str:
-        """``NAME.SUFFIX``; of several the `.jpg`, as in mmdet, which is also the answer where there is none."""
+        """``NAME.SUFFIX``; of several the `.jpg`, as in mmdet, which is also the answer if there is none."""
         asked = Path(f"{name}.jpg")
         parent = (self.folder / asked).parent
         if parent not in self.listed:

@@ -50,7 +50,7 @@ class SuperNetEvaluator:
         source: where the weights come from, for messages.
         search_split: the held-out fraction of the training images; 0 evaluates on the validation set.
         max_images: at most so many images.
-        on_images: is told after each step of a pass how many images are done, and how many there are.
+        on_images: called after each step of a pass with how many images are done, and how many there are.
         metric: what will be ranked by, and is computed beside COCO's statistics if it is none of them.
         memory_mb: see `PopulationPass`; None is the config's, or else the least of what each process may take.
         halving: all genotypes on a quarter of the images, and only the better half of them on the others. The metrics

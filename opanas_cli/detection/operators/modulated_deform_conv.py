@@ -76,5 +76,5 @@ def modulated_deform_conv_backward(
 
 
 def _bias(bias: Tensor, weight: Tensor, with_bias: bool) -> Tensor:
-    # mmcv hands over an empty tensor where there is none; torchvision wants one value per output channel
+    # mmcv hands over an empty tensor if there is none; torchvision wants one value per output channel
     return bias if with_bias else weight.new_zeros(len(weight))

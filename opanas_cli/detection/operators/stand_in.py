@@ -73,7 +73,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
 def install() -> bool:
     """Make `mmcv._ext` importable; return whether the stand-in is in use. A compiled one that loads is left alone.
 
-    Raises ImportError where there is no mmcv, or none that can be imported.
+    Raises ImportError if there is no mmcv, or none that can be imported.
     """
     with quietly():
         mmcv = importlib.import_module("mmcv")

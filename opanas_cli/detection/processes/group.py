@@ -29,7 +29,7 @@ SECONDS_TO_AGREE = 5.0
 """How long a process with an error waits to see whether the others have it too."""
 
 SECONDS_TO_TELL = 1.0
-"""How long the others leave to the one that tells: torchrun ends all when one has ended."""
+"""How long the others leave to the one that reports: torchrun ends all when one has ended."""
 
 LOST = "lost"
 
@@ -137,7 +137,7 @@ def _abandon_group() -> None:
     torch from 2.6 on waits for NCCL's pending work when it destroys a group; before, it aborted that.
     """
     abort = getattr(distributed_c10d, "_abort_process_group", None)
-    with contextlib.suppress(RuntimeError):  # What led here is the error to tell.
+    with contextlib.suppress(RuntimeError):  # What led here is the error to report.
         if abort is not None and torch_dist.get_backend() == "nccl":
             abort()
         else:
@@ -187,7 +187,7 @@ def _wait_until(so: Callable[[], bool]) -> None:
 
 
 def _of_lost_connection(store: torch_dist.Store, size: int) -> Exception:
-    """Who lost the connection tells it where nobody tells why: at once, before torchrun ends all."""
+    """Who lost the connection reports it if nobody reports why: at once, before torchrun ends all."""
     error = OpanasError(
         "lost the connection to another process of this run, which was ended or whose machine is gone; continue "
         "with --resume"
@@ -197,7 +197,7 @@ def _of_lost_connection(store: torch_dist.Store, size: int) -> Exception:
 
 
 def _is_lost_connection(error: Exception) -> bool:
-    """Whether a collective failed because its other end did; gloo tells it as a plain RuntimeError."""
+    """Whether a collective failed because its other end did; gloo raises a plain RuntimeError."""
     backend_error = getattr(torch_dist, "DistBackendError", LostProcessError)
     if isinstance(error, (LostProcessError, backend_error)):
         return True

@@ -25,7 +25,7 @@ def random_states() -> dict[str, Any]:
 
 
 def restore_random_states(states: dict[str, Any]) -> None:
-    """Make all generators go on from where `random_states` took them; CUDA's too, where there is one and it has."""
+    """Make all generators go on from where `random_states` took them; CUDA's too, if there is one and it has."""
     version, words, gauss = states["python"]
     random.setstate((version, tuple(words), gauss))
     name, keys, *rest = states["numpy"]

@@ -21,10 +21,10 @@ PATIENCE = timedelta(minutes=30)
 """How long a process waits for the others to come."""
 
 GRACE = timedelta(minutes=1)
-"""How much longer those that came wait for the first one to tell who did not."""
+"""How much longer those that came wait for the first one to report who did not."""
 
 SECONDS_TO_TELL = 5.0
-"""How long the others leave to the one that tells: torchrun ends all when one has ended."""
+"""How long the others leave to the one that reports: torchrun ends all when one has ended."""
 
 
 def meet() -> tuple[torch_dist.Store, int, int]:
@@ -113,7 +113,7 @@ def _late(ranks: str, size: int, patience: timedelta) -> OpanasError:
 
 @contextmanager
 def _without_log() -> Iterator[None]:
-    """While the block runs, what torch's C++ code writes to stderr is dropped: pages, where a line is to be told."""
+    """While the block runs, what torch's C++ code writes to stderr is dropped: pages, where one line is enough."""
     with contextlib.ExitStack() as stack:
         try:
             kept = os.dup(2)

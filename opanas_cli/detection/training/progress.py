@@ -1,4 +1,4 @@
-"""What a training tells as it goes: each step to whoever watches, and the losses at its start and at its end."""
+"""What a training reports as it goes: each step to whoever watches, and the losses at its start and at its end."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class ProgressHook(Hook):
         self.first, self.last = checkpoint["losses"]["first"], checkpoint["losses"]["last"]
 
     def mean_losses(self, steps: int) -> tuple[float, float]:
-        """The means over the first and over the last steps of so many: over ten, or fewer where they would overlap."""
+        """The means over the first and over the last steps of so many: over ten, or fewer if they would overlap."""
         window = min(LOSS_WINDOW, (steps + 1) // 2)
         return _mean(self.first[:window]), _mean(self.last[-window:])
 

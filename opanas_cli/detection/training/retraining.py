@@ -33,7 +33,7 @@ from opanas_cli.search.evaluator import defined
 class TrainedDetector:
     """A trained detector: its file, what it costs, and its metrics that are defined on the test split.
 
-    `found` tells that it was trained and tested before, and nothing was left to do.
+    `found` means that it was trained and tested before, and nothing was left to do.
     """
 
     path: Path
@@ -88,7 +88,7 @@ def train_detector(
 
 
 def _finished(path: Path, settings: str) -> dict[str, float] | None:
-    """The metrics in a detector's file, where it is what a training with these `finished_settings` ends with."""
+    """The metrics in a detector's file, if it is what a training with these `finished_settings` ends with."""
     try:
         found = read_checkpoint(path).get("meta")
     except InvalidCheckpointError:

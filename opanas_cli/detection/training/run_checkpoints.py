@@ -67,9 +67,9 @@ class RunCheckpoints:
             other.unlink()
 
     def newest(self, processes: int) -> tuple[Path, dict[str, Any]] | None:
-        """The newest checkpoint that can be read, and its content; None where there is none at all.
+        """The newest checkpoint that can be read, and its content; None if there is none at all.
 
-        Where the newest is truncated or damaged, the one before it is taken, with a warning.
+        If the newest is truncated or damaged, the one before it is taken, with a warning.
 
         Raises:
             InvalidCheckpointError: none can be read, or it is of a newer opanas.

@@ -126,7 +126,7 @@ def _going_on_from(path: Path | None) -> Iterator[None]:
 
 @contextmanager
 def training(config: Config) -> Iterator[None]:
-    """While the block trains, nothing is printed, and weights that cannot be downloaded are told as such.
+    """While the block trains, nothing is printed, and weights that cannot be downloaded are reported as such.
 
     Raises:
         OpanasError: instead of an error of the network.
@@ -157,7 +157,7 @@ def build_runner(
     """A Runner of `config` that logs and saves into `work_dir`.
 
     Args:
-        resume: go on from the newest checkpoint there, where there is one.
+        resume: go on from the newest checkpoint there, if there is one.
         more_settings: what else two runs must share to be the same run, as JSON-able values.
 
     Raises:

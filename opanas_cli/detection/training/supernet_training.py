@@ -31,7 +31,7 @@ from opanas_cli.errors import InvalidCheckpointError
 class TrainedSuperNet:
     """A trained super-net: its file, and the mean loss over the first and over the last steps of its training.
 
-    The losses are over up to ten steps. `found` tells that it was trained before and nothing was left to do. `watched`
+    The losses are over up to ten steps. `found` means that it was trained before and nothing was left to do. `watched`
     is the mean AP of random sub-nets over the training, where `supernet.watch_interval` asks for it.
     """
 
@@ -103,7 +103,7 @@ def train_super_net(
 
 
 def _finished(path: Path, settings: str) -> TrainedSuperNet | None:
-    """The super-net in a file, where it is what a training with these `finished_settings` ends with."""
+    """The super-net in a file, if it is what a training with these `finished_settings` ends with."""
     try:
         content = read_super_net(path)
     except InvalidCheckpointError:

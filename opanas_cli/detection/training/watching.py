@@ -25,7 +25,7 @@ from opanas_cli.search.operators import sample
 
 
 class WatchHook(Hook):
-    """After every epoch tells the visualizer each edge importance, and every so often the mean AP of some sub-nets.
+    """After every epoch gives the visualizer each edge importance, and every so often the mean AP of some sub-nets.
 
     They are the same sub-nets each time, drawn from the seed. Training goes on as if nobody had looked: the evaluator
     has a network of its own, and the random states are put back. What was seen is kept in the checkpoints, so that a
@@ -37,7 +37,7 @@ class WatchHook(Hook):
         evaluator_of: makes the evaluator, given the detector, before the first step; called in every process.
 
     Raises:
-        InvalidConfigError: no images are held out to look at.
+        InvalidConfigError: no images are held out to evaluate on.
     """
 
     def __init__(self, config: Config, seed: int, evaluator_of: Callable[[nn.Module], SuperNetEvaluator]) -> None:
@@ -57,13 +57,13 @@ class WatchHook(Hook):
         self._warned = False
 
     def before_train(self, runner: Runner) -> None:
-        """Make the evaluator, which finds out whether there is anything to look at."""
+        """Make the evaluator, which finds out whether there is anything to evaluate on."""
         if self.interval:
             with random_states_kept():
                 self.evaluator = self.evaluator_of(original(runner.model).detector)
 
     def after_train_epoch(self, runner: Runner, metrics: Any = None) -> None:
-        """Look, and tell the visualizer."""
+        """Evaluate, and give the visualizer the mean."""
         detector = original(runner.model).detector
         seen = edge_importances(detector.neck)
         if self.evaluator and (self.every_n_epochs(runner, self.interval) or self.is_last_train_epoch(runner)):
