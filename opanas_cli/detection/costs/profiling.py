@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections import Counter
-from functools import cached_property, partial
+from collections.abc import Mapping
+from functools import cache, cached_property, partial
 from typing import Any
 
 import torch
 from mmcv.ops import DeformConv2d, ModulatedDeformConv2d
+from mmdet.models.roi_heads.mask_heads import FCNMaskHead
 from mmengine.config import Config, ConfigDict
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -23,13 +26,16 @@ from opanas_cli.search.cost import Cost
 
 DEFAULT_INPUT = (800, 1280)
 DEFAULT_PROPOSALS = 1000
+DEFAULT_BOXES = 100
+_COUNTED = (nn.modules.conv._ConvNd, nn.Linear, DeformConv2d, ModulatedDeformConv2d)
 
 
 def detector_cost(config: Config, size: tuple[int, int] | None = None) -> Cost:
     """Parameters that require gradients and MACs of a detector for one image.
 
-    MACs are the multiply-adds of convolutions, deformable ones included, and linear layers; RoI heads are counted on
-    as many proposals as the config tests with.
+    MACs are the multiply-adds of convolutions, deformable ones included, and linear layers. RoI heads are counted on as
+    many proposals as the config tests with, and mask heads on as many boxes as it keeps. A warning names the parts of
+    the detector that are not counted.
 
     Args:
         size: (height, width) of the image; by default the config's `cost_input`, or 800×1280.
@@ -44,9 +50,11 @@ def detector_cost(config: Config, size: tuple[int, int] | None = None) -> Cost:
         detector = build_detector(source).to("meta").eval()
         _run_deformable_ones_plainly(detector)
         params = sum(parameter.numel() for parameter in detector.parameters() if parameter.requires_grad)
-        counter = FlopCounterMode(display=False)
+        counter, unused = FlopCounterMode(display=False), _unused(detector)
         with torch.no_grad(), counter:
-            _forward(detector, torch.empty(1, 3, height, width, device="meta"), _num_proposals(config))
+            _forward(detector, torch.empty(1, 3, height, width, device="meta"), config.model.get("test_cfg") or {})
+    if unused:
+        _warn_once(f"{config.filename}: MACs leave out {', '.join(sorted(set(unused.values())))}")
     # The counter's unit is one operation, two of which are a multiply-add.
     return Cost(macs=counter.get_total_flops() // 2, params=params)
 
@@ -105,18 +113,44 @@ def _plain_convolution(module: nn.Module, x: Tensor, *_: Tensor) -> Tensor:
     return F.conv2d(x, module.weight, None, module.stride, module.padding, module.dilation, module.groups)
 
 
-def _num_proposals(config: Config) -> int:
-    rpn = (config.model.get("test_cfg") or {}).get("rpn") or {}
-    return int(rpn.get("max_per_img", DEFAULT_PROPOSALS))
+def _unused(detector: nn.Module) -> dict[nn.Module, str]:
+    """The layers of heads, each with the name of its part; a layer that is run takes itself out."""
+    unused: dict[nn.Module, str] = {}
+
+    def take_out(layer: nn.Module, _: Any) -> None:
+        unused.pop(layer, None)
+
+    for name, module in detector.named_modules():
+        parts = name.split(".")
+        if isinstance(module, _COUNTED) and parts[0] not in ("backbone", "neck"):
+            unused[module] = ".".join(parts[:2] if parts[0] == "roi_head" else parts[:1])
+            module.register_forward_pre_hook(take_out)
+    return unused
 
 
-def _forward(detector: nn.Module, image: Tensor, num_proposals: int) -> None:
+@cache
+def _warn_once(message: str) -> None:
+    """Warn, but not of each of the many profiles of one config."""
+    warnings.warn(message, stacklevel=2)
+
+
+def _forward(detector: nn.Module, image: Tensor, test_cfg: Mapping[str, Any]) -> None:
     features = detector.extract_feat(image)
     if getattr(detector, "roi_head", None) is None:
         detector.bbox_head(features)
         return
     detector.rpn_head(features)
-    heads = detector.roi_head.bbox_head
-    for head in heads if isinstance(heads, nn.ModuleList) else [heads]:
+    num_proposals = (test_cfg.get("rpn") or {}).get("max_per_img", DEFAULT_PROPOSALS)
+    num_boxes = (test_cfg.get("rcnn") or {}).get("max_per_img", DEFAULT_BOXES)
+    roi_head = detector.roi_head
+    counts = dict.fromkeys(_each(roi_head.bbox_head), num_proposals)
+    masks = _each(getattr(roi_head, "mask_head", None))
+    counts.update({head: num_boxes for head in masks if isinstance(head, FCNMaskHead)})
+    for head, count in counts.items():
         size = head.roi_feat_size if isinstance(head.roi_feat_size, tuple) else (head.roi_feat_size,) * 2
-        head(torch.empty(num_proposals, head.in_channels, *size, device="meta"))
+        head(torch.empty(count, head.in_channels, *size, device="meta"))
+
+
+def _each(heads: nn.Module | None) -> list[nn.Module]:
+    """One head, or those of the stages of a cascade."""
+    return list(heads) if isinstance(heads, nn.ModuleList) else [] if heads is None else [heads]

@@ -118,6 +118,24 @@ def test_deformable_backbones_are_counted_by_hand(
     assert after.params - before.params == 3 * (64 * 3 * 3 + 1) * values
 
 
+def test_mask_heads_are_counted_by_hand(shapes_root: Path, recwarn: pytest.WarningsRecorder) -> None:
+    """On as many boxes as the detector keeps, of 14×14 pixels each; what is not counted is named."""
+    boxes = with_sub_net(tiny_config(shapes_root), Genotype.of(["skip_connect"]))
+    masks = copy.deepcopy(boxes)
+    head = masks.model.roi_head
+    head.mask_roi_extractor = dict(head.bbox_roi_extractor, roi_layer=dict(type="RoIAlign", output_size=14))
+    head.mask_head = dict(type="FCNMaskHead", num_convs=1, in_channels=8, conv_out_channels=4, num_classes=3)
+    masks.model.test_cfg.rcnn.max_per_img = 7
+    pixels = 14 * 14
+    counted = 7 * pixels * (8 * 4 * 9 + 4 * 4 * 2 * 2 + 2 * 2 * 4 * 3)  # A convolution, the upsampling, the classes.
+    assert detector_cost(masks).macs - detector_cost(boxes).macs == counted
+    assert not recwarn
+    sizes = dict(num_convs=1, num_fcs=1, in_channels=8, conv_out_channels=4, fc_out_channels=4, num_classes=3)
+    head.update(type="MaskScoringRoIHead", mask_iou_head=dict(type="MaskIoUHead", roi_feat_size=14, **sizes))
+    with pytest.warns(UserWarning, match=r"shapes.py: MACs leave out roi_head.mask_iou_head$"):
+        assert detector_cost(masks).macs - detector_cost(boxes).macs == counted
+
+
 def test_the_largest_published_detector() -> None:
     """Table 1: 432 G and 80.3 M at 1200×900."""
     config = export_config(OPA_FPN, "coco", detector="cascade-rcnn", backbone="res2net101-dcn", channels=160)
