@@ -35,6 +35,7 @@ class OneProcessCommand(ConfigCommand):
     """A command that several processes must not run side by side: they would write the same files."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        _require_numbers(ctx)
         if num_processes() > 1:
             raise click.UsageError(f"runs in one process, but WORLD_SIZE is {num_processes()}; start it alone", ctx)
         return super().invoke(ctx)

@@ -199,7 +199,7 @@ def test_resuming_another_network_and_a_folder_that_moved(
     arguments = ("train-supernet", "shapes", "--work-dir", "moved", "--resume", "-q")
     before = checkpoint_names("moved")
     line = refused(2, *arguments, *options, "model.neck.num_nodes=3")
-    assert f"{before[-1]}: this is another run: model.detector.neck.num_nodes was 2 and is now 3; take its" in line
+    assert f"{before[-1]}: this is another run: model.detector.neck.num_nodes was 2 and is now 3; use its" in line
     assert checkpoint_names("moved") == before
     assert run([*arguments, *options, "supernet.epochs=2"]) == 0
     assert checkpoint_names("moved")[-1] > before[-1]
@@ -249,6 +249,23 @@ def test_a_split_without_images(refused: Refused, options: tuple[str, ...], tiny
 def test_a_config_without_a_split(part: str, refused: Refused, options: tuple[str, ...], tiny_supernet: Path) -> None:
     line = refused(3, "evolve", "shapes", tiny_supernet, "--work-dir", "run", *SMALL, *options, f"{part}=None")
     assert f"has no {part} with a dataset" in line
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("val_dataloader.num_workers=x", "cannot be built: invalid literal for int()"),
+        ("val_dataloader.dataset.pipeline.3.meta_keys=[nothing]", "cannot be evaluated: img_shape (KeyError"),
+        ("model.test_cfg.rcnn.max_per_img=x", "cannot be evaluated: '>' not supported between"),
+    ],
+)
+def test_a_search_that_the_config_does_not_allow(
+    option: str, said: str, refused: Refused, options: tuple[str, ...], tiny_supernet: Path
+) -> None:
+    line = refused(3, "evolve", "shapes", tiny_supernet, "--work-dir", "run", *SMALL, *options, option)
+    assert line.split(": ")[0].endswith("configs/shapes.py")
+    assert said in line
+    assert not Path("run").exists()
 
 
 def test_a_super_net_whose_training_held_nothing_out(

@@ -127,9 +127,13 @@ def dataset_classes(dataset: Any) -> tuple[str, ...]:
     """The classes that a data set config is read with: those it names, else those of its type.
 
     Raises:
-        InvalidConfigError: its type is unknown.
+        InvalidConfigError: its type is unknown, or its classes are no list.
     """
     given = (dataset.get("metainfo") or {}).get("classes")
+    if given is not None and not isinstance(given, (list, tuple)):
+        raise InvalidConfigError(
+            f"metainfo.classes of {dataset['type']} must be a list of names, but got {given!r:.60}"
+        )
     kind = DATASETS.get(dataset["type"])
     if kind is None:
         raise InvalidConfigError(

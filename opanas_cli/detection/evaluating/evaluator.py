@@ -15,7 +15,7 @@ from mmengine.registry import DefaultScope
 from torch.utils.data import DataLoader
 
 from opanas_cli.detection.checkpoints import load_weights
-from opanas_cli.detection.configs.building import build_detector, building, images_of
+from opanas_cli.detection.configs.building import build_detector, building, faults_of, images_of
 from opanas_cli.detection.configs.necks import super_net_neck
 from opanas_cli.detection.configs.setting_checks import stage_settings
 from opanas_cli.detection.configs.stages import search_dataset
@@ -93,12 +93,12 @@ class SuperNetEvaluator:
         least = min(all_gather_object(default_memory_mb(device)))
         self.memory_mb = float(memory_mb or settings.memory_mb or least)
         self.batch_size = batch_size or settings.batch_size
-        self.num_workers = int(config.val_dataloader.get("num_workers", 0))
         with silenced(), DefaultScope.overwrite_default_scope("mmdet"):
             self.detector = build_detector(config)
             load_weights(self.detector, state, source)
             self.detector.to(device).eval()
             with building(config):
+                self.num_workers = int(config.val_dataloader.get("num_workers", 0))
                 self.dataset = DATASETS.build(dataset)
         self.rounds = self._rounds()
 
@@ -168,7 +168,8 @@ class SuperNetEvaluator:
         with silenced(), head_threads(self.device) as threads:
             run = PopulationPass(self.detector, Sharing.of(genotypes), self.memory_mb, threads)
             for batch, data in zip(own, images_of(loader, self.source), strict=True):
-                found = run.run(data, batch)
+                with faults_of(self.source, "cannot be evaluated", runtime_errors=False):
+                    found = run.run(data, batch)
                 result.add(found)
                 if self.unfinished:
                     self.unfinished.add(found)

@@ -17,6 +17,7 @@ from mmengine.runner import Runner
 from opanas_cli import __version__
 from opanas_cli.atomic import writing_into
 from opanas_cli.detection.checkpoints import read_checkpoint, write_checkpoint
+from opanas_cli.detection.configs.building import faults_of
 from opanas_cli.detection.costs.profiling import detector_cost
 from opanas_cli.detection.processes.group import from_first
 from opanas_cli.detection.processes.replicas import DetectorReplica, original, replicate
@@ -82,7 +83,8 @@ def train_detector(
         runner.train()
         # Written before the test too, which may fail where the training did not.
         _write_detector(path, runner, meta)
-        metrics = defined(runner.test())
+        with faults_of(config.filename, "cannot be tested", runtime_errors=False):
+            metrics = defined(runner.test())
         _write_detector(path, runner, {**meta, "metrics": metrics})
     return TrainedDetector(path, cost, metrics)
 
