@@ -153,7 +153,6 @@ def test_a_part_of_another_kind(option: str, said: str, refused: Refused, tiny_o
         ("retrain.image_scale=[1000000,1000000]", "retrain.image_scale must be two whole numbers of 32 to 65536"),
         ("model.rpn_head.in_channels=9", "cannot be built: "),
         ("model.train_cfg.rpn.sampler.num=x", "cannot be trained: can't multiply sequence by non-int"),
-        ("model.test_cfg.rcnn.nms.iou_threshold=x", "cannot be tested: could not convert string to float: 'x'"),
         ("test_dataloader.dataset.metainfo.classes=abc", "metainfo.classes of CocoDataset must be a list of names, "),
         ("test_evaluator.type=Nope", "cannot be built: Nope is not in the mmdet::metric registry"),
         ("test_evaluator.metric=5", "cannot be built: BaseMetric.__init__() got an unexpected keyword argument"),
@@ -166,7 +165,14 @@ def test_a_part_of_another_kind_for_a_full_training(
 ) -> None:
     options = ["--work-dir", "run", "--device", "cpu", "--cfg-options", *tiny_options, option]
     assert said in refused(3, "retrain", "shapes", "--genotype", "top-down", *options)
-    assert Path("run").exists() == ("cannot be tested" in said)
+    assert not Path("run").exists()
+
+
+def test_a_test_that_fails(refused: Refused, tiny_options: tuple[str, ...]) -> None:
+    options = [*tiny_options, "model.test_cfg.rcnn.nms.iou_threshold=x"]
+    command = ("retrain", "shapes", "--genotype", "top-down", "--work-dir", "run", "--device", "cpu", "-q")
+    assert "cannot be tested: could not convert string to float" in refused(3, *command, "--cfg-options", *options)
+    assert Path("run", "detector.pth").exists()
 
 
 @pytest.mark.parametrize("workers", [0, 1])
