@@ -16,6 +16,8 @@ METRICS = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large", "VOC_AP50"
 SPLITS = ("file", "folder")
 """What the images of may not be in two parts of a split: files of one name, or folders."""
 
+SAMPLINGS = ("parameterised", "all")
+
 SMALLEST_SIDE = 32
 """The stride of the coarsest level of a backbone: smaller images have no pixel there."""
 
@@ -114,6 +116,12 @@ class SuperNetSection(TrainingSection):
     )
     data_fraction: float = setting(
         1.0, FRACTION, "fraction of the remaining training images that the super-net is trained on"
+    )
+    sampling: str = setting(
+        "parameterised",
+        one_of(SAMPLINGS),
+        "the paths that a step trains on each edge, each once: those with weights, as in the paper, or `all` of the "
+        "space, skip-connect and none among them",
     )
     l1_weight: float = setting(1e-4, NOT_NEGATIVE, "μ of Eq. 12, the weight of the edge importances' L1 norm")
     watch_interval: int | None = setting(

@@ -32,6 +32,20 @@ def test_every_edge_runs_every_parameterised_path_exactly_once(num_nodes, kind, 
         assert sorted(on_edge) == sorted(paths)
 
 
+@settings(deadline=None, max_examples=100)
+@given(st.integers(1, 5), kinds, some_paths, st.integers(0, 2**32 - 1))
+def test_every_edge_runs_every_path_exactly_once_if_asked(num_nodes, kind, paths, seed):
+    space = SearchSpace(num_nodes, kind, (*paths, PathType.SKIP_CONNECT, PathType.NONE))
+
+    genotypes = fair_genotypes(space, np.random.default_rng(seed), "all")
+
+    cut_by_none = kind is SpaceKind.CHAIN or num_nodes == 1
+    for genotype in genotypes:
+        validate(genotype)
+    for on_edge in zip(*(genotype.paths for genotype in genotypes), strict=True):
+        assert sorted(on_edge) == sorted(space.paths[:-1] if cut_by_none else space.paths)
+
+
 def test_a_step_draws_the_same_whatever_was_drawn_before():
     space = SearchSpace()
 

@@ -22,7 +22,11 @@ def super_net_stage(config: Config, seed: int) -> Config:
     settings = stage_settings(config, "supernet")
     stage = _without_stages(config)
     stage.model = dict(
-        type="SuperNetDetector", detector=copy.deepcopy(config.model), l1_weight=settings.l1_weight, seed=seed
+        type="SuperNetDetector",
+        detector=copy.deepcopy(config.model),
+        l1_weight=settings.l1_weight,
+        seed=seed,
+        sampling=settings.sampling,
     )
     for key in ("val_dataloader", "val_evaluator", "val_cfg", "test_dataloader", "test_evaluator", "test_cfg"):
         stage.pop(key, None)

@@ -32,14 +32,18 @@ class SuperNetDetector(BaseModel):
         detector: the config of the detector.
         l1_weight: μ of Eq. 12, the weight of the L1 norm of the edge importances.
         seed: of the sub-nets drawn; step n draws the same whatever ran before.
+        sampling: which paths are drawn, see `fair_genotypes`.
     """
 
-    def __init__(self, detector: dict[str, Any], l1_weight: float = 1e-4, seed: int = 0) -> None:
+    def __init__(
+        self, detector: dict[str, Any], l1_weight: float = 1e-4, seed: int = 0, sampling: str = "parameterised"
+    ) -> None:
         super().__init__()
         self.detector = MODELS.build(detector)
         self.data_preprocessor = self.detector.data_preprocessor
         self.l1_weight = l1_weight
         self.seed = seed
+        self.sampling = sampling
         self.finite_loss = FiniteLoss("lower supernet.lr or set supernet.grad_clip")
         self.log_means = LogMeans()
         self.register_buffer("step", torch.zeros((), dtype=torch.long))
@@ -62,7 +66,7 @@ class SuperNetDetector(BaseModel):
             OpanasError: the loss is not finite, and no loss scale leaves such a step out.
         """
         step = int(self.step)
-        genotypes = fair_genotypes(self.detector.neck.search_space, step_generator(self.seed, step))
+        genotypes = fair_genotypes(self.detector.neck.search_space, step_generator(self.seed, step), self.sampling)
         logs = self.log_means.of(self.accumulate_gradients(data, genotypes, optim_wrapper))
         self.finite_loss.require(float(logs["loss"]), step + 1, optim_wrapper)
         average_gradients(self.parameters())
