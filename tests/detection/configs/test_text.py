@@ -105,6 +105,7 @@ def test_the_copies_of_a_run_are_read_as_they_were(shapes_root: Path, tmp_path: 
     config = tiny_config(shapes_root)
     set_classes(config, ATTACKS)
     config.update(work_dir=str(tmp_path), experiment_name="copies")
+    config.visualizer.name = "copies"  # Else one of an earlier test is used again, with its folder.
     with silenced():
         runner = Runner.from_cfg(retrain_stage(config, sub_net_neck(config, Genotype.of(["skip_connect"] * 3))))
         runner.call_hook("before_run")
@@ -128,8 +129,8 @@ def test_an_interruption_is_not_swallowed(monkeypatch: pytest.MonkeyPatch) -> No
     [
         (dict(model=dict(parts=[object()])), r"model\.parts\[0\]: a config file cannot hold <object"),
         (dict(model=dict(call=lambda: 0)), r"model\.call: a config file cannot hold <function"),
-        ({"a b": 1}, "'a b' is no name for a setting"),
-        ({"import": 1}, "'import' is no name for a setting"),
+        ({"a b": 1}, "'a b' is not a valid name for a setting"),
+        ({"import": 1}, "'import' is not a valid name for a setting"),
     ],
 )
 def test_what_a_file_cannot_hold_is_refused(values: dict[str, Any], said: str) -> None:
