@@ -42,7 +42,7 @@ def load_plug_ins(
             if point.name in loaded:
                 raise ValueError(f"the name '{point.name}' is taken")
             loaded[point.name] = checked(point.load(), point.name, loaded)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             message = f"the {kind} '{point.name}' ({point.value}) is skipped: {reason}"
             warnings.warn(message, RuntimeWarning, stacklevel=3)

@@ -60,17 +60,17 @@ def one_of(names: tuple[str, ...]) -> Check:
     return Check(lambda value: isinstance(value, str) and value in names, f"one of {', '.join(names)}")
 
 
-POSITIVE = Check(lambda value: _is_number(value, 1e-12), "a number above 0")
+POSITIVE = Check(lambda value: _is_number(value, 0) and value > 0, "a number above 0")
 NOT_NEGATIVE = Check(lambda value: _is_number(value, 0), "a number of at least 0")
 COUNT = Check(lambda value: _is_whole(value, 1), "a whole number of at least 1")
 COUNT_OR_ZERO = Check(lambda value: _is_whole(value, 0), "a whole number of at least 0")
-FRACTION = Check(lambda value: _is_number(value, 1e-12, 1 + 1e-12), "a fraction above 0 and of at most 1")
+FRACTION = Check(lambda value: POSITIVE.holds(value) and value <= 1, "a fraction above 0 and of at most 1")
 PART = Check(lambda value: _is_number(value, 0, 1), "a fraction of at least 0 and below 1")
-PROBABILITY = Check(lambda value: _is_number(value, 0, 1 + 1e-12), "a probability")
+PROBABILITY = Check(lambda value: _is_number(value, 0) and value <= 1, "a number from 0 to 1")
 SWITCH = Check(lambda value: isinstance(value, bool), "True or False")
 EPOCHS = Check(
     lambda value: value is None or (isinstance(value, (list, tuple)) and all(_is_whole(epoch, 0) for epoch in value)),
-    "a list of epochs",
+    "a list of whole numbers such as 8,11, or None",
 )
 NAME = Check(lambda value: isinstance(value, str) and bool(value), "a name")
 SIZE = Check(is_size, f"two whole numbers of {SMALLEST_SIDE} to {LARGEST_SIDE} pixels, (width, height)")
@@ -174,7 +174,7 @@ class CheckpointsSection:
 
 
 STAGES: Mapping[str, type] = {"supernet": SuperNetSection, "search": SearchSection, "retrain": RetrainSection}
-"""The sections that only opanas knows, by name."""
+"""The sections of the stages, which an exported config has not."""
 
 SECTIONS: Mapping[str, type] = {**STAGES, "checkpoints": CheckpointsSection}
 

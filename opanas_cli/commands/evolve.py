@@ -9,11 +9,12 @@ from typing import Any, TypeVar
 import click
 
 from opanas_cli.commands.console import Console
-from opanas_cli.commands.options import chosen_work_dir, run_options, setting_option, work_dir_option
+from opanas_cli.commands.options import checked_by, chosen_work_dir, run_options, setting_option, work_dir_option
 from opanas_cli.commands.search_progress import SearchProgress
 from opanas_cli.commands.several_processes import SeveralProcessesCommand
 from opanas_cli.commands.work_dir_lock import work_dir_lock
 from opanas_cli.errors import UsageError
+from opanas_cli.stage_settings import PART
 
 T = TypeVar("T")
 
@@ -47,7 +48,8 @@ T = TypeVar("T")
 @setting_option("search", "halving")
 @click.option(
     "--search-split",
-    type=click.FloatRange(0, 1, max_open=True),
+    type=float,
+    callback=checked_by(PART),
     metavar="FRACTION",
     help="Evaluate on this part of the training images; 0 means the validation set.  [default: all held out]",
 )

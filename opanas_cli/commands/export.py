@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 @click.command(cls=ConfigCommand, short_help="Write a genotype as an mmdet config, or in another format.")
 @click.argument("genotype")
 @click.option(
-    "--to", "form", required=True, metavar="FORMAT", help="mmdet-config, dot, mermaid, graphml, json, released, text."
+    "--to",
+    "form",
+    required=True,
+    metavar="FORMAT",
+    help="mmdet-config, dot, mermaid, graphml, json, released, text, or what a plug-in adds.",
 )
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write here.")
 @click.option(
@@ -68,7 +72,7 @@ def export(
     Example:
       opanas export opa-fpn --to mmdet-config --detector retinanet --channels 168 -o retinanet.py
     """
-    from opanas_cli.exporters.exporter import ExportRequest
+    from opanas_cli.exporters.exporter import ExportRequest, checked_files
     from opanas_cli.exporters.registry import exporter_named
     from opanas_cli.formats import resolve_record
 
@@ -76,9 +80,8 @@ def export(
     record = resolve_record(genotype)
     exporter = exporter_named(form)
     options = _given_options(click.get_current_context(), exporter.options)
-    if output is None and not exporter.text:
-        raise UsageError(f"--to {form}: is not text; say where to write it with -o FILE")
-    _write(console, exporter.files(ExportRequest(record, genotype, output, options)), output, form)
+    exported = checked_files(exporter, exporter.files(ExportRequest(record, genotype, output, options)), output)
+    _write(console, exported, output, form)
 
 
 def _given_options(context: click.Context, taken: frozenset[str]) -> dict[str, Any]:
@@ -103,7 +106,7 @@ def _write(console: Console, exported: Sequence[ExportedFile], output: Path | No
 
     if output is not None:
         files = {file.kind: output.with_name(file.name or output.name) for file in exported}
-        for file in exported:
+        for file in reversed(exported):  # The output, which may need the others, comes last.
             write_atomically(files[file.kind], file.content)
         console.result(f"exported to {form}", {"to": form}, files)
         return

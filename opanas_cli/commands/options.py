@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from opanas_cli.stage_settings import settings_of
+from opanas_cli.stage_settings import Check, settings_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -73,6 +73,18 @@ def device_option(command: F) -> F:
     )(command)
 
 
+def checked_by(check: Check) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    """A callback of an option whose value, if it is given, must pass a check."""
+
+    def checked(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+        if value is not None and not check.holds(value):
+            wanted = check.wanted.removesuffix(", or None")
+            raise click.BadParameter(f"must be {wanted}, but got {value}")
+        return value
+
+    return checked
+
+
 def setting_option(section: str, name: str) -> Callable[[F], F]:
     """The option ``--name`` for a setting of a config's section: its help and its check are the setting's own.
 
@@ -81,12 +93,7 @@ def setting_option(section: str, name: str) -> Callable[[F], F]:
     declared = settings_of(section)[name]
     check, sentence = declared.metadata["check"], declared.metadata["sentence"]
     kind = str(declared.type).partition(" ")[0]
-    text = f"{sentence[0].upper()}{sentence[1:]}.".replace("`", "")
-
-    def checked(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
-        if value is not None and not check.holds(value):
-            raise click.BadParameter(f"must be {check.wanted}, but got {value}")
-        return value
+    text = f"{sentence[0].upper()}{sentence[1:]}.".replace("`", "").partition("; None")[0].rstrip(".") + "."
 
     instead = "" if declared.default is None else f", else {declared.default}"
     option = "--" + name.replace("_", "-")
@@ -95,7 +102,7 @@ def setting_option(section: str, name: str) -> Callable[[F], F]:
     return click.option(
         option,
         type={"int": int, "float": float}[kind],
-        callback=checked,
+        callback=checked_by(check),
         help=f"{text}  [default: the config's {section}.{name}{instead}]",
     )
 

@@ -151,7 +151,7 @@ class _Quickstart:
     def export(self, record: GenotypeRecord) -> None:
         """The winner as a config that `opanas retrain` and mmdet's tools run."""
         from opanas_cli.atomic import write_atomically
-        from opanas_cli.detection.exporting.mmdet_config import export_config, exported_text
+        from opanas_cli.detection.exporting.detector_config import export_config, exported_text
 
         with self.timed("export"):
             path = self.folder / "winner.py"

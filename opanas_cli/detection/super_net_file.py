@@ -38,7 +38,7 @@ def task_of(config: Config) -> dict[str, Any]:
 def require_same_task(content: dict[str, Any], config: Config, path: Path) -> None:
     """Check that a super-net was trained for the task of a config: with its classes in another order weights fit too.
 
-    Paths without weights, which training never meets, may differ.
+    Paths without weights may differ: by default training leaves them out.
 
     Args:
         content: as `read_super_net` gives it.

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from opanas_cli.errors import OpanasError, UsageError
 from opanas_cli.formats import GenotypeRecord
+
+OPTIONS = frozenset(
+    {"detector", "backbone", "channels", "dataset", "num_classes", "schedule", "standalone", "cfg_options"}
+)
+"""The options of ``opanas export`` that only some exporters take, by parameter name."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +48,31 @@ class Exporter:
     Args:
         name: as ``--to`` takes it.
         files: makes the files of a request.
-        options: the options of ``opanas export`` that it takes, by parameter name.
-        text: whether the output is text, which can go to stdout.
+        options: which of `OPTIONS` it takes.
     """
 
     name: str
     files: Callable[[ExportRequest], Sequence[ExportedFile]]
     options: frozenset[str] = frozenset()
-    text: bool = True
+
+
+def checked_files(exporter: Exporter, files: Sequence[ExportedFile], output: Path | None) -> Sequence[ExportedFile]:
+    """The files of an exporter, none of which writes over another.
+
+    Raises:
+        UsageError: there is no output to write them to, and they are not one text.
+        OpanasError: the exporter gives no output, a name twice, or one that is no name.
+    """
+    names = [file.name for file in files]
+    beside = [
+        name for name in names[1:] if name and Path(name).name == name and (output is None or name != output.name)
+    ]
+    if names != [None, *dict.fromkeys(beside)] or len({file.kind for file in files}) < len(files):
+        raise OpanasError(
+            f"the exporter '{exporter.name}' gives {names} as the names of its files; the output, None, must come "
+            "first, and each name and kind once"
+        )
+    if output is None and (len(files) > 1 or isinstance(files[0].content, bytes)):
+        what = "writes several files" if len(files) > 1 else "is not text"
+        raise UsageError(f"--to {exporter.name}: {what}; choose where with -o FILE")
+    return files

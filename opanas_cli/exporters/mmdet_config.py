@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from opanas_cli.errors import UsageError
-from opanas_cli.exporters.exporter import ExportedFile, Exporter, ExportRequest
+from opanas_cli.exporters.exporter import OPTIONS, ExportedFile, Exporter, ExportRequest
 
 
 def _files(request: ExportRequest) -> Sequence[ExportedFile]:
@@ -18,7 +18,7 @@ def _files(request: ExportRequest) -> Sequence[ExportedFile]:
     if output is not None and output.suffix != ".py":
         raise UsageError(f"-o: a config is Python and ends in .py, but got {output.name}")
     module = _neck_module(output) if standalone and output else None
-    from opanas_cli.detection.exporting.mmdet_config import export_config, exported_text, standalone_config
+    from opanas_cli.detection.exporting.detector_config import export_config, exported_text, standalone_config
     from opanas_cli.detection.exporting.standalone import standalone_source
 
     config = export_config(request.record.genotype, **{"dataset": "coco", **options}, overrides=overrides)
@@ -39,6 +39,4 @@ def _neck_module(output: Path) -> str:
     return module
 
 
-CHOICES = frozenset({"detector", "backbone", "channels", "dataset", "num_classes", "schedule"})
-
-MMDET_CONFIG = Exporter("mmdet-config", _files, CHOICES | {"standalone", "cfg_options"})
+MMDET_CONFIG = Exporter("mmdet-config", _files, OPTIONS)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from opanas_cli.errors import UsageError
-from opanas_cli.exporters.exporter import ExportedFile, Exporter
+from opanas_cli.exporters.exporter import OPTIONS, ExportedFile, Exporter
 from opanas_cli.formats import dump_record
 from opanas_cli.formats.registry import codecs
 from opanas_cli.plug_ins import entry_points_of, load_plug_ins
@@ -29,7 +30,7 @@ BUILT_IN = {
 @lru_cache(maxsize=1)
 def exporters() -> Mapping[str, Exporter]:
     """All exporters by name; a plug-in that is broken or claims a name already taken is skipped with a warning."""
-    formats = {name: _of_format(name) for name in codecs()}
+    formats = {name: _of_format(name) for name, codec in codecs().items() if codec.dumps}
     return MappingProxyType({**formats, **load(entry_points_of(GROUP, BUILT_IN))})
 
 
@@ -40,8 +41,10 @@ def exporter_named(name: str) -> Exporter:
         UsageError: there is none.
     """
     if name not in exporters():
-        known = ", ".join(sorted(exporters(), key=lambda known: known not in BUILT_IN))
-        raise UsageError(f"--to: there is no format '{name}'; choose one of {known}")
+        known = sorted(exporters(), key=lambda known: known not in BUILT_IN)
+        close = difflib.get_close_matches(name.lower(), known, n=1)
+        hint = f"did you mean '{close[0]}'? Choose" if close else "choose"
+        raise UsageError(f"--to: there is no format '{name}'; {hint} one of {', '.join(known)}")
     return exporters()[name]
 
 
@@ -59,6 +62,10 @@ def _checked(exporter: object, name: str, loaded: Mapping[str, Exporter]) -> Exp
         raise TypeError(f"an Exporter is needed, but got {exporter!r}")
     if exporter.name != name:
         raise ValueError(f"the exporter calls itself '{exporter.name}'")
-    if name in codecs():
+    if not callable(exporter.files):
+        raise TypeError(f"files must be a function, but got {exporter.files!r}")
+    if not isinstance(exporter.options, frozenset) or not exporter.options <= OPTIONS:
+        raise ValueError(f"options must be a frozenset of some of {', '.join(sorted(OPTIONS))}")
+    if name in codecs() and name not in BUILT_IN:
         raise ValueError(f"the name '{name}' is that of a genotype format")
     return exporter

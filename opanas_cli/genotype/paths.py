@@ -27,7 +27,7 @@ class PathType(str):
         colour: in drawings, as ``#RRGGBB``.
         builder: ``module:Class`` of its torch module, see `opanas_cli.necks.information_paths.build_path`; None is
             a path that computes nothing.
-        is_parameterised: whether the module has weights of its own, and so takes part in super-net training.
+        is_parameterised: whether the module has weights of its own, and so takes part in any super-net training.
     """
 
     value: str

@@ -7,7 +7,7 @@ from pathlib import Path
 from mmengine.config import Config, ConfigDict
 
 from opanas_cli.detection.configs.files import load_config
-from opanas_cli.detection.exporting.mmdet_config import export_config
+from opanas_cli.detection.exporting.detector_config import export_config
 from opanas_cli.genotype import Genotype
 
 TINY_OPTIONS = (

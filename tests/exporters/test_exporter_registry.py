@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from opanas_cli.commands import run
+from opanas_cli.errors import OpanasError, UsageError
 from opanas_cli.exporters import registry
-from opanas_cli.exporters.exporter import ExportedFile, Exporter
+from opanas_cli.exporters.exporter import ExportedFile, Exporter, checked_files
 from opanas_cli.exporters.registry import BUILT_IN, GROUP, exporters, load
 
 EDGES = Exporter(
@@ -20,10 +21,11 @@ EDGES = Exporter(
         ExportedFile("notes", f"of {request.name}, {dict(request.options)}", "notes.txt"),
     ],
     frozenset({"channels"}),
-    text=False,
 )
 ANOTHER_NAME = Exporter("another", lambda request: [])
 NAME_OF_A_FORMAT = Exporter("json", lambda request: [])
+NO_FUNCTION = Exporter("edges", None)
+UNKNOWN_OPTION = Exporter("edges", lambda request: [], frozenset({"depth"}))
 NO_EXPORTER = 7
 
 
@@ -48,6 +50,8 @@ def test_what_there_is() -> None:
         ("edges", "ANOTHER_NAME", "the exporter calls itself 'another'"),
         ("json", "NAME_OF_A_FORMAT", "the name 'json' is that of a genotype format"),
         ("edges", "MISSING", "AttributeError"),
+        ("edges", "NO_FUNCTION", "files must be a function, but got None"),
+        ("edges", "UNKNOWN_OPTION", "options must be a frozenset of some of backbone, "),
     ],
 )
 def test_a_bad_exporter_is_skipped(name: str, attribute: str, reason: str) -> None:
@@ -62,9 +66,31 @@ def test_an_exporter_of_a_plug_in(
     monkeypatch.setattr(registry, "exporters", lambda: known)
     line = ["export", "panet", "--to", "edges", "--channels", "8"]
     assert run(line) == 2
-    assert capsys.readouterr().err == "opanas: --to edges: is not text; say where to write it with -o FILE\n"
+    assert capsys.readouterr().err == "opanas: --to edges: writes several files; choose where with -o FILE\n"
     assert run([*line, "-o", str(tmp_path / "panet.edges")]) == 0
     assert (tmp_path / "panet.edges").read_bytes() == b"\x00\x02"
     assert (tmp_path / "notes.txt").read_text() == "of panet, {'channels': 8}"
     assert run([*line, "--standalone"]) == 2
     assert "--standalone: goes with --to mmdet-config only" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        [],
+        [ExportedFile("a", "", "a.txt")],
+        [ExportedFile("a", ""), ExportedFile("b", "")],
+        [ExportedFile("a", ""), ExportedFile("b", "", "out.py")],
+        [ExportedFile("a", ""), ExportedFile("a", "", "b.txt")],
+        [ExportedFile("a", ""), ExportedFile("b", "", "../b.txt")],
+        [ExportedFile("a", ""), ExportedFile("b", "", "b.txt"), ExportedFile("c", "", "b.txt")],
+    ],
+)
+def test_no_file_is_written_over_another_or_elsewhere(files: list[ExportedFile], tmp_path: Path) -> None:
+    with pytest.raises(OpanasError, match="the exporter 'edges' gives"):
+        checked_files(EDGES, files, tmp_path / "out.py")
+
+
+def test_bytes_do_not_go_to_stdout() -> None:
+    with pytest.raises(UsageError, match="--to edges: is not text; choose where with -o FILE"):
+        checked_files(EDGES, [ExportedFile("a", b"")], None)

@@ -1,1 +1,1 @@
-"""Images and annotations: what is in their files, and the data sets that training reads. Knows no config."""
+"""Images and annotations: their files, and the data sets that training reads. Knows no whole config."""

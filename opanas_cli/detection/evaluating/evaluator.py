@@ -175,7 +175,7 @@ class SuperNetEvaluator:
                     self.unfinished.add(found)
                 self.on_images(min(len(result.truths) * get_world_size(), len(positions)), len(positions))
         if self.unfinished:
-            self.unfinished.end_stage()
+            self.unfinished.end_round()
         return result
 
     def _scores(self, result: PassResult) -> list[dict[str, float]]:

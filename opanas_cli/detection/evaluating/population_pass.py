@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from opanas_cli.detection.evaluating.pass_result import PassResult
-from opanas_cli.detection.evaluating.shared_features import heads_on
+from opanas_cli.detection.heads import heads_on
 from opanas_cli.detection.scoring.image_results import Detections, ImageTruth
 from opanas_cli.necks.population import most_values_needed, run_population, stack_pyramids
 from opanas_cli.necks.sharing import Sharing

@@ -79,7 +79,7 @@ class UnfinishedPass:
         if time.monotonic() - self._saved_at >= self.seconds:
             self._save()
 
-    def end_stage(self) -> None:
+    def end_round(self) -> None:
         """Keep the rest of a round that was long enough to be kept so far: putting it together takes long too.
 
         Raises:

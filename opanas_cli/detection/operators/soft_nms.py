@@ -10,7 +10,7 @@ from torch import Tensor
 
 from opanas_cli.detection.operators.kernels import widen
 
-NAIVE, LINEAR, GAUSSIAN = range(3)
+_, LINEAR, GAUSSIAN = range(3)
 """mmcv's numbers of the methods."""
 
 

@@ -12,7 +12,7 @@ from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper
 from torch import Tensor
 
-from opanas_cli.detection.evaluating.shared_features import heads_on
+from opanas_cli.detection.heads import heads_on
 from opanas_cli.detection.processes.replicas import LogMeans, average_gradients, average_statistics
 from opanas_cli.detection.training.backward_thread import backward_thread
 from opanas_cli.detection.training.finite_loss import FiniteLoss

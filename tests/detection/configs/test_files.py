@@ -9,7 +9,7 @@ import pytest
 from opanas_cli.detection.configs.files import find_config, load_config, parse_overrides, shipped_configs
 from opanas_cli.detection.configs.parts import as_classes, class_heads, each_dataset, each_evaluator
 from opanas_cli.detection.configs.setting_checks import stage_settings
-from opanas_cli.detection.exporting.mmdet_config import export_config
+from opanas_cli.detection.exporting.detector_config import export_config
 from opanas_cli.errors import InvalidConfigError, UsageError
 from opanas_cli.formats import resolve_genotype
 from opanas_cli.stage_settings import SuperNetSection

@@ -15,7 +15,7 @@ from tiny_config import tiny_config
 from opanas_cli.detection.configs.files import load_config
 from opanas_cli.detection.costs.profiling import CostModel, detector_cost, with_sub_net
 from opanas_cli.detection.costs.widths import with_fpn
-from opanas_cli.detection.exporting.mmdet_config import export_config
+from opanas_cli.detection.exporting.detector_config import export_config
 from opanas_cli.detection.training.networks import sub_net_config
 from opanas_cli.formats import resolve_genotype
 from opanas_cli.genotype import PAPER_PATHS, Genotype, PathType

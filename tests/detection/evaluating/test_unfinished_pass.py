@@ -169,11 +169,11 @@ def test_the_rest_of_a_long_stage_is_kept(tmp_path: Path) -> None:
     kept = UnfinishedPass(tmp_path / "evolve", "facts", seconds=0)
     kept.begin(BOTH)
     kept.known(0, BOTH, ALL)
-    kept.end_stage()
+    kept.end_round()
     assert not (tmp_path / "evolve").exists()
     kept.add(result([0]))
     kept.seconds = 1000
     kept.add(result([1]))
-    kept.end_stage()
-    kept.end_stage()
+    kept.end_round()
+    kept.end_round()
     assert sorted(kept.known(0, BOTH, ALL).truths) == [0, 1]

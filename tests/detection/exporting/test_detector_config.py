@@ -15,7 +15,7 @@ from opanas_cli.detection.configs.building import build_detector
 from opanas_cli.detection.configs.files import load_config
 from opanas_cli.detection.configs.parts import class_heads
 from opanas_cli.detection.costs.profiling import detector_cost
-from opanas_cli.detection.exporting.mmdet_config import (
+from opanas_cli.detection.exporting.detector_config import (
     BACKBONES,
     DETECTORS,
     SCHEDULES,
