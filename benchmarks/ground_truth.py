@@ -2,9 +2,10 @@
 
 python benchmarks/ground_truth.py [--seeds N] [--extremes N --extreme-seeds N] [--cfg-options KEY=VALUE ...]
 
-All inequivalent genotypes of the dense space with two nodes start from one backbone, which is trained first within an
-FPN detector and stays as it is. A training that the results have a row of is not run again, so the program may be
-stopped and started at any time, and several may run side by side with one --work-dir.
+All inequivalent genotypes of the dense space with two nodes take the place of the neck in one FPN detector, which is
+trained first; its backbone stays as it is, and its heads are trained on with the new neck. A training that the results
+have a row of is not run again, so the program may be stopped and started at any time, and several may run side by side
+with one --work-dir.
 """
 
 from __future__ import annotations
@@ -42,9 +43,6 @@ from opanas_cli.genotype.liveness import output_nodes, prune
 
 HERE = Path(__file__).parent
 CONFIG = HERE / "configs" / "hard_shapes.py"
-BACKBONE = "backbone."
-"""How the names of a backbone's weights begin in a detector."""
-FROM_SCRATCH = ("init_cfg=None", "frozen_stages=-1", "norm_eval=False")
 
 Task = tuple[Genotype, int]
 """A genotype and the seed of its training."""
@@ -84,13 +82,11 @@ def parsed_options() -> argparse.Namespace:
     parser.add_argument("--sample", help="only N genotypes at random, always the same ones", **number)
     parser.add_argument("--limit", help="train so many at most in this process; 0 only prints", **number)
     parser.add_argument("--images", nargs=2, type=int, default=(400, 200), help="to train and to test on (400 200)")
-    parser.add_argument("--data-seed", type=int, default=0, help="of the images and the backbone (0)")
-    parser.add_argument(
-        "--backbone-epochs", type=int, default=24, help="of the FPN detector that it is taken from (24)"
-    )
+    parser.add_argument("--data-seed", type=int, default=0, help="of the images and of the FPN detector (0)")
+    parser.add_argument("--start-epochs", default=24, help="of the FPN detector (24)", **number)
     parser.add_argument("--cfg-options", nargs="*", default=[], metavar="KEY=VALUE", help="as of opanas retrain")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (cpu)")
-    parser.add_argument("--work-dir", type=Path, default=Path("runs/ground-truth"), help="images, backbone and claims")
+    parser.add_argument("--work-dir", type=Path, default=Path("runs/ground-truth"), help="images, FPN and claims")
     parser.add_argument("--results", type=Path, default=HERE / "results" / "ground_truth.json")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     return parser.parse_args()
@@ -109,17 +105,21 @@ def genotypes_of_the_space(num_nodes: int = 2) -> list[Genotype]:
 def missing_tasks(options: argparse.Namespace, rows: Sequence[dict[str, Any]]) -> list[Task]:
     """What is still to be trained: all genotypes by every seed, then the best and the worst by more seeds."""
     genotypes = genotypes_of_the_space()[: options.sample]
-    wanted = [(genotype, seed) for seed in range(options.seeds) for genotype in genotypes]
-    missing = [task for task in wanted if key_of(task) not in known(rows)]
+    missing = without_rows([(genotype, seed) for seed in range(options.seeds) for genotype in genotypes], rows)
     if missing or not options.extremes:
         return missing
     names = {line_of(genotype) for genotype in genotypes}
-    first = [row for row in rows if row["seed"] < options.seeds and row["genotype"] in names]
-    means = means_of(first)
+    means = means_of([row for row in rows if row["seed"] < options.seeds and row["genotype"] in names])
     ranked = sorted(means, key=means.__getitem__)
-    chosen = dict.fromkeys(ranked[: options.extremes] + ranked[-options.extremes :])
-    more = [(loads(line, line).genotype, seed) for seed in range(options.extreme_seeds) for line in chosen]
-    return [task for task in more if key_of(task) not in known(rows)]
+    chosen = [loads(line, line).genotype for line in ranked[: options.extremes] + ranked[-options.extremes :]]
+    more = range(options.seeds, options.extreme_seeds)
+    return without_rows([(genotype, seed) for seed in more for genotype in dict.fromkeys(chosen)], rows)
+
+
+def without_rows(tasks: Sequence[Task], rows: Sequence[dict[str, Any]]) -> list[Task]:
+    """The tasks that are still to be done."""
+    done = known(rows)
+    return [task for task in tasks if key_of(task) not in done]
 
 
 def key_of(task: Task) -> tuple[str, int]:
@@ -189,11 +189,12 @@ class Table:
 def recipe_of(options: argparse.Namespace) -> dict[str, Any]:
     """What decides all results, but for the versions of libraries."""
     config = config_of(options)
-    config.model.backbone.init_cfg.checkpoint = "backbone.pth"
+    for part in started_parts(config):
+        part.init_cfg.checkpoint = "start.pth"
     return {
         "images": list(options.images),
         "data_seed": options.data_seed,
-        "backbone": read_checkpoint(options.work_dir / "backbone.pth")["meta"],
+        "start": read_checkpoint(options.work_dir / "start.pth")["meta"],
         "retrain": plain(config.retrain),
         "model": plain(config.model),
     }
@@ -204,38 +205,46 @@ def plain(settings: Any) -> Any:
     return json.loads(json.dumps(settings))
 
 
-def config_of(options: argparse.Namespace, *overrides: str) -> Config:
-    """The config of the super-net of all genotypes, on the images and the backbone of the work dir."""
-    places = [f"data_root={options.work_dir / 'data'}"]
-    places += [f"model.backbone.init_cfg.checkpoint={options.work_dir / 'backbone.pth'}"]
-    return load_config(str(CONFIG), (*options.cfg_options, *places, *overrides))
+def config_of(options: argparse.Namespace) -> Config:
+    """The config of the super-net of all genotypes, on the images and from the FPN detector of the work dir."""
+    config = load_config(str(CONFIG), (*options.cfg_options, f"data_root={options.work_dir / 'data'}"))
+    for part in started_parts(config):
+        part.init_cfg.checkpoint = str(options.work_dir / "start.pth")
+    return config
+
+
+def started_parts(config: Config) -> list[Any]:
+    """The settings of the parts that the FPN detector gives their first weights."""
+    model = config.model
+    return [model.backbone, model.rpn_head, model.roi_head.bbox_head]
 
 
 def prepare(options: argparse.Namespace) -> None:
-    """Generate the images and train the backbone, unless they are there."""
+    """Generate the images and train the FPN detector, unless they are there."""
     options.work_dir.mkdir(parents=True, exist_ok=True)
     with FileLock(options.work_dir / "preparing.lock"):
         generate_shapes(options.work_dir / "data", *options.images, options.data_seed, HARD_SHAPES)
-        path = options.work_dir / "backbone.pth"
+        path = options.work_dir / "start.pth"
         if not path.exists():
-            print("training the backbone", file=sys.stderr)
-            in_a_child(train_backbone, options, path)
+            print("training the FPN detector", file=sys.stderr)
+            in_a_child(train_start, options, path)
         made = read_checkpoint(path)["meta"]
-        if (made["epochs"], made["seed"]) != (options.backbone_epochs, options.data_seed):
-            sys.exit(f"{path}: is another backbone, of {made}; choose another --work-dir")
+        if (made["epochs"], made["seed"]) != (options.start_epochs, options.data_seed):
+            sys.exit(f"{path}: is another detector, of {made}; choose another --work-dir")
 
 
-def train_backbone(options: argparse.Namespace, path: Path) -> None:
-    """Train an FPN detector from scratch and keep its backbone."""
-    epochs = options.backbone_epochs
-    schedule = (f"retrain.epochs={epochs}", f"retrain.milestones=[{epochs * 3 // 4}]", "retrain.batch_size=8")
-    config = config_of(options, *(f"model.backbone.{setting}" for setting in FROM_SCRATCH), *schedule)
+def train_start(options: argparse.Namespace, path: Path) -> None:
+    """Train an FPN detector from scratch."""
+    epochs, config = options.start_epochs, config_of(options)
+    for part in started_parts(config):
+        part.pop("init_cfg")
+    config.model.backbone.update(frozen_stages=-1, norm_eval=False)
+    config.retrain.update(epochs=epochs, milestones=(epochs * 3 // 4,), batch_size=8)
     stage = retrain_stage(with_fpn(config, config.model.neck.out_channels), None)
-    trained = trained_anew(stage, options.work_dir / "backbone", options.data_seed, options.device)
-    state = read_checkpoint(trained.path)["state_dict"]
-    weights = {name.removeprefix(BACKBONE): value for name, value in state.items() if name.startswith(BACKBONE)}
+    trained = trained_anew(stage, options.work_dir / "start", options.data_seed, options.device)
     meta = {"epochs": epochs, "seed": options.data_seed, "AP": round(trained.metrics["AP"], 6)}
-    write_checkpoint({"state_dict": weights, "meta": meta}, path)
+    write_checkpoint({"state_dict": read_checkpoint(trained.path)["state_dict"], "meta": meta}, path)
+    shutil.rmtree(trained.path.parent)
 
 
 def train(options: argparse.Namespace, task: Task) -> dict[str, Any]:
@@ -243,7 +252,7 @@ def train(options: argparse.Namespace, task: Task) -> dict[str, Any]:
     genotype, seed = task
     key, _ = key_of(task)
     folder = options.work_dir / "trainings" / f"{key}-{seed}"
-    started = time.perf_counter()
+    started, used = time.perf_counter(), time.process_time()
     trained = trained_anew(sub_net_config(config_of(options), genotype), folder, seed, options.device)
     shutil.rmtree(folder)
     return {
@@ -254,6 +263,7 @@ def train(options: argparse.Namespace, task: Task) -> dict[str, Any]:
         "macs": trained.cost.macs,
         "params": trained.cost.params,
         "seconds": round(time.perf_counter() - started, 1),
+        "cpu_seconds": round(time.process_time() - used, 1),
     }
 
 

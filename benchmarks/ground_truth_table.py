@@ -39,7 +39,7 @@ def report_of(rows: Sequence[Row]) -> dict[str, Any]:
     return {
         "trainings": len(rows),
         "genotypes": len(ranked),
-        "mean_seconds": float(np.mean([row["seconds"] for row in rows])) if rows else None,
+        **{f"mean_{name}": float(np.mean([row[name] for row in rows])) for name in ("seconds", "cpu_seconds") if rows},
         "noise": noise(both) if paired else None,
         "spread": spread(both) if paired else None,
         "tau_between_seeds": with_interval(tau, both) if paired else None,
@@ -99,8 +99,8 @@ def with_interval(statistic: Callable[[Values], float], values: Values) -> list[
 def print_report(report: dict[str, Any]) -> None:
     """A report as a page of text."""
     print(f"{report['trainings']} trainings of {report['genotypes']} genotypes")
-    if report["mean_seconds"] is not None:
-        print(f"seconds of one training {report['mean_seconds']:.1f}")
+    if report["trainings"]:
+        print(f"one training: {report['mean_seconds']:.1f} s, {report['mean_cpu_seconds']:.1f} s of processor time")
     if report["noise"] is not None:
         print(f"AP: sd between seeds {report['noise']:.4f}, between genotypes {report['spread']:.4f}")
     for name in ("tau_between_seeds", "tau_ceiling", "tau_of_macs"):

@@ -247,7 +247,7 @@ def test_ground_truth(
     program: Callable[[str], ModuleType], document: Run, tiny_options: tuple[str, ...], tmp_path: Path
 ) -> None:
     places = ["--work-dir", tmp_path / "work", "--results", tmp_path / "table.json"]
-    sizes = ["--images", 8, 4, "--backbone-epochs", 1, "--cfg-options", *tiny_options, "model.backbone.base_channels=8"]
+    sizes = ["--images", 8, 4, "--start-epochs", 1, "--cfg-options", *tiny_options, "model.backbone.base_channels=8"]
     sizes += ["model.backbone.stem_channels=8", "model.neck.in_channels=[8,16,32,64]"]
     assert document("ground_truth", *places, "--limit", 1, *sizes)["trainings"] == 1
     printed = document("ground_truth", *places, "--sample", 1, *sizes)
@@ -287,7 +287,7 @@ def test_noise_and_ceiling_are_those_that_values_were_drawn_with(program: Callab
     assert table.spread(values) == pytest.approx(3, rel=0.05)
     assert table.ceiling(values) == pytest.approx(stats.kendalltau(true, values.mean(axis=1)).statistic, abs=0.02)
     rows = [
-        {"genotype": str(place), "seed": seed, "AP": ap, "macs": -place, "seconds": 1}
+        {"genotype": str(place), "seed": seed, "AP": ap, "macs": -place, "seconds": 1, "cpu_seconds": 1}
         for place, pair in enumerate([[0.1, 0.2], [0.3, 0.5], [0.4, 0.6]])
         for seed, ap in enumerate(pair)
     ]
