@@ -14,7 +14,7 @@ import torch
 from mmengine.dist import get_rank
 from torch.utils.data import DataLoader
 
-from opanas_cli.detection.processes.loader_workers import outliving_sigterm
+from opanas_cli.detection.processes.loader_workers import OutlivingLoader
 from opanas_cli.detection.processes.random_states import seeded
 
 
@@ -83,12 +83,12 @@ def seeded_loader(loader: DataLoader, seed: int) -> DataLoader:
     """
     settings = ("num_workers", "collate_fn", "pin_memory", "timeout", "persistent_workers")
     workers = ("prefetch_factor", "multiprocessing_context") if loader.num_workers else ()
-    return DataLoader(
+    return OutlivingLoader(
         SeededSamples(loader.dataset),
         batch_sampler=SeededBatches(loader.batch_sampler, seed),
         # Of its own, for the seeds of the workers: by default each epoch draws one from torch's.
         generator=torch.Generator(),
-        worker_init_fn=outliving_sigterm(loader.worker_init_fn),
+        worker_init_fn=loader.worker_init_fn,
         **{name: getattr(loader, name) for name in (*settings, *workers)},
     )
 

@@ -12,7 +12,6 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.dist import all_gather_object, gather_object, get_rank, get_world_size
 from mmengine.registry import DefaultScope
-from torch.utils.data import DataLoader
 
 from opanas_cli.detection.checkpoints import load_weights
 from opanas_cli.detection.configs.building import build_detector, building, faults_of, images_of
@@ -23,7 +22,7 @@ from opanas_cli.detection.data.image_subset import image_paths, lowest
 from opanas_cli.detection.evaluating.pass_result import PassResult
 from opanas_cli.detection.evaluating.population_pass import PopulationPass, default_memory_mb, head_threads
 from opanas_cli.detection.evaluating.unfinished_pass import UnfinishedPass
-from opanas_cli.detection.processes.loader_workers import outliving_sigterm
+from opanas_cli.detection.processes.loader_workers import OutlivingLoader
 from opanas_cli.detection.quiet import silenced
 from opanas_cli.detection.scoring.average_precision import VOC_AP50, GroundTruth, score_population
 from opanas_cli.detection.scoring.image_results import Detections
@@ -158,12 +157,11 @@ class SuperNetEvaluator:
         known = self.unfinished.known(round_number, genotypes, own) if self.unfinished else None
         result = known or PassResult.none(len(genotypes))
         own = [batch for batch in own if not result.truths.keys() >= set(batch)]
-        loader = DataLoader(
+        loader = OutlivingLoader(
             self.dataset,
             batch_sampler=own,
             num_workers=self.num_workers,
             collate_fn=pseudo_collate,
-            worker_init_fn=outliving_sigterm(),
         )
         with silenced(), head_threads(self.device) as threads:
             run = PopulationPass(self.detector, Sharing.of(genotypes), self.memory_mb, threads)

@@ -13,24 +13,40 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from torch.utils.data import DataLoader
+
 WorkerInit = Callable[[int], Any]
 
 
-def outliving_sigterm(then: WorkerInit | None = None) -> WorkerInit:
-    """A ``worker_init_fn`` of a DataLoader, whose workers SIGTERM ends only if it comes from their parent.
+class OutlivingLoader(DataLoader):
+    """A DataLoader whose workers SIGTERM ends only if it comes from their parent.
 
-    They still end with the parent, however it ends: torch's workers look every few seconds whether it lives. Where the
-    system does not tell who sent a signal (macOS, Windows) nothing changes.
+    They still end with the parent, however it ends: torch's workers look every few seconds whether it lives. If the
+    system does not say who sent a signal (macOS, Windows) nothing changes.
 
     Args:
-        then: another ``worker_init_fn`` to call.
+        arguments, settings: as for a DataLoader.
     """
-    return partial(_begin, then)
+
+    def __init__(self, *arguments: Any, worker_init_fn: WorkerInit | None = None, **settings: Any) -> None:
+        super().__init__(*arguments, worker_init_fn=partial(_begin, worker_init_fn), **settings)
+
+    def __iter__(self) -> Any:
+        """Batches as of a DataLoader, by workers that begin with SIGTERM blocked.
+
+        Blocked by a worker itself, it would still end the threads that torch starts before it calls `worker_init_fn`.
+        """
+        if not hasattr(signal, "sigwaitinfo"):
+            return super().__iter__()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        try:
+            return super().__iter__()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin(then: WorkerInit | None, worker: int) -> None:
     if hasattr(signal, "sigwaitinfo"):
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     if then is not None:
         then(worker)
