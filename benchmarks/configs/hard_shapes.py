@@ -31,7 +31,7 @@ model = dict(
 
 # Many small steps: twice as many images a step reach half the AP from as many images.
 supernet = dict(epochs=8, batch_size=2)
-retrain = dict(epochs=2, milestones=(1,), batch_size=2)
+retrain = dict(epochs=4, milestones=(3,), batch_size=2)
 
 # The splits have their own data_root in the config that this one is based on.
 train_dataloader = dict(dataset=dict(data_root=data_root, metainfo=dict(classes=classes)))

@@ -276,6 +276,14 @@ def test_the_ground_truth_is_of_all_networks_and_the_extremes_come_last(program:
     assert truth.missing_tasks(options, rows) == more
 
 
+def test_processes_side_by_side_train_different_necks(program: Callable[[str], ModuleType], tmp_path: Path) -> None:
+    truth = program("ground_truth")
+    tasks = [(genotype, 0) for genotype in truth.genotypes_of_the_space()[:2]]
+    for _ in range(2):
+        with truth.claimed(tasks, tmp_path) as first, truth.claimed(tasks, tmp_path) as second:
+            assert [first, second] == tasks
+
+
 def test_noise_and_ceiling_are_those_that_values_were_drawn_with(program: Callable[[str], ModuleType]) -> None:
     import numpy as np
     from scipy import stats
