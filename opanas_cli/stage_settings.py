@@ -69,8 +69,8 @@ PART = Check(lambda value: _is_number(value, 0, 1), "a fraction of at least 0 an
 PROBABILITY = Check(lambda value: _is_number(value, 0) and value <= 1, "a number from 0 to 1")
 SWITCH = Check(lambda value: isinstance(value, bool), "True or False")
 EPOCHS = Check(
-    lambda value: value is None or (isinstance(value, (list, tuple)) and all(_is_whole(epoch, 0) for epoch in value)),
-    "a list of whole numbers such as 8,11, or None",
+    lambda value: isinstance(value, (list, tuple)) and all(_is_whole(epoch, 0) for epoch in value),
+    "a list of whole numbers such as 8,11",
 )
 NAME = Check(lambda value: isinstance(value, str) and bool(value), "a name")
 SIZE = Check(is_size, f"two whole numbers of {SMALLEST_SIDE} to {LARGEST_SIDE} pixels, (width, height)")
@@ -96,7 +96,7 @@ class TrainingSection:
     epochs: int = setting(12, COUNT, "passes over the training images")
     optimizer: str = setting("SGD", NAME, "SGD, or another optimizer of torch by name")
     lr: float = setting(0.02, POSITIVE, "learning rate")
-    milestones: tuple[int, ...] | None = setting((8, 11), EPOCHS, "epochs after which lr is divided by ten")
+    milestones: tuple[int, ...] | None = setting((8, 11), EPOCHS.or_none, "epochs after which lr is divided by ten")
     warmup_iters: int = setting(500, COUNT_OR_ZERO, "steps of linear warm-up")
     momentum: float = setting(0.9, NOT_NEGATIVE, "momentum of SGD")
     weight_decay: float = setting(1e-4, NOT_NEGATIVE, "weight decay of all weights")

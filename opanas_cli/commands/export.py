@@ -90,10 +90,10 @@ def _given_options(context: click.Context, taken: frozenset[str]) -> dict[str, A
     Raises:
         UsageError: the exporter takes one of them not.
     """
+    from opanas_cli.exporters.exporter import OPTIONS
     from opanas_cli.exporters.registry import exporters
 
-    of_some = frozenset[str]().union(*(exporter.options for exporter in exporters().values()))
-    given = {name: value for name, value in context.params.items() if name in of_some and value}
+    given = {name: value for name, value in context.params.items() if name in OPTIONS and value}
     for name in given:
         if name not in taken:
             takers = ", ".join(exporter.name for exporter in exporters().values() if name in exporter.options)

@@ -93,8 +93,8 @@ def setting_option(section: str, name: str) -> Callable[[F], F]:
     declared = settings_of(section)[name]
     check, sentence = declared.metadata["check"], declared.metadata["sentence"]
     kind = str(declared.type).partition(" ")[0]
-    text = f"{sentence[0].upper()}{sentence[1:]}.".replace("`", "").partition("; None")[0].rstrip(".") + "."
-
+    what = sentence.replace("`", "").partition("; None")[0]
+    text = f"{what[0].upper()}{what[1:]}."
     instead = "" if declared.default is None else f", else {declared.default}"
     option = "--" + name.replace("_", "-")
     if kind == "bool":

@@ -18,6 +18,7 @@ from opanas_cli.detection.processes.group import from_first, in_each
 from opanas_cli.detection.training.run_state import FORMAT, KEYS, VERSION, state_of
 from opanas_cli.errors import InvalidCheckpointError, UsageError
 from opanas_cli.search.settings import differences
+from opanas_cli.stage_settings import CheckpointsSection
 
 KEPT = 2
 
@@ -33,20 +34,17 @@ class RunCheckpoints:
 
     Args:
         settings: what two runs must share to be the same run; see `run_settings`.
-        minutes: the most between two checkpoints, but for the length of a step; None for no limit.
-        steps: the most steps between two checkpoints; None for no limit.
+        limits: the most minutes, but for the length of a step, and the most steps between two checkpoints.
     """
 
-    def __init__(
-        self, folder: Path, settings: dict[str, Any], minutes: float | None = 10, steps: int | None = None
-    ) -> None:
+    def __init__(self, folder: Path, settings: dict[str, Any], limits: CheckpointsSection | None = None) -> None:
         self.folder = folder
         self.settings = settings
-        self.minutes, self.steps = minutes, steps
+        self.limits = limits or CheckpointsSection()
 
     def due(self, steps: int, seconds: float) -> bool:
         """Whether the next checkpoint is, so long after the last one."""
-        limits = ((self.steps, steps), (self.minutes, seconds / 60))
+        limits = ((self.limits.steps, steps), (self.limits.minutes, seconds / 60))
         return any(most is not None and passed >= most for most, passed in limits)
 
     def save(self, runner: Runner) -> None:

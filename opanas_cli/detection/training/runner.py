@@ -31,6 +31,7 @@ from opanas_cli.detection.training.run_checkpoints import RunCheckpoints
 from opanas_cli.detection.training.run_settings import run_settings
 from opanas_cli.detection.training.run_state import restore
 from opanas_cli.errors import InvalidCheckpointError, InvalidConfigError, OpanasError
+from opanas_cli.stage_settings import CheckpointsSection
 
 
 class NewFiles:
@@ -168,8 +169,8 @@ def build_runner(
     refuse_unsafe_checkpoints()
     use_device(device)
     runnable = _runnable(config, work_dir, seed, device)
-    how_often = runnable.pop("checkpoints", None) or {}
-    checkpoints = RunCheckpoints(work_dir, run_settings(config, seed, **more_settings), **how_often)
+    limits = CheckpointsSection(**(runnable.pop("checkpoints", None) or {}))
+    checkpoints = RunCheckpoints(work_dir, run_settings(config, seed, **more_settings), limits)
     found = checkpoints.newest_for_all() if resume else from_first(checkpoints.require_none)
     new_files = NewFiles(work_dir)
     try:
