@@ -14,7 +14,17 @@ import opanas_cli
 PACKAGE = Path(opanas_cli.__file__).parent
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.relative_to(PACKAGE).parts[0] != "configs")
 
-GROUND = {"", "errors", "atomic", "termination", "plug_ins", "regular_files", "shipped", "stage_settings"}
+GROUND = {
+    "",
+    "errors",
+    "atomic",
+    "termination",
+    "plug_ins",
+    "regular_files",
+    "shipped",
+    "stage_settings",
+    "suggestions",
+}
 """Level 0: modules of the package itself; the empty name is `opanas_cli`."""
 MAY_IMPORT = {
     "genotype": set(),

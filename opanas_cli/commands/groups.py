@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
-
 import click
+
+from opanas_cli.suggestions import suggestion
 
 
 class SuggestingGroup(click.Group):
@@ -15,7 +15,7 @@ class SuggestingGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         if not name.startswith("-") and self.get_command(ctx, name) is None:
-            close = difflib.get_close_matches(name[:64], self.list_commands(ctx), n=1)
-            hint = f"did you mean '{close[0]}'?" if close else f"there are {', '.join(self.list_commands(ctx))}"
+            known = self.list_commands(ctx)
+            hint = suggestion(name, known, f"there are {', '.join(known)}")
             raise click.UsageError(f"No such command '{name:.64}'; {hint}", ctx)
         return super().resolve_command(ctx, args)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from types import MappingProxyType
@@ -13,6 +12,7 @@ from opanas_cli.exporters.exporter import OPTIONS, ExportedFile, Exporter
 from opanas_cli.formats import dump_record
 from opanas_cli.formats.registry import codecs
 from opanas_cli.plug_ins import entry_points_of, load_plug_ins
+from opanas_cli.suggestions import choice
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -42,9 +42,7 @@ def exporter_named(name: str) -> Exporter:
     """
     if name not in exporters():
         known = sorted(exporters(), key=lambda known: known not in BUILT_IN)
-        close = difflib.get_close_matches(name.lower(), known, n=1)
-        hint = f"did you mean '{close[0]}'? Choose" if close else "choose"
-        raise UsageError(f"--to: there is no format '{name}'; {hint} one of {', '.join(known)}")
+        raise UsageError(f"--to: there is no format '{name}'; {choice(name, known)}")
     return exporters()[name]
 
 

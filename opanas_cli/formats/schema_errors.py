@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import json
-from collections.abc import Iterable
 from functools import lru_cache
 from reprlib import repr as shown
 from typing import TYPE_CHECKING, Any, cast
@@ -13,6 +11,7 @@ from opanas_cli.errors import InvalidGenotypeError
 from opanas_cli.formats.strict_json import located
 from opanas_cli.genotype import SpaceKind
 from opanas_cli.shipped import shipped_dir
+from opanas_cli.suggestions import suggestion
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator
@@ -59,7 +58,7 @@ def _message(error: ValidationError, where: str) -> str:
         case "additionalProperties":
             known = cast(dict[str, Any], error.schema)["properties"]
             key = next(key for key in got if key not in known)
-            return f"{located(where, (*path, key))}: unknown key; {_suggest(str(key), known)}"
+            return f"{located(where, (*path, key))}: unknown key; {suggestion(str(key), known)}"
         case "required":
             key = next(key for key in wanted if key not in got)
             return f"{place}: the key '{key}' is missing; add it"
@@ -83,8 +82,3 @@ def _unknown_space(value: object) -> str:
     except InvalidGenotypeError as error:
         return str(error)
     raise AssertionError(f"the schema refuses the space {value!r}, which is known")
-
-
-def _suggest(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name[:64], known, n=1)
-    return f"did you mean '{close[0]}'?" if close else f"choose one of {', '.join(known)}"

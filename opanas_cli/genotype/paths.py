@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import ClassVar
 
 from opanas_cli.errors import InvalidGenotypeError
 from opanas_cli.plug_ins import entry_points_of, load_plug_ins
+from opanas_cli.suggestions import choice
 
 GROUP = "opanas.information_paths"
 
@@ -61,10 +61,8 @@ class PathType(str):
             return name
         if isinstance(name, str) and (found := _BUILT_IN.get(name) or information_paths().get(name)):
             return found
-        names = list(information_paths())
-        close = difflib.get_close_matches(name.lower()[:64], names, n=1) if isinstance(name, str) else []
-        hint = f"did you mean '{close[0]}'? Choose" if close else "choose"
-        raise InvalidGenotypeError(f"{shown(name)} is not an information path; {hint} one of {', '.join(names)}")
+        hint = choice(name if isinstance(name, str) else "", list(information_paths()))
+        raise InvalidGenotypeError(f"{shown(name)} is not an information path; {hint}")
 
 
 BUILT_IN_PATHS = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from tempfile import gettempdir
@@ -21,6 +20,7 @@ from opanas_cli.errors import InvalidConfigError, MissingDependencyError, Opanas
 from opanas_cli.regular_files import require_regular
 from opanas_cli.shipped import shipped_dir
 from opanas_cli.stage_settings import STAGES
+from opanas_cli.suggestions import suggestion
 
 MAX_BYTES = 16 << 20
 
@@ -47,8 +47,7 @@ def find_config(name: str) -> Path:
     shipped = shipped_configs()
     if name in shipped:
         return shipped[name]
-    close = difflib.get_close_matches(name, shipped, n=1)
-    hint = f"did you mean '{close[0]}'?" if close else f"shipped configs are {', '.join(shipped)}"
+    hint = suggestion(name, shipped, f"shipped configs are {', '.join(shipped)}")
     what = "is a folder, not a config file" if path.is_dir() else "no such config file"
     raise InvalidConfigError(f"{name}: {what}; {hint}")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Iterable, Mapping
 from os import PathLike
@@ -14,7 +13,8 @@ from mmengine.runner import Runner
 
 from opanas_cli.detection.configs.parts import DATALOADERS
 from opanas_cli.errors import InvalidConfigError, UsageError
-from opanas_cli.stage_settings import SECTIONS as OUR_SECTIONS
+from opanas_cli.stage_settings import SECTIONS
+from opanas_cli.suggestions import suggestion
 
 
 class Kind(NamedTuple):
@@ -27,7 +27,7 @@ class Kind(NamedTuple):
 
 SECTION = Kind("a dict of settings")
 TEXT = Kind("text in quotes", (str, PathLike))
-SECTIONS = Kind("a list of dicts", (list, tuple))
+DICTS = Kind("a list of dicts", (list, tuple))
 ONE_OR_MORE = Kind("a dict of settings, or a list of them", (dict, list, tuple))
 
 
@@ -35,11 +35,9 @@ def _of(**parts: Kind) -> Kind:
     return SECTION._replace(parts=parts)
 
 
-_DATASET: dict[str, Kind] = dict(
-    pipeline=SECTIONS, ann_file=TEXT, data_root=TEXT, data_prefix=SECTION, metainfo=SECTION
-)
+_DATASET: dict[str, Kind] = dict(pipeline=DICTS, ann_file=TEXT, data_root=TEXT, data_prefix=SECTION, metainfo=SECTION)
 DATASET = SECTION._replace(parts=_DATASET)
-_DATASET.update(dataset=DATASET, datasets=SECTIONS._replace(parts=_DATASET))  # Of wrappers.
+_DATASET.update(dataset=DATASET, datasets=DICTS._replace(parts=_DATASET))  # Of wrappers.
 EVALUATOR = ONE_OR_MORE._replace(parts=dict(ann_file=TEXT, data_root=TEXT))
 CONFIG: dict[str, Kind] = {
     "model": _of(
@@ -48,7 +46,7 @@ CONFIG: dict[str, Kind] = {
         rpn_head=SECTION,
         roi_head=_of(bbox_head=ONE_OR_MORE, bbox_roi_extractor=ONE_OR_MORE, mask_head=ONE_OR_MORE),
         bbox_head=SECTION,
-        data_preprocessor=SECTION._replace(parts=dict(batch_augments=SECTIONS)),
+        data_preprocessor=SECTION._replace(parts=dict(batch_augments=DICTS)),
         test_cfg=_of(rpn=SECTION),
     ),
     **dict.fromkeys(DATALOADERS, _of(dataset=DATASET)),
@@ -56,12 +54,12 @@ CONFIG: dict[str, Kind] = {
     **dict.fromkeys(("train_cfg", "val_cfg", "test_cfg", "auto_scale_lr", "default_hooks", "visualizer"), SECTION),
     "optim_wrapper": _of(optimizer=SECTION),
     "param_scheduler": ONE_OR_MORE,
-    "custom_hooks": SECTIONS,
+    "custom_hooks": DICTS,
     "load_from": TEXT,
 }
 """What is looked at before mmengine, mmdet and mmcv look at the rest."""
 
-OURS = (*OUR_SECTIONS, "cost_input", "data_root", "classes")
+OURS = (*SECTIONS, "cost_input", "data_root", "classes")
 """The keys of a config that are none of mmengine's."""
 
 
@@ -102,6 +100,5 @@ def require_known_keys(config: Config, overrides: Iterable[str]) -> None:
     for override in overrides:
         key = override.split(".")[0]
         if key not in known:
-            close = difflib.get_close_matches(key[:64], sorted(known), n=1)
-            hint = f"did you mean '{close[0]}'?" if close else f"see the keys of {config.filename}"
+            hint = suggestion(key, sorted(known), f"see the keys of {config.filename}")
             raise UsageError(f"--cfg-options: '{key:.64}' is no key of a config; {hint}")
