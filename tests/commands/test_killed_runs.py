@@ -16,7 +16,7 @@ FEW, MANY = 3, 20
 """How often each command is killed: always, and when slow tests run too."""
 NARROW = ("model.backbone.base_channels=8", "model.backbone.stem_channels=8", "model.neck.in_channels=[8,16,32,64]")
 """Beside a super-net that was trained with it, a run need not be of its shape."""
-OFTEN = ("checkpoints.steps=1", "checkpoints.minutes=0.001")
+OFTEN = ("checkpoints.steps=1", "checkpoints.minutes=1e-9")
 TRAINING = {
     "train-supernet": (
         *("supernet.batch_size=1", "supernet.epochs=2", "supernet.milestones=(1,)"),
