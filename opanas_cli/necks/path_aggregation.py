@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from opanas_cli.necks.information_paths import build_path
 from opanas_cli.necks.initialization import initialize
 from opanas_cli.necks.path_options import PathOptions
-from opanas_cli.necks.pyramid import ExtraOutputs, InputPyramid
+from opanas_cli.necks.pyramid import InputPyramid, OutputPyramid
 
 
 class PathAggregationNeck(nn.Module):
@@ -35,6 +35,8 @@ class PathAggregationNeck(nn.Module):
         share_fusing: whether the two convolutions of fusing-splitting are one.
         norm_cfg: mmdet-style norm after laterals, paths and extra convolutions, such as `dict(type="BN")`.
         act_cfg: mmdet-style activation after these, such as `dict(type="ReLU")`.
+        output_norm_cfg: mmdet-style norm of every level of the output, so that the heads see values of one scale however
+            many nodes and edges are summed; the extra levels are made of normalised ones.
         edge_importance: whether edges carry γ, a parameter that starts at 1. It is not folded into the weights at the
             source, because deformable offsets and the ReLU keep later paths from being linear in it.
         init: how the weights start, see `initialize`.
@@ -56,6 +58,7 @@ class PathAggregationNeck(nn.Module):
         share_fusing: bool = True,
         norm_cfg: Mapping[str, Any] | None = None,
         act_cfg: Mapping[str, Any] | None = None,
+        output_norm_cfg: Mapping[str, Any] | None = None,
         edge_importance: bool = False,
         init: str = "xavier",
     ) -> None:
@@ -80,7 +83,9 @@ class PathAggregationNeck(nn.Module):
             if edge not in self.paths:
                 self.paths[edge] = nn.ModuleDict()
             self.paths[edge][path] = build_path(path, out_channels, num_levels, options)
-        self.extra_outputs = ExtraOutputs(num_outs - num_levels, out_channels, extra_convs, **after)
+        self.extra_outputs = OutputPyramid(
+            num_levels, num_outs - num_levels, out_channels, extra_convs, output_norm_cfg, **after
+        )
         self.edge_importance = nn.Parameter(torch.ones(len(self.paths))) if edge_importance else None
         initialize(self, init)
 

@@ -1,4 +1,4 @@
-"""From the backbone's feature maps to the pyramid of node 0, and from the last pyramid to all outputs."""
+"""From the backbone's feature maps to the pyramid of node 0, and from the sum of the nodes to all outputs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from opanas_cli.necks.convolution import build_conv
+from opanas_cli.necks.convolution import build_conv, build_norm
 
 
 class InputPyramid(nn.Module):
@@ -43,30 +43,37 @@ class InputPyramid(nn.Module):
         return [*pyramid[:-1], coarsest + self.context(F.adaptive_avg_pool2d(coarsest, 1))]
 
 
-class ExtraOutputs(nn.Module):
-    """Appends `count` coarser levels to a pyramid, each made from the one before.
+class OutputPyramid(nn.Module):
+    """Normalises the levels of a pyramid if asked to, and appends `num_extra` coarser ones, each made from the last.
 
-    By stride-2 3×3 convolutions (RetinaNet), or else by keeping every second pixel, a 1×1 max pooling of stride 2.
+    They are made by stride-2 3×3 convolutions (RetinaNet), or else by keeping every second pixel, a 1×1 max pooling of
+    stride 2.
+
+    Args:
+        output_norm_cfg: mmdet-style norm, one for each given level; None hands the levels on as they are.
     """
 
     def __init__(
         self,
-        count: int,
+        num_levels: int,
+        num_extra: int,
         channels: int,
         by_convs: bool = False,
-        norm_cfg: Mapping[str, Any] | None = None,
-        act_cfg: Mapping[str, Any] | None = None,
+        output_norm_cfg: Mapping[str, Any] | None = None,
+        **after: Any,
     ) -> None:
         super().__init__()
+        self.norms = nn.ModuleList(
+            nn.Identity() if output_norm_cfg is None else build_norm(output_norm_cfg, channels)
+            for _ in range(num_levels)
+        )
         self.layers = nn.ModuleList(
-            build_conv(channels, channels, stride=2, norm_cfg=norm_cfg, act_cfg=act_cfg)
-            if by_convs
-            else nn.MaxPool2d(1, stride=2)
-            for _ in range(count)
+            build_conv(channels, channels, stride=2, **after) if by_convs else nn.MaxPool2d(1, stride=2)
+            for _ in range(num_extra)
         )
 
     def forward(self, pyramid: Sequence[Tensor]) -> list[Tensor]:
-        outputs = list(pyramid)
+        outputs = [norm(level) for norm, level in zip(self.norms, pyramid, strict=True)]
         for layer in self.layers:
             outputs.append(layer(outputs[-1]))
         return outputs

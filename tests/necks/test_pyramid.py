@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 from naive_neck import naive_input_pyramid, random_pyramid, randomise
 
-from opanas_cli.necks.pyramid import ExtraOutputs, InputPyramid
+from opanas_cli.necks.pyramid import OutputPyramid, InputPyramid
 
 SIZES = [(9, 7), (5, 4), (3, 2)]
 
@@ -40,13 +40,25 @@ def test_the_context_of_one_image_takes_no_norm():
 
 def test_extra_outputs_keep_every_second_pixel():
     levels = random_pyramid(2, [(5, 4)])
-    outputs = ExtraOutputs(2, 2)(levels)
+    outputs = OutputPyramid(1, 2, 2)(levels)
     assert torch.equal(outputs[1], levels[0][:, :, ::2, ::2])
     assert torch.equal(outputs[2], levels[0][:, :, ::4, ::4])
     assert len(levels) == 1
 
 
 def test_extra_outputs_by_convolutions_each_have_their_own():
-    extra = ExtraOutputs(2, 2, by_convs=True)
+    extra = OutputPyramid(1, 2, 2, by_convs=True)
     assert [tuple(level.shape[2:]) for level in extra([torch.ones(1, 2, 5, 4)])] == [(5, 4), (3, 2), (2, 1)]
     assert sum(p.numel() for p in extra.parameters()) == 2 * (2 * 2 * 9 + 2)
+
+
+def test_output_levels_are_normalised_each_by_its_own_and_before_the_extra_ones():
+    levels = random_pyramid(4, SIZES[:2])
+    output = OutputPyramid(2, 1, 4, output_norm_cfg={"type": "GN", "num_groups": 2}).double()
+    output.norms[0].weight.data.fill_(3)
+    finest, coarsest, extra = output([100 * level + 5 for level in levels])
+    grouped = finest.unflatten(1, (2, 2)).flatten(2)
+    torch.testing.assert_close(grouped.mean(2), torch.zeros(2, 2, dtype=torch.float64))
+    torch.testing.assert_close(grouped.std(2, correction=0), torch.full((2, 2), 3, dtype=torch.float64))
+    torch.testing.assert_close(coarsest, torch.nn.functional.group_norm(levels[1], 2), rtol=0, atol=1e-4)
+    assert torch.equal(extra, coarsest[:, :, ::2, ::2])
