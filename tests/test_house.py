@@ -28,13 +28,14 @@ GROUND = {
 """Level 0: modules of the package itself; the empty name is `opanas_cli`."""
 MAY_IMPORT = {
     "genotype": set(),
+    "statistics": set(),
     "formats": {"genotype"},
     "search": {"genotype", "formats"},
     "necks": {"genotype", "formats"},
-    "detection": {"genotype", "formats", "search", "necks"},
+    "detection": {"genotype", "statistics", "formats", "search", "necks"},
     "drawing": {"genotype", "formats", "search"},
     "exporters": {"genotype", "formats", "detection", "drawing"},
-    "commands": {"genotype", "formats", "search", "necks", "detection", "drawing", "exporters"},
+    "commands": {"genotype", "formats", "search", "necks", "detection", "drawing", "exporters", "statistics"},
     "__main__": {"commands"},
 }
 DETECTION = {
@@ -55,7 +56,7 @@ DETECTION = {
     "registration": 11,
 }
 """The rooms and files of `detection`, each with its floor: they may import what is on lower ones."""
-LIGHT_ROOMS = ("genotype", "formats", "search", "drawing")
+LIGHT_ROOMS = ("genotype", "statistics", "formats", "search", "drawing")
 NOT_IN_LIGHT_ROOMS = {"torch", "torchvision", "mmdet", "mmengine", "mmcv"}
 NOT_ON_IMPORT = {*NOT_IN_LIGHT_ROOMS, "matplotlib", "scipy", "pymoo"}
 MAX_LINES = 400
