@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import math
 from bisect import bisect_left
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
@@ -35,10 +37,11 @@ def set_width(model: Any, channels: int) -> None:
 
 
 def with_fpn(config: Config, channels: int) -> Config:
-    """The config with mmdet's FPN of this width in place of its neck, the heads changed along."""
+    """The config with mmdet's FPN of this width in place of its neck, normalised alike, the heads changed along."""
     changed = copy.deepcopy(config)
     neck = neck_of(config)
     start_level = neck.get("start_level", 0)
+    norm, output_norm = neck.get("norm_cfg"), neck.get("output_norm_cfg")
     changed.model.neck = ConfigDict(
         type="FPN",
         in_channels=list(neck["in_channels"]),
@@ -46,30 +49,48 @@ def with_fpn(config: Config, channels: int) -> Config:
         num_outs=neck["num_outs"],
         start_level=start_level,
         add_extra_convs="on_input" if neck.get("extra_convs") else False,
+        norm_cfg=norm or output_norm,
+        no_norm_on_lateral=not norm,
     )
     set_width(changed.model, channels)
     return changed
 
 
-def fpn_of_macs(config: Config, macs: int) -> Config:
-    """The config with the FPN whose detector's MACs are closest to `macs`.
+BASELINES: Mapping[str, Callable[[Config, int], Config]] = {"fpn": with_fpn}
+"""The necks that others designed, by their names: each replaces a config's neck by one of a given width."""
+
+
+def at_macs(macs: int, build: Callable[[int], Config], what: str, step: int = 1) -> Config:
+    """The config whose detector's MACs are closest to `macs`, among those that `build` makes of a width.
 
     A convolution's MACs are the product of two widths at most, so those of the detector are a polynomial of degree two
     in the width, and three counts tell them for every width.
 
+    Args:
+        what: the neck's name, for the message.
+        step: the width is a multiple of it.
+
     Raises:
         InfeasibleError: even that one misses by more than 5 %.
     """
-    first, second, third = (detector_cost(with_fpn(config, width)).macs for width in (1, 2, 3))
+    first, second, third = (detector_cost(build(step * count)).macs for count in (1, 2, 3))
 
-    def macs_of(width: int) -> int:
-        steps = width - 1
+    def macs_of(count: int) -> int:
+        steps = count - 1
         return first + steps * (second - first) + steps * (steps - 1) // 2 * (third - 2 * second + first)
 
-    above = bisect_left(range(1, MAX_WIDTH), macs, key=macs_of) + 1
-    best = min(range(max(1, above - 1), above + 1), key=lambda width: abs(macs_of(width) - macs))
+    above = bisect_left(range(1, MAX_WIDTH // step), macs, key=macs_of) + 1
+    best = min(range(max(1, above - 1), above + 1), key=lambda count: abs(macs_of(count) - macs))
     if abs(macs_of(best) - macs) > TOLERANCE * macs:
         raise InfeasibleError(
-            f"no FPN gives the detector {macs:,} MACs; the closest has {macs_of(best):,}; compare with a wider neck"
+            f"no width of {what} gives the detector {macs:,} MACs; the closest has {macs_of(best):,}; compare with a "
+            "wider neck"
         )
-    return with_fpn(config, best)
+    return build(step * best)
+
+
+def width_step(config: Config) -> int:
+    """What widths must be multiples of, so that the groups of the neck's norms are equally large."""
+    neck = neck_of(config)
+    norms = [neck.get(name) or {} for name in ("norm_cfg", "output_norm_cfg")]
+    return math.lcm(*(int(norm.get("num_groups", 1)) for norm in norms))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -13,7 +14,7 @@ from opanas_cli.detection.configs.building import build_detector
 from opanas_cli.detection.configs.necks import neck_of, sub_net_neck, super_net_neck
 from opanas_cli.detection.configs.stages import retrain_stage
 from opanas_cli.detection.costs.profiling import detector_cost, with_sub_net
-from opanas_cli.detection.costs.widths import fpn_of_macs
+from opanas_cli.detection.costs.widths import BASELINES, at_macs, width_step
 from opanas_cli.detection.quiet import silenced
 from opanas_cli.detection.super_net_file import read_super_net, require_same_task
 from opanas_cli.errors import InvalidConfigError
@@ -48,15 +49,17 @@ def inherited_weights(config: Config, genotype: Genotype, super_net: Path) -> di
     return {**rest, **{f"neck.{name}": value for name, value in neck.items()}}
 
 
-def baseline_config(config: Config, genotype: Genotype) -> Config:
-    """The config that trains mmdet's FPN at the MACs of a genotype's detector, all else as `sub_net_config`.
+def baseline_config(config: Config, genotype: Genotype, neck: str = "fpn") -> Config:
+    """The config that trains a neck of `BASELINES` at the MACs of a genotype's detector, all else as `sub_net_config`.
 
     Raises:
         InvalidConfigError: the config's neck is no super-net.
         InfeasibleError: no width comes within 5 %.
     """
     super_net_neck(config)
-    return retrain_stage(fpn_of_macs(config, detector_cost(with_sub_net(config, genotype)).macs), None)
+    macs = detector_cost(with_sub_net(config, genotype)).macs
+    build = partial(BASELINES[neck], config)
+    return retrain_stage(at_macs(macs, build, neck.upper(), width_step(config)), None)
 
 
 def whole_config(config: Config) -> Config:

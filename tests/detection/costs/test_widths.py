@@ -1,21 +1,28 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mmengine.config import Config
 from tiny_config import tiny_config
+from torch.nn import GroupNorm
 
 from opanas_cli.detection.configs.building import build_detector
 from opanas_cli.detection.configs.files import load_config
 from opanas_cli.detection.costs.profiling import CostModel, detector_cost, with_sub_net
-from opanas_cli.detection.costs.widths import fpn_of_macs, set_width, with_fpn
+from opanas_cli.detection.costs.widths import at_macs, set_width, width_step, with_fpn
 from opanas_cli.errors import InfeasibleError
 from opanas_cli.formats import resolve_genotype
 from opanas_cli.genotype import PAPER_PATHS, Genotype, PathType
 from opanas_cli.genotype.liveness import output_nodes
+
+
+def fpn_of_macs(config: Config, macs: int) -> Config:
+    return at_macs(macs, partial(with_fpn, config), "FPN", width_step(config))
 
 
 @pytest.mark.parametrize("detector", ["faster-rcnn", "cascade-rcnn", "retinanet"])
@@ -86,5 +93,33 @@ def test_the_quickstarts_baseline_is_within_the_tolerance() -> None:
 
 def test_macs_that_no_width_gives_are_refused(shapes_root: Path) -> None:
     config = tiny_config(shapes_root)
-    with pytest.raises(InfeasibleError, match=r"no FPN gives the detector 1,000 MACs; the closest has [\d,]+"):
+    with pytest.raises(InfeasibleError, match=r"no width of FPN gives the detector 1,000 MACs; the closest has [\d,]+"):
         fpn_of_macs(config, 1000)
+
+
+@pytest.mark.parametrize("detector", ["faster-rcnn", "retinanet"])
+def test_the_fpn_is_normalised_as_the_neck_is(shapes_root: Path, detector: str) -> None:
+    config = tiny_config(shapes_root, detector)
+
+    def norms(**options: object) -> list[str]:
+        changed = copy.deepcopy(config)
+        changed.model.neck.update(options)
+        neck = build_detector(with_fpn(changed, 12)).neck
+        return [name.split(".")[0] for name, module in neck.named_modules() if isinstance(module, GroupNorm)]
+
+    levels = 3 if detector == "retinanet" else 4
+    outputs = ["fpn_convs"] * (5 if detector == "retinanet" else 4)
+    group_norm = dict(type="GN", num_groups=4)
+    assert norms() == []
+    assert norms(output_norm_cfg=group_norm) == outputs
+    assert norms(norm_cfg=group_norm) == ["lateral_convs"] * levels + outputs
+    assert norms(norm_cfg=group_norm, output_norm_cfg=group_norm) == ["lateral_convs"] * levels + outputs
+
+
+def test_widths_divide_into_the_groups_of_the_norms(shapes_root: Path) -> None:
+    config = tiny_config(shapes_root)
+    assert width_step(config) == 1
+    config.model.neck.update(norm_cfg=dict(type="GN", num_groups=4), output_norm_cfg=dict(type="GN", num_groups=6))
+    assert width_step(config) == 12
+    macs = detector_cost(with_fpn(config, 48)).macs
+    assert fpn_of_macs(config, macs - 1).model.neck.out_channels == 48
