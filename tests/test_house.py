@@ -20,6 +20,7 @@ GROUND = {
     "atomic",
     "termination",
     "plug_ins",
+    "json_lines",
     "regular_files",
     "shipped",
     "stage_settings",
@@ -52,6 +53,7 @@ DETECTION = {
     "costs": 7,
     "exporting": 8,
     "training": 9,
+    "experiments": 10,
     "searching": 10,
     "registration": 11,
 }

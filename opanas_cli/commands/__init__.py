@@ -27,6 +27,8 @@ COMMANDS = {
     "evolve": "Search a trained super-net for the best genotype.",
     "export": "Write a genotype as an mmdet config, or in another format.",
     "retrain": "Train a detector with a genotype from scratch and report its final AP.",
+    "correlate": "Measure how well a super-net ranks, by training sub-nets alone.",
+    "compare": "Train a genotype and others at equal MACs, and report what the difference shows.",
     "viz": "Draw genotypes.",
     "genotype": "List, validate, show, convert and compare genotypes.",
 }
@@ -34,8 +36,8 @@ COMMANDS = {
 
 ALIASES = {"visualize": "viz"}
 
-LONG = ("train-supernet", "evolve", "retrain")
-"""Those that several processes may share, and that can be resumed."""
+LONG = ("train-supernet", "evolve", "retrain", "correlate", "compare")
+"""Those that can be resumed."""
 
 INTERRUPTED = 130
 TERMINATED = 128 + signal.SIGTERM

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from opanas_cli.commands.console import Console
-from opanas_cli.commands.options import checked_by, chosen_work_dir, run_options, setting_option, work_dir_option
+from opanas_cli.commands.options import checked_by, chosen_work_dir, limit, run_options, setting_option, work_dir_option
 from opanas_cli.commands.search_progress import SearchProgress
 from opanas_cli.commands.several_processes import SeveralProcessesCommand
 from opanas_cli.commands.work_dir_lock import work_dir_lock
-from opanas_cli.errors import UsageError
 from opanas_cli.stage_settings import PART
-
-T = TypeVar("T")
 
 
 @click.command(cls=SeveralProcessesCommand, short_help="Search a trained super-net for the best genotype.")
@@ -92,9 +88,9 @@ def evolve(
     from opanas_cli.search import Constraints, Resource, parse_milliseconds, parse_quantity, strategy_named
 
     constraints = Constraints(
-        _limit("--max-macs", max_macs, parse_quantity),
-        _limit("--max-params", max_params, parse_quantity),
-        _limit("--max-latency", max_latency, parse_milliseconds),
+        limit("--max-macs", max_macs, parse_quantity),
+        limit("--max-params", max_params, parse_quantity),
+        limit("--max-latency", max_latency, parse_milliseconds),
     )
     strategy_named(strategy)  # Refuses an unknown one before anything long begins.
     folder = chosen_work_dir(work_dir, config)
@@ -140,13 +136,6 @@ def evolve(
             say=console.say,
         )
     _show(console, result, SearchFiles.of(folder))
-
-
-def _limit(option: str, text: str | None, parse: Callable[[str], T]) -> T | None:
-    try:
-        return None if text is None else parse(text)
-    except UsageError as error:
-        raise UsageError(f"{option}: {error}") from error
 
 
 def _show(console: Console, result: Any, files: Any) -> None:

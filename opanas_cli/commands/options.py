@@ -8,9 +8,11 @@ from typing import Any, TypeVar
 
 import click
 
+from opanas_cli.errors import UsageError
 from opanas_cli.stage_settings import Check, settings_of
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 CFG_OPTIONS = "--cfg-options"
 
@@ -83,6 +85,18 @@ def checked_by(check: Check) -> Callable[[click.Context, click.Parameter, Any], 
         return value
 
     return checked
+
+
+def limit(option: str, text: str | None, parse: Callable[[str], T]) -> T | None:
+    """The value of an option that limits a cost; None if it is not given.
+
+    Raises:
+        UsageError: it is none.
+    """
+    try:
+        return None if text is None else parse(text)
+    except UsageError as error:
+        raise UsageError(f"{option}: {error}") from error
 
 
 def setting_option(section: str, name: str) -> Callable[[F], F]:

@@ -5,9 +5,7 @@ The axes are measured in inches from the lower left corner.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from opanas_cli.drawing.arcs import ABOVE, BELOW, RADIUS, SPACING, arc, arrow_head, height, point_on
 from opanas_cli.drawing.diagram import Arrow, Diagram
 from opanas_cli.drawing.palette import FADED, INK, SUM
+from opanas_cli.drawing.style import opanas_style, save
 from opanas_cli.genotype import PathType, information_paths
 
 if TYPE_CHECKING:
@@ -24,39 +23,18 @@ if TYPE_CHECKING:
 MARGIN = 0.3
 TITLE_HEIGHT = 0.72
 MIN_WIDTH = 4.6
-MAX_PIXELS = 8000
-"""The longest side of a PNG."""
 LEGEND_ROW = 0.26
 LEGEND_SAMPLE = 0.32
 SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
-METADATA = {
-    ".svg": {"Date": None, "Creator": None},
-    ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-    ".png": {"Software": None},
-}
 
 
 def save_figure(diagrams: Sequence[Diagram], path: Path, suffix: str) -> None:
     """Write a figure with one panel per diagram to `path`; `suffix` (.svg, .png or .pdf) decides on the format.
 
-    The same diagrams give the same bytes with the same matplotlib: no dates, no random ids, no user settings.
+    The same diagrams give the same bytes with the same matplotlib.
     """
-    with _house_style():
-        figure = _figure(diagrams)
-        dpi = min(200.0, MAX_PIXELS / max(figure.get_size_inches()))
-        figure.savefig(path, format=suffix[1:], dpi=dpi, metadata=METADATA[suffix])
-
-
-@contextmanager
-def _house_style() -> Iterator[None]:
-    """Matplotlib's own defaults and ours, whatever the user's are; no word about letters that its font lacks."""
-    import matplotlib
-
-    with matplotlib.rc_context(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update({"svg.hashsalt": "opanas", "svg.fonttype": "none", "pdf.fonttype": 42})
-        yield
+    with opanas_style():
+        save(_figure(diagrams), path, suffix)
 
 
 class Panel(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,13 @@ class Estimate:
     low: float
     high: float
 
+    @classmethod
+    def of(cls, document: Mapping[str, float | None]) -> Estimate:
+        """That of a document."""
+        return cls(
+            *(math.nan if document[name] is None else float(document[name]) for name in ("value", "low", "high"))
+        )
+
     def document(self) -> dict[str, float | None]:
         """The same as JSON-able values, with None for NaN."""
         fields = {"value": self.value, "low": self.low, "high": self.high}
@@ -30,6 +37,10 @@ class Estimate:
 
     def __str__(self) -> str:
         return f"{self.value:.2f} ({self.low:.2f} to {self.high:.2f})" if math.isfinite(self.value) else "not defined"
+
+
+def _or_nan(figure: float | None) -> float:
+    return math.nan if figure is None else figure
 
 
 def bootstrapped(statistic: Callable[..., float], columns: Sequence[ArrayLike]) -> Estimate:

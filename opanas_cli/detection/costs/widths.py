@@ -36,9 +36,16 @@ def set_width(model: Any, channels: int) -> None:
                 part["out_channels" if name == "bbox_roi_extractor" else "in_channels"] = channels
 
 
+def of_width(config: Config, channels: int) -> Config:
+    """The config with this width of the pyramid and of the heads."""
+    changed = copy.deepcopy(config)
+    set_width(changed.model, channels)
+    return changed
+
+
 def with_fpn(config: Config, channels: int) -> Config:
     """The config with mmdet's FPN of this width in place of its neck, normalised alike, the heads changed along."""
-    changed = copy.deepcopy(config)
+    changed = of_width(config, channels)
     neck = neck_of(config)
     start_level = neck.get("start_level", 0)
     norm, output_norm = neck.get("norm_cfg"), neck.get("output_norm_cfg")
@@ -52,7 +59,6 @@ def with_fpn(config: Config, channels: int) -> Config:
         norm_cfg=norm or output_norm,
         no_norm_on_lateral=not norm,
     )
-    set_width(changed.model, channels)
     return changed
 
 

@@ -1,0 +1,92 @@
+"""``opanas compare``: is a genotype better than others at the same cost?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from opanas_cli.commands.console import Console
+from opanas_cli.commands.options import chosen_work_dir, run_options, work_dir_option
+from opanas_cli.commands.several_processes import OneProcessCommand
+
+
+@click.command(cls=OneProcessCommand)
+@click.argument("config")
+@click.option("--genotype", required=True, metavar="GENOTYPE", help="A file, or the name of a shipped genotype.")
+@click.option(
+    "--against",
+    required=True,
+    metavar="LIST",
+    help="Networks to compare it with, e.g. fpn,random:5,opa-fpn: baselines by name, N random genotypes of the space, "
+    "or genotypes by name or file.",
+)
+@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Trainings of each network.")
+@work_dir_option
+@run_options
+def compare(
+    config: str,
+    genotype: str,
+    against: str,
+    seeds: int,
+    work_dir: Path | None,
+    seed: int,
+    device: str,
+    resume: bool,
+    cfg_options: tuple[str, ...],
+    as_json: bool,
+    debug: bool,
+    quiet: bool,
+) -> None:
+    """Train GENOTYPE and other networks at its MACs (±5 %), seed by seed, and report what the differences show.
+
+    Reads CONFIG, the config of the super-net, whose `retrain` settings train all networks, and GENOTYPE. Writes
+    comparison.jsonl (a line for each training), comparison.json, comparison.svg and a folder for each training into
+    the work dir. With --resume, several processes may share the trainings of one work dir.
+
+    \b
+    Example:
+      opanas compare coco --genotype runs/coco/best.json --against fpn,random:5 --seeds 3
+    """
+    console = Console(quiet, as_json)
+    folder = chosen_work_dir(work_dir, config)
+    from opanas_cli.formats import resolve_genotype
+
+    chosen = resolve_genotype(genotype)
+    from opanas_cli.detection.configs.data_checks import check_data
+    from opanas_cli.detection.configs.files import load_config
+    from opanas_cli.detection.experiments.comparing import ComparisonFiles
+    from opanas_cli.detection.experiments.comparing import compare as run
+    from opanas_cli.detection.experiments.contenders import contenders, name_of
+    from opanas_cli.detection.processes.devices import select_device
+    from opanas_cli.drawing.charts import draw_comparison
+
+    target = select_device(device)
+    settings = load_config(config, cfg_options)
+    networks = contenders(settings, chosen, name_of(genotype), against.split(","), seed)
+    check_data(settings, ["train", "test"], console.warn, console.say)
+    with console.progress("trainings") as report:
+        document = run(settings, networks, range(seed, seed + seeds), folder, target, resume, report)
+    files = ComparisonFiles.of(folder)
+    draw_comparison(document, files.chart)
+    _show(console, document, files)
+
+
+def _show(console: Console, document: dict[str, Any], files: Any) -> None:
+    networks = document["networks"]
+    width = max(len(network["name"]) for network in networks)
+    metric = document["metric"]
+    lines = [f"{'':{width}}{metric:>18}{'G MACs':>10}{'M params':>10}{'seconds':>9}  {networks[0]['name']} is"]
+    for network in networks:
+        deviation = "" if network["deviation"] is None else f" ± {network['deviation']:.3f}"
+        seconds = "-" if network["seconds"] is None else f"{network['seconds']:.0f}"
+        figures = f"{network['mean']:>{18 - len(deviation)}.3f}{deviation}"
+        costs = f"{network['macs'] / 1e9:>10.3f}{network['params'] / 1e6:>10.3f}{seconds:>9}"
+        lines.append(f"{network['name']:{width}}{figures}{costs}  {network['verdict'] or ''}".rstrip())
+    lines.append(
+        f"{len(document['seeds'])} seeds: mean ± standard deviation of {metric} on the test split; in a verdict ± is "
+        "half of the 95 % interval of the paired difference"
+    )
+    written = {"comparison": files.summary, "chart": files.chart, "trainings": files.rows}
+    console.result("\n".join(lines), document, written)

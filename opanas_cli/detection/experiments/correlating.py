@@ -1,0 +1,203 @@
+"""How well a super-net ranks: sub-nets judged by its weights, and each trained alone (section 4.3.3)."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+
+from opanas_cli.atomic import write_atomically
+from opanas_cli.detection.checkpoints import fingerprint
+from opanas_cli.detection.configs.necks import search_space
+from opanas_cli.detection.configs.setting_checks import stage_settings
+from opanas_cli.detection.costs.profiling import CostModel
+from opanas_cli.detection.evaluating.evaluator import SuperNetEvaluator
+from opanas_cli.detection.experiments.training_log import Row, TrainingLog
+from opanas_cli.detection.experiments.trainings import Report, Training, run_trainings
+from opanas_cli.detection.super_net_file import read_super_net, require_same_task
+from opanas_cli.detection.training.networks import sub_net_config
+from opanas_cli.errors import InfeasibleError, InvalidConfigError
+from opanas_cli.formats.text import line_of
+from opanas_cli.genotype import Genotype
+from opanas_cli.genotype.canonical import canonical_hash
+from opanas_cli.genotype.liveness import prune
+from opanas_cli.search.operators import sample
+from opanas_cli.statistics.estimate import bootstrapped
+from opanas_cli.statistics.noise import kendall_ceiling, noise
+from opanas_cli.statistics.rank_correlation import kendall, kendall_at_equal_cost, pairs_of_equal_cost, spearman
+
+MAX_DRAWS = 10_000
+STRATA_DRAWS = 10
+"""How many genotypes are evaluated in the super-net for each that is trained, when they are chosen by its ranking."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Which genotypes are trained.
+
+    Args:
+        num: how many, all different networks.
+        stratified: spread over the super-net's ranking: one of each of `num` equal parts of it. Else random.
+        min_macs, max_macs: the least and the most MACs of the detector; None for no limit.
+    """
+
+    num: int = 30
+    stratified: bool = False
+    min_macs: float | None = None
+    max_macs: float | None = None
+
+
+@dataclass(frozen=True)
+class CorrelationFiles:
+    """What a correlation writes into its work dir."""
+
+    rows: Path
+    summary: Path
+    chart: Path
+
+    @classmethod
+    def of(cls, work_dir: Path) -> CorrelationFiles:
+        """The files in a work dir."""
+        return cls(*(work_dir / f"correlation{suffix}" for suffix in (".jsonl", ".json", ".svg")))
+
+
+def correlate(
+    config: Config,
+    super_net: Path,
+    sampling: Sampling,
+    seed: int,
+    num_seeds: int,
+    work_dir: Path,
+    device: torch.device,
+    resume: bool,
+    report: Report = lambda done, total, text: None,
+) -> dict[str, Any]:
+    """Train sub-nets alone, and write ``correlation.jsonl`` and ``correlation.json``.
+
+    The super-net judges on the images held out from its training, or on the validation set if there are none.
+
+    Args:
+        seed: of the sampling, and the first of `num_seeds` by which each sub-net is trained.
+
+    Returns:
+        The document of ``correlation.json``.
+
+    Raises:
+        UsageError: there are rows and `resume` is not set, or they are of other trainings.
+        InvalidCheckpointError: the super-net is none, or was trained for another task than the config's.
+        InfeasibleError: too few genotypes are within the limits.
+    """
+    files = CorrelationFiles.of(work_dir)
+    log = TrainingLog(files.rows)
+    if not resume:
+        log.require_none()
+    content = read_super_net(super_net)
+    require_same_task(content, config, super_net)
+    config = copy.deepcopy(config)
+    config.supernet = dict(config.get("supernet") or {}, split_by=content["meta"]["split_by"])
+    metric = stage_settings(config, "search").metric
+    split = content["meta"]["search_split"]
+    evaluator = SuperNetEvaluator(config, content["state_dict"], super_net, split, None, device, metric=metric)
+    genotypes, judged = _chosen(config, evaluator, sampling, metric, np.random.default_rng(seed))
+    del evaluator
+    trainings = [
+        Training(canonical_hash(genotype), training_seed, sub_net_config(config, genotype), {})
+        for training_seed in range(seed, seed + num_seeds)
+        for genotype in genotypes
+    ]
+    rows = run_trainings(trainings, log, work_dir, device, keep_detectors=False, report=report)
+    document = {
+        "version": 1,
+        "metric": metric,
+        "super_net": fingerprint(super_net),
+        "seeds": list(range(seed, seed + num_seeds)),
+        **correlation_of(_networks(genotypes, judged, rows, metric)),
+    }
+    write_atomically(files.summary, json.dumps(document, indent=2) + "\n")
+    return document
+
+
+def correlation_of(networks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What networks show about a super-net, as JSON-able values.
+
+    Args:
+        networks: each with its `super_net` figure, its `macs`, and its figures `alone`, one for each seed.
+    """
+    judged, macs = ([network[key] for network in networks] for key in ("super_net", "macs"))
+    groups = [network["alone"] for network in networks]
+    alone = [float(np.mean(group)) for group in groups]
+    correlations = {
+        name: {
+            "kendall": bootstrapped(kendall, [predicted, alone]).document(),
+            "spearman": bootstrapped(spearman, [predicted, alone]).document(),
+            "kendall_at_equal_macs": bootstrapped(kendall_at_equal_cost, [predicted, alone, macs]).document(),
+        }
+        for name, predicted in (("super_net", judged), ("macs", macs))
+    }
+    repeated = all(len(group) > 1 for group in groups)
+    return {
+        "networks": list(networks),
+        **correlations,
+        "pairs_of_equal_macs": int(pairs_of_equal_cost(np.array(macs, dtype=np.float64)).sum()),
+        "noise": noise(groups) if repeated else None,
+        "kendall_ceiling": kendall_ceiling(groups).document() if repeated else None,
+    }
+
+
+def _chosen(
+    config: Config, evaluator: SuperNetEvaluator, sampling: Sampling, metric: str, rng: np.random.Generator
+) -> tuple[list[Genotype], list[float]]:
+    """The genotypes to train, and what the super-net judges of each."""
+    count = sampling.num * (STRATA_DRAWS if sampling.stratified else 1)
+    drawn = _drawn(config, count, sampling, rng)
+    if len(drawn) < sampling.num:
+        raise InfeasibleError(
+            f"{config.filename}: {MAX_DRAWS:,} random genotypes hold {len(drawn)} different networks within the "
+            f"limits, but {sampling.num} were asked for; ask for fewer, or widen the limits"
+        )
+    found = evaluator.evaluate(drawn)
+    if any(metric not in one.metrics for one in found):
+        raise InvalidConfigError(
+            f"{config.filename}: search.metric: {metric} is not defined on the {evaluator.num_images} held-out images; "
+            "choose another"
+        )
+    judged = [one.metrics[metric] for one in found]
+    places: Sequence[int] = range(len(drawn))
+    if sampling.stratified:
+        strata = np.array_split(np.argsort(judged, kind="stable"), sampling.num)
+        places = [int(rng.choice(stratum)) for stratum in strata]
+    return [drawn[place] for place in places], [judged[place] for place in places]
+
+
+def _drawn(config: Config, count: int, sampling: Sampling, rng: np.random.Generator) -> list[Genotype]:
+    """Random genotypes within the limits, no two of one network; fewer if there are not so many."""
+    space, cost_of = search_space(config), CostModel(config)
+    low, high = sampling.min_macs or 0, sampling.max_macs or math.inf
+    found: dict[str, Genotype] = {}
+    for _ in range(MAX_DRAWS):
+        if len(found) == count:
+            break
+        genotype = prune(sample(space, rng))
+        if low <= cost_of(genotype).macs <= high:
+            found.setdefault(canonical_hash(genotype), genotype)
+    return list(found.values())
+
+
+def _networks(
+    genotypes: Sequence[Genotype], judged: Sequence[float], rows: Sequence[Row], metric: str
+) -> list[dict[str, Any]]:
+    found = []
+    for genotype, figure in zip(genotypes, judged, strict=True):
+        own = [row for row in rows if row["network"] == canonical_hash(genotype)]
+        alone = [row["metrics"][metric] for row in own]
+        costs = {name: own[0][name] for name in ("macs", "params")}
+        found.append({"genotype": line_of(genotype), **costs, "super_net": figure, "alone": alone})
+    return found

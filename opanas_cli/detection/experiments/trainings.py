@@ -1,0 +1,152 @@
+"""Trains networks one by one, in any number of processes side by side."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+from mmengine.config import Config
+
+from opanas_cli.detection.checkpoints import fingerprint
+from opanas_cli.detection.configs.parts import each_dataset
+from opanas_cli.detection.data.annotation_files import annotation_files
+from opanas_cli.detection.experiments.training_log import Row, TrainingLog
+from opanas_cli.detection.training.progress import OnStep, TrainingStep
+from opanas_cli.detection.training.retraining import train_detector
+from opanas_cli.detection.training.run_settings import finished_settings
+from opanas_cli.errors import UsageError
+
+Report = Callable[[int, int, str], None]
+"""Given the steps done, all steps, and what is being trained."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """One network to be trained by one seed.
+
+    Args:
+        network: its name among those of the experiment.
+        config: that of the whole training, as `sub_net_config` makes it.
+        facts: what its row says beside the results, as JSON-able values.
+    """
+
+    network: str
+    seed: int
+    config: Config
+    facts: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Of its folder."""
+        return f"{self.network}-{self.seed}"
+
+    @cached_property
+    def settings(self) -> str:
+        """The digest of what decides the result: the config, the seed, and the annotations."""
+        files = [file for part in ("train", "test") for file in _annotations(self.config, part)]
+        document = {**finished_settings(self.config, self.seed), "annotations": fingerprint(*files)}
+        return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def run_trainings(
+    trainings: Sequence[Training],
+    log: TrainingLog,
+    work_dir: Path,
+    device: torch.device,
+    keep_detectors: bool,
+    report: Report = lambda done, total, text: None,
+) -> list[Row]:
+    """Train what has no row yet, and return the rows of all trainings, in their order.
+
+    Another process that runs the same trainings in the same work dir takes others. A training that was killed goes on
+    from its last checkpoint, in whichever process takes it up.
+
+    Args:
+        keep_detectors: leave each ``detector.pth`` in its folder; checkpoints are deleted in any case.
+        report: called after each step.
+
+    Raises:
+        UsageError: the log has a training by other settings.
+        OpanasError: a training fails.
+    """
+    while missing := [training for training in trainings if _row_of(training, log) is None]:
+        with _claimed(missing, work_dir / ".claims") as training:
+            if _row_of(training, log) is None:
+                on_step = partial(_report, report, training, trainings.index(training), len(trainings))
+                log.add(_trained(training, work_dir / training.name, device, keep_detectors, on_step))
+    return [row for training in trainings if (row := _row_of(training, log))]
+
+
+def _row_of(training: Training, log: TrainingLog) -> Row | None:
+    """The row of a training, if it is finished.
+
+    Raises:
+        UsageError: there is one, but of a training by other settings.
+    """
+    key = training.network, training.seed
+    found = next((row for row in log.rows() if (row["network"], row["seed"]) == key), None)
+    if found is not None and found["settings"] != training.settings:
+        raise UsageError(
+            f"{log.path}: {training.network} with seed {training.seed} was trained by another config, genotype or data "
+            "set; use those or another --work-dir"
+        )
+    return found
+
+
+@contextmanager
+def _claimed(missing: Sequence[Training], folder: Path) -> Iterator[Training]:
+    """The first training that no other process works on; if there is none, the first, once it is free again."""
+    folder.mkdir(parents=True, exist_ok=True)
+    locks = {training.name: FileLock(folder / f"{training.name}.lock") for training in missing}
+    chosen = next((training for training in missing if _is_free(locks[training.name])), missing[0])
+    lock = locks[chosen.name]
+    lock.acquire()  # Twice, if it was free.
+    try:
+        yield chosen
+    finally:
+        lock.release(force=True)
+
+
+def _is_free(lock: FileLock) -> bool:
+    """Take a lock if it is free, and return whether it was."""
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return False
+    return True
+
+
+def _report(report: Report, training: Training, place: int, count: int, step: TrainingStep) -> None:
+    text = f"{training.network}, seed {training.seed}, epoch {step.epoch}/{step.epochs}, loss {step.loss:.3f}"
+    report(place * step.steps + step.step, count * step.steps, text)
+
+
+def _trained(training: Training, folder: Path, device: torch.device, keep_detector: bool, on_step: OnStep) -> Row:
+    began_before, started = folder.exists(), time.perf_counter()
+    trained = train_detector(training.config, folder, training.seed, device, resume=True, on_step=on_step)
+    shutil.rmtree(folder / "retrain" if keep_detector else folder)
+    return {
+        "network": training.network,
+        "seed": training.seed,
+        "settings": training.settings,
+        **training.facts,
+        "metrics": trained.metrics,
+        **trained.cost.document(),
+        # Not known of a training that another process began.
+        "seconds": None if began_before else round(time.perf_counter() - started, 1),
+    }
+
+
+def _annotations(config: Config, part: str) -> list[Path]:
+    datasets = each_dataset(config.get(f"{part}_dataloader"))
+    return [path for dataset in datasets for path in annotation_files(dataset)]
