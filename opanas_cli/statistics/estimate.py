@@ -26,9 +26,7 @@ class Estimate:
     @classmethod
     def of(cls, document: Mapping[str, float | None]) -> Estimate:
         """That of a document."""
-        return cls(
-            *(math.nan if document[name] is None else float(document[name]) for name in ("value", "low", "high"))
-        )
+        return cls(*(_or_nan(document[name]) for name in ("value", "low", "high")))
 
     def document(self) -> dict[str, float | None]:
         """The same as JSON-able values, with None for NaN."""
