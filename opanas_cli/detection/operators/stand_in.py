@@ -10,14 +10,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, NoReturn
 
-from opanas_cli.detection.operators import (
-    deform_conv,
-    focal_loss,
-    modulated_deform_conv,
-    nms,
-    roi_align,
-    soft_nms,
-)
+from opanas_cli.detection.operators import deform_conv, focal_loss, nms, roi_align, soft_nms
 from opanas_cli.detection.quiet import quietly
 from opanas_cli.errors import MissingDependencyError
 
@@ -59,8 +52,8 @@ OPERATORS: dict[str, Callable[..., Any]] = {
         deform_conv.deform_conv_forward,
         focal_loss.sigmoid_focal_loss_backward,
         focal_loss.sigmoid_focal_loss_forward,
-        modulated_deform_conv.modulated_deform_conv_backward,
-        modulated_deform_conv.modulated_deform_conv_forward,
+        deform_conv.modulated_deform_conv_backward,
+        deform_conv.modulated_deform_conv_forward,
         nms.nms,
         roi_align.roi_align_backward,
         roi_align.roi_align_forward,
