@@ -4,6 +4,7 @@
 that mmcv allocates, run on the CPU and CUDA, and compute in float32 at least whatever type comes in.
 """
 
-from opanas_cli.detection.operators.stand_in import MissingOperatorError, install
+from opanas_cli.detection.operators.kernels import MissingOperatorError
+from opanas_cli.detection.operators.stand_in import install
 
 __all__ = ["MissingOperatorError", "install"]

@@ -1,9 +1,9 @@
 """Deformable convolution and its modulated version, forward and backward.
 
 Dai et al., Deformable Convolutional Networks, ICCV 2017, equation 2; Zhu et al., Deformable ConvNets v2, CVPR 2019,
-equation 1. `input` is (B, C_in, H, W), `offset` (B, deformable_group * kH * kW * 2, H_out, W_out), y before x, and `mask`
-(B, deformable_group * kH * kW, H_out, W_out). mmcv passes all integers by keyword. Its buffers `columns` and `ones` and
-its `im2col_step` steer the compiled code's use of memory and change no result: they stay unused.
+equation 1. `input` is (B, C_in, H, W), `offset` (B, deformable_group * kH * kW * 2, H_out, W_out), y before x, and
+`mask` (B, deformable_group * kH * kW, H_out, W_out). mmcv passes all integers by keyword. Its buffers `columns` and
+`ones` and its `im2col_step` steer the compiled code's use of memory and change no result: they stay unused.
 """
 
 from __future__ import annotations

@@ -11,23 +11,10 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from opanas_cli.detection.operators import deform_conv, focal_loss, nms, roi_align, soft_nms
+from opanas_cli.detection.operators.kernels import MissingOperatorError
 from opanas_cli.detection.quiet import quietly
-from opanas_cli.errors import MissingDependencyError
 
-NAME = "mmcv._ext"
-COMPILED_MMCV = "pip install --force-reinstall --no-deps --no-cache-dir --no-build-isolation onedl-mmcv"
-"""Builds mmcv against the torch that is installed, so that its own operators are compiled along."""
-
-
-class MissingOperatorError(MissingDependencyError, NotImplementedError):
-    """A detector calls an operator of mmcv that needs mmcv's compiled code."""
-
-    def __init__(self, operator: str) -> None:
-        super().__init__(
-            f"mmcv's operator '{operator}' is compiled code that this mmcv was installed without, and opanas has no "
-            f"stand-in for it: with a C++ compiler (and the CUDA toolkit for a GPU) `{COMPILED_MMCV}` builds it"
-        )
-        self.operator = operator
+MODULE = "mmcv._ext"
 
 
 def get_compiler_version() -> str:
@@ -71,9 +58,9 @@ def install() -> bool:
     with quietly():
         mmcv = importlib.import_module("mmcv")
     try:
-        return isinstance(importlib.import_module(NAME), StandIn)
+        return isinstance(importlib.import_module(MODULE), StandIn)
     except ModuleNotFoundError as error:
-        if error.name != NAME:
+        if error.name != MODULE:
             raise
     except (ImportError, OSError) as error:
         warnings.warn(
@@ -83,7 +70,7 @@ def install() -> bool:
             stacklevel=2,
         )
     module = StandIn()
-    sys.modules[NAME] = module
+    sys.modules[MODULE] = module
     vars(mmcv)["_ext"] = module
     return True
 
@@ -92,14 +79,14 @@ class StandIn(ModuleType):
     """A module of the operators that are mapped; any other name is an operator that raises when it is called."""
 
     def __init__(self) -> None:
-        super().__init__(NAME, "Stand-in for mmcv's compiled operators, on torchvision and plain torch.")
-        self.__spec__ = ModuleSpec(NAME, loader=None)
+        super().__init__(MODULE, "Stand-in for mmcv's compiled operators, on torchvision and plain torch.")
+        self.__spec__ = ModuleSpec(MODULE, loader=None)
         vars(self).update(OPERATORS)
 
     def __getattr__(self, name: str) -> Callable[..., NoReturn]:
         # mmcv asks at import whether each operator is there, so that they all have to seem to be
         if name.startswith("_"):
-            raise AttributeError(f"module '{NAME}' has no attribute '{name}'")
+            raise AttributeError(f"module '{MODULE}' has no attribute '{name}'")
 
         def missing(*_: object, **__: object) -> NoReturn:
             raise MissingOperatorError(name)

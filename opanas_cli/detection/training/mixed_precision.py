@@ -15,7 +15,7 @@ from mmengine.config import Config
 from mmengine.optim import OptimWrapper
 from torch import nn
 
-from opanas_cli.detection.operators.stand_in import NAME, StandIn
+from opanas_cli.detection.operators.stand_in import MODULE, StandIn
 from opanas_cli.errors import InvalidConfigError
 
 
@@ -64,4 +64,4 @@ def fit_precision(config: Config, device: torch.device) -> None:
 
 def _takes_bfloat16() -> bool:
     """Whether the card does, and mmcv's operators: those that mmcv compiles know float16 alone."""
-    return torch.cuda.is_bf16_supported(including_emulation=False) and isinstance(sys.modules.get(NAME), StandIn)
+    return torch.cuda.is_bf16_supported(including_emulation=False) and isinstance(sys.modules.get(MODULE), StandIn)
