@@ -16,6 +16,7 @@ from mmengine.config import Config
 from mmengine.dist import all_gather_object, all_reduce, all_reduce_params, get_world_size
 from mmengine.model import MMDistributedDataParallel, is_model_wrapper
 from mmengine.optim import OptimWrapper
+from mmengine.registry import MODEL_WRAPPERS
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -37,6 +38,7 @@ def replicate(config: Config, wrapper: type[nn.Module]) -> None:
                 metric.collect_device = "gpu"
 
 
+@MODEL_WRAPPERS.register_module(force=True)
 class SuperNetReplica(nn.Module):
     """What mmengine's Runner trains of a `SuperNetDetector`, which talks to the other processes itself.
 
@@ -57,6 +59,7 @@ class SuperNetReplica(nn.Module):
         return logs
 
 
+@MODEL_WRAPPERS.register_module(force=True)
 class DetectorReplica(MMDistributedDataParallel):
     """torch's DistributedDataParallel of a detector, with losses and batch norm's statistics of all processes."""
 

@@ -13,12 +13,14 @@ from contextlib import contextmanager
 import torch
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper
+from mmengine.registry import OPTIM_WRAPPERS
 from torch import nn
 
 from opanas_cli.detection.operators.stand_in import MODULE, StandIn
 from opanas_cli.errors import InvalidConfigError
 
 
+@OPTIM_WRAPPERS.register_module(force=True)
 class CpuAmpOptimWrapper(OptimWrapper):
     """mmengine's AmpOptimWrapper for the CPU, which it refuses to run on: bfloat16, without a scale."""
 

@@ -20,6 +20,7 @@ from opanas_cli.genotype import Genotype
 from opanas_cli.search.fair_sampling import fair_genotypes, step_generator
 
 
+@MODELS.register_module(force=True)
 class SuperNetDetector(BaseModel):
     """Trains an mmdet detector with an `OPASuperNet` neck.
 

@@ -23,6 +23,7 @@ from opanas_cli.detection.super_net_file import SUPER_NET_FORMAT, VERSION, read_
 from opanas_cli.detection.training.progress import OnStep, ProgressHook
 from opanas_cli.detection.training.run_settings import finished_settings
 from opanas_cli.detection.training.runner import build_runner, training
+from opanas_cli.detection.training.super_net_detector import SuperNetDetector  # noqa: F401  (registers it)
 from opanas_cli.detection.training.watching import WatchHook, held_out_evaluator, watched_visualizer
 from opanas_cli.errors import InvalidCheckpointError
 

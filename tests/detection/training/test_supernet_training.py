@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import copy
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +76,18 @@ def test_held_out_images_are_never_trained_on(trained: dict[str, Any], tmp_path:
         config, read_super_net(trained["result"].path)["state_dict"], "test", 0.4, None, torch.device("cpu")
     )
     assert evaluator.num_images == len(names[1])
+
+
+def test_reading_a_super_net_loads_no_trainer(trained: dict[str, Any]) -> None:
+    program = (
+        "import sys; from pathlib import Path; import opanas_cli.detection.searching\n"
+        "from opanas_cli.detection.super_net_file import read_super_net\n"
+        "assert read_super_net(Path(sys.argv[1]))['meta']['seed'] == 5\n"
+        "print([name for name in sys.modules if name.startswith('opanas_cli.detection.training')])"
+    )
+    command = [sys.executable, "-c", program, str(trained["result"].path)]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (process.returncode, process.stdout) == (0, "[]\n"), process.stderr
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
