@@ -42,7 +42,7 @@ import opanas_cli.detection.evaluating.evaluator as evaluation
 import opanas_cli.detection.evaluating.population_pass as population_pass
 from opanas_cli.detection.configs.files import load_config
 from opanas_cli.detection.configs.necks import search_space
-from opanas_cli.detection.configs.setting_checks import stage_settings
+from opanas_cli.detection.configs.sections import section_of
 from opanas_cli.detection.configs.stages import search_dataset
 from opanas_cli.detection.costs.profiling import CostModel
 from opanas_cli.detection.data.shapes import generate_shapes
@@ -287,7 +287,7 @@ def prepare(options: argparse.Namespace, folder: Path, device: torch.device) -> 
         overrides += ["model.backbone.init_cfg=None", "classes=disk,square,triangle"]
     config = load_config(options.config, tuple(overrides))
     state = state_of(config, options, folder, device)
-    batch_size = options.batch_size or int(stage_settings(config, "search").batch_size)
+    batch_size = options.batch_size or int(section_of(config, "search").batch_size)
     evaluator = SuperNetEvaluator(config, state, "the super-net", 0.0, None, device, batch_size)
     evaluator.num_workers = NUM_WORKERS
     metric = dict(type="CocoMetric", metric="bbox", ann_file=str(data / "annotations" / "val.json"))

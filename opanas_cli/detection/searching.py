@@ -19,7 +19,7 @@ from opanas_cli.atomic import write_atomically
 from opanas_cli.detection.checkpoints import fingerprint
 from opanas_cli.detection.configs.necks import search_space
 from opanas_cli.detection.configs.parts import each_dataset
-from opanas_cli.detection.configs.setting_checks import stage_settings
+from opanas_cli.detection.configs.sections import section_of
 from opanas_cli.detection.costs.latency import latency_table
 from opanas_cli.detection.costs.profiling import CostModel
 from opanas_cli.detection.data.annotation_files import annotation_files
@@ -110,7 +110,7 @@ def search_super_net(
     config = copy.deepcopy(config)
     config.supernet = dict(config.get("supernet") or {}, split_by=content["meta"]["split_by"])
     given = {key: value for key, value in overrides.items() if value is not None}
-    settings = replace(stage_settings(config, "search"), **given)
+    settings = replace(section_of(config, "search"), **given)
     split = _checked_split(search_split, content["meta"]["search_split"])
     budget = StrategySettings(
         settings.population, settings.generations, settings.top_k, settings.mutation_prob, against
@@ -169,11 +169,11 @@ def _facts(
     return {
         "super_net": fingerprint(super_net),
         "search_split": split,
-        "split_by": stage_settings(config, "supernet").split_by,
+        "split_by": section_of(config, "supernet").split_by,
         "num_images": evaluator.num_images,
         "annotations": from_first(lambda: _annotations(config, split)),
         "classes": classes,
-        "image_scale": list(stage_settings(config, "supernet").image_scale or ()),
+        "image_scale": list(section_of(config, "supernet").image_scale or ()),
         **({"halving": True} if evaluator.halving else {}),
         "batch_size": evaluator.batch_size,
         "device": evaluator.device.type,

@@ -15,7 +15,7 @@ from mmengine.config import Config
 
 from opanas_cli.detection.configs.building import faults_of
 from opanas_cli.detection.configs.parts import class_heads, each_dataset
-from opanas_cli.detection.configs.setting_checks import stage_settings
+from opanas_cli.detection.configs.sections import section_of
 from opanas_cli.detection.data.annotation_files import forget_coco
 from opanas_cli.detection.data.facts import DataFacts, facts_of
 from opanas_cli.detection.data.image_files import Size, size_or_problem
@@ -66,7 +66,7 @@ def _check_splits(
     search_split: float,
     max_images: int | None,
 ) -> None:
-    split_by = stage_settings(config, "supernet").split_by
+    split_by = section_of(config, "supernet").split_by
     seen: set[Path] = set()
     for split in splits:
         datasets = each_dataset(config.get(f"{split}_dataloader"))

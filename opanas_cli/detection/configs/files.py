@@ -13,8 +13,7 @@ from opanas_cli.atomic import writing_into
 from opanas_cli.detection.configs.building import faults_of, reason_of
 from opanas_cli.detection.configs.own_folder import resolve_own_folders
 from opanas_cli.detection.configs.parts import DATALOADERS, as_classes, each_dataset, each_evaluator, set_classes
-from opanas_cli.detection.configs.sections import check_sections, require_known_keys
-from opanas_cli.detection.configs.setting_checks import check_settings
+from opanas_cli.detection.configs.sections import check_parts, check_settings, require_known_keys
 from opanas_cli.detection.configs.text import LiteralConfig
 from opanas_cli.errors import InvalidConfigError, MissingDependencyError, OpanasError, UsageError
 from opanas_cli.regular_files import require_regular
@@ -85,7 +84,7 @@ def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
         raise InvalidConfigError(f"{name}: is a genotype, not a config; give it as --genotype beside a config")
     if not isinstance(config.get("model"), dict):
         raise InvalidConfigError(f"{name}: has no `model`; start from one of {', '.join(shipped_configs())}")
-    check_sections(config)
+    check_parts(config)
     with faults_of(config.filename, "cannot be used"):
         _spread_data_settings(config, parsed)
         check_settings(config)

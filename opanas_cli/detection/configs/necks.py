@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 
 from opanas_cli.errors import InvalidConfigError, InvalidGenotypeError
 from opanas_cli.formats import GenotypeRecord
@@ -61,10 +62,12 @@ def search_space(config: Config) -> SearchSpace:
         raise InvalidGenotypeError(f"{config.filename}: model.neck: {error}") from error
 
 
-def sub_net_neck(config: Config, genotype: Genotype, **options: Any) -> dict[str, Any]:
-    """The settings of the stand-alone neck of a genotype, all else as in the config's super-net."""
-    neck = {key: value for key, value in neck_of(config).items() if key not in SUPER_NET_OPTIONS}
-    return {**neck, "type": "OPAFPN", "genotype": _as_setting(genotype), **options}
+def with_sub_net(config: Config, genotype: Genotype, **options: Any) -> Config:
+    """The config with the stand-alone neck of a genotype; what is not among `options` is as in the super-net."""
+    kept = {key: value for key, value in neck_of(config).items() if key not in SUPER_NET_OPTIONS}
+    changed = copy.deepcopy(config)
+    changed.model.neck = ConfigDict({**kept, "type": "OPAFPN", "genotype": _as_setting(genotype), **options})
+    return changed
 
 
 def _as_setting(genotype: Genotype) -> Any:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from opanas_cli.atomic import write_atomically
 from opanas_cli.detection.configs.necks import search_space
 from opanas_cli.detection.costs.profiling import DEFAULT_INPUT
-from opanas_cli.detection.heads import heads_on
+from opanas_cli.detection.evaluating.population_pass import heads_on
 from opanas_cli.detection.quiet import silenced
 from opanas_cli.errors import InvalidInputError
 from opanas_cli.genotype import Edge, PathType

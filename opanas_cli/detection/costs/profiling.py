@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from mmcv.ops import DeformConv2d, ModulatedDeformConv2d
 from mmdet.models.roi_heads.mask_heads import FCNMaskHead
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from opanas_cli.detection.configs.building import build_detector, building
-from opanas_cli.detection.configs.necks import search_space, sub_net_neck
+from opanas_cli.detection.configs.necks import search_space, with_sub_net
 from opanas_cli.detection.quiet import silenced
 from opanas_cli.genotype import Genotype, PathType
 from opanas_cli.genotype.liveness import live_edges
@@ -88,13 +88,6 @@ class CostModel:
 
     def _profile(self, path: PathType) -> Cost:
         return detector_cost(with_sub_net(self._config, Genotype((path,))))
-
-
-def with_sub_net(config: Config, genotype: Genotype, **options: Any) -> Config:
-    """The config with the stand-alone neck of a genotype."""
-    changed = copy.deepcopy(config)
-    changed.model.neck = ConfigDict(sub_net_neck(config, genotype, **options))
-    return changed
 
 
 def _run_deformable_ones_plainly(detector: nn.Module) -> None:

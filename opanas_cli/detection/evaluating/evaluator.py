@@ -16,7 +16,7 @@ from mmengine.registry import DefaultScope
 from opanas_cli.detection.checkpoints import load_weights
 from opanas_cli.detection.configs.building import build_detector, building, faults_of, images_of
 from opanas_cli.detection.configs.necks import super_net_neck
-from opanas_cli.detection.configs.setting_checks import stage_settings
+from opanas_cli.detection.configs.sections import section_of
 from opanas_cli.detection.configs.stages import search_dataset
 from opanas_cli.detection.data.image_subset import image_paths, lowest
 from opanas_cli.detection.evaluating.pass_result import PassResult
@@ -80,7 +80,7 @@ class SuperNetEvaluator:
         halving: bool = False,
     ) -> None:
         super_net_neck(config)
-        settings = stage_settings(config, "search")
+        settings = section_of(config, "search")
         dataset = search_dataset(config, search_split, max_images)
         self.source = str(config.filename)
         self.device = device

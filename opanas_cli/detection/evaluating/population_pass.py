@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
@@ -12,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from opanas_cli.detection.evaluating.pass_result import PassResult
-from opanas_cli.detection.heads import heads_on
 from opanas_cli.detection.scoring.image_results import Detections, ImageTruth
 from opanas_cli.necks.population import most_values_needed, run_population, stack_pyramids
 from opanas_cli.necks.sharing import Sharing
@@ -105,6 +105,16 @@ class PopulationPass:
             repeated = [sample.new() for _ in range(num_candidates) for sample in samples]
             predicted = heads_on(self.detector, pyramid).predict(inputs, repeated)
             return iter([Detections.of(sample.pred_instances) for sample in predicted])
+
+
+def heads_on(detector: nn.Module, pyramid: Sequence[Tensor]) -> nn.Module:
+    """The detector with `extract_feat` giving `pyramid`: every mmdet detector asks it for its features.
+
+    All modules and weights are those of `detector`, which stays as it is, so several threads may each have their own.
+    """
+    twin = copy.copy(detector)
+    twin.__dict__["extract_feat"] = lambda *_, **__: tuple(pyramid)
+    return twin
 
 
 @contextmanager

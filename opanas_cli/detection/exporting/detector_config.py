@@ -12,9 +12,9 @@ from mmengine.hub import get_config
 
 from opanas_cli.detection.configs.data_checks import dataset_classes
 from opanas_cli.detection.configs.files import load_config
-from opanas_cli.detection.configs.necks import sub_net_neck
+from opanas_cli.detection.configs.necks import with_sub_net
 from opanas_cli.detection.configs.parts import DATALOADERS, class_heads, each_dataset, each_evaluator
-from opanas_cli.detection.configs.setting_checks import stage_settings
+from opanas_cli.detection.configs.sections import section_of
 from opanas_cli.detection.configs.stages import retrain_stage
 from opanas_cli.detection.costs.widths import set_width
 from opanas_cli.detection.data.annotation_files import voc_names
@@ -107,8 +107,8 @@ def export_config(
     if num_classes is not None:
         _set_num_classes(config, num_classes)
     if schedule:
-        config.retrain = ConfigDict(asdict(replace(stage_settings(config, "retrain"), **SCHEDULES[schedule])))
-    exported = retrain_stage(config, sub_net_neck(config, genotype))
+        config.retrain = ConfigDict(asdict(replace(section_of(config, "retrain"), **SCHEDULES[schedule])))
+    exported = retrain_stage(with_sub_net(config, genotype))
     exported.custom_imports = dict(imports=["opanas_cli.detection"], allow_failed_imports=False)
     exported.train_cfg.val_interval = 1
     if not (exported.get("auto_scale_lr") or {}).get("enable"):  # Else the data set's config asks for it.

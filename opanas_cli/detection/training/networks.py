@@ -10,9 +10,9 @@ from torch import nn
 
 from opanas_cli.detection.checkpoints import load_weights
 from opanas_cli.detection.configs.building import build_detector
-from opanas_cli.detection.configs.necks import neck_of, sub_net_neck, super_net_neck
+from opanas_cli.detection.configs.necks import neck_of, super_net_neck, with_sub_net
 from opanas_cli.detection.configs.stages import retrain_stage
-from opanas_cli.detection.costs.profiling import detector_cost, with_sub_net
+from opanas_cli.detection.costs.profiling import detector_cost
 from opanas_cli.detection.costs.widths import fpn_of_macs
 from opanas_cli.detection.quiet import silenced
 from opanas_cli.detection.super_net_file import read_super_net, require_same_task
@@ -28,7 +28,7 @@ def sub_net_config(config: Config, genotype: Genotype, edge_importance: bool = F
         InvalidConfigError: the config's neck is no super-net.
     """
     super_net_neck(config)
-    return retrain_stage(config, sub_net_neck(config, genotype, edge_importance=edge_importance))
+    return retrain_stage(with_sub_net(config, genotype, edge_importance=edge_importance))
 
 
 def inherited_weights(config: Config, genotype: Genotype, super_net: Path) -> dict[str, torch.Tensor]:
@@ -56,7 +56,7 @@ def baseline_config(config: Config, genotype: Genotype) -> Config:
         InfeasibleError: no width comes within 5 %.
     """
     super_net_neck(config)
-    return retrain_stage(fpn_of_macs(config, detector_cost(with_sub_net(config, genotype)).macs), None)
+    return retrain_stage(fpn_of_macs(config, detector_cost(with_sub_net(config, genotype)).macs))
 
 
 def whole_config(config: Config) -> Config:
@@ -69,8 +69,8 @@ def whole_config(config: Config) -> Config:
     """
     if neck_of(config).type == "OPASuperNet":
         raise InvalidConfigError(f"{config.filename}: its neck is a super-net; choose a genotype with --genotype")
-    stage = retrain_stage(config, None)
-    epochs = stage.train_cfg.get("max_epochs")
+    runnable = retrain_stage(config)
+    epochs = runnable.train_cfg.get("max_epochs")
     if epochs:
-        stage.train_cfg.val_interval = epochs + 1
-    return stage
+        runnable.train_cfg.val_interval = epochs + 1
+    return runnable

@@ -21,8 +21,7 @@ from opanas_cli.detection.configs.building import faults_of
 from opanas_cli.detection.costs.profiling import detector_cost
 from opanas_cli.detection.processes.group import from_first
 from opanas_cli.detection.processes.replicas import DetectorReplica, original, replicate
-from opanas_cli.detection.training.finite_loss import FiniteLoss
-from opanas_cli.detection.training.progress import OnStep, ProgressHook
+from opanas_cli.detection.training.progress import FiniteLoss, OnStep, ProgressHook
 from opanas_cli.detection.training.run_settings import finished_settings
 from opanas_cli.detection.training.runner import build_runner, training
 from opanas_cli.errors import InvalidCheckpointError, InvalidConfigError

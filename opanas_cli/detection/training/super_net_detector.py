@@ -12,10 +12,10 @@ from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper
 from torch import Tensor
 
-from opanas_cli.detection.heads import heads_on
+from opanas_cli.detection.evaluating.population_pass import heads_on
 from opanas_cli.detection.processes.replicas import LogMeans, average_gradients, average_statistics
 from opanas_cli.detection.training.backward_thread import backward_thread
-from opanas_cli.detection.training.finite_loss import FiniteLoss
+from opanas_cli.detection.training.progress import FiniteLoss
 from opanas_cli.genotype import Genotype
 from opanas_cli.search.fair_sampling import fair_genotypes, step_generator
 

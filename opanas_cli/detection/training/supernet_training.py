@@ -14,7 +14,7 @@ from mmengine.dist import is_main_process
 from opanas_cli import __version__
 from opanas_cli.atomic import writing_into
 from opanas_cli.detection.checkpoints import write_checkpoint
-from opanas_cli.detection.configs.setting_checks import stage_settings
+from opanas_cli.detection.configs.sections import section_of
 from opanas_cli.detection.configs.stages import super_net_stage
 from opanas_cli.detection.costs.profiling import CostModel
 from opanas_cli.detection.processes.group import from_first
@@ -93,8 +93,8 @@ def train_super_net(
             "steps": runner.iter,
             "losses": list(hook.mean_losses(runner.iter)),
             "watched": watch.watched,
-            "search_split": float(stage_settings(config, "supernet").search_split),
-            "split_by": stage_settings(config, "supernet").split_by,
+            "search_split": float(section_of(config, "supernet").search_split),
+            "split_by": section_of(config, "supernet").split_by,
             **task_of(config),
         },
     }

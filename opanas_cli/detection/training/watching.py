@@ -16,7 +16,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from opanas_cli.detection.configs.necks import search_space
-from opanas_cli.detection.configs.setting_checks import stage_settings
+from opanas_cli.detection.configs.sections import section_of
 from opanas_cli.detection.evaluating.evaluator import SuperNetEvaluator
 from opanas_cli.detection.processes.random_states import random_states, restore_random_states
 from opanas_cli.detection.processes.replicas import original
@@ -41,14 +41,14 @@ class WatchHook(Hook):
     """
 
     def __init__(self, config: Config, seed: int, evaluator_of: Callable[[nn.Module], SuperNetEvaluator]) -> None:
-        settings = stage_settings(config, "supernet")
+        settings = section_of(config, "supernet")
         self.interval = settings.watch_interval
         if self.interval and not settings.search_split:
             raise InvalidConfigError(
                 f"{config.filename}: supernet.watch_interval: no images are held out from training to evaluate on; set "
                 "supernet.search_split above 0"
             )
-        self.metric = str(stage_settings(config, "search").metric)
+        self.metric = str(section_of(config, "search").metric)
         self.evaluator_of = evaluator_of
         self.evaluator: SuperNetEvaluator | None = None
         space, rng = search_space(config), np.random.default_rng(seed)
@@ -96,7 +96,7 @@ class WatchHook(Hook):
 
 def held_out_evaluator(config: Config, detector: nn.Module, device: torch.device) -> SuperNetEvaluator:
     """Evaluates on the images that a search would see: those held out from training, at most `search.max_images`."""
-    split, search = stage_settings(config, "supernet").search_split, stage_settings(config, "search")
+    split, search = section_of(config, "supernet").search_split, section_of(config, "search")
     source, metric = "the super-net in training", str(search.metric)
     return SuperNetEvaluator(config, detector.state_dict(), source, split, search.max_images, device, metric=metric)
 

@@ -10,7 +10,8 @@ from tiny_config import tiny_config
 
 from opanas_cli.detection.configs.building import build_detector
 from opanas_cli.detection.configs.files import load_config
-from opanas_cli.detection.costs.profiling import CostModel, detector_cost, with_sub_net
+from opanas_cli.detection.configs.necks import with_sub_net
+from opanas_cli.detection.costs.profiling import CostModel, detector_cost
 from opanas_cli.detection.costs.widths import fpn_of_macs, set_width, with_fpn
 from opanas_cli.errors import InfeasibleError
 from opanas_cli.formats import resolve_genotype

@@ -15,7 +15,7 @@ from mmengine.runner import Runner
 from tiny_config import tiny_config
 
 from opanas_cli.detection.configs.building import build_detector
-from opanas_cli.detection.costs.profiling import with_sub_net
+from opanas_cli.detection.configs.necks import with_sub_net
 from opanas_cli.detection.evaluating.evaluator import SuperNetEvaluator
 from opanas_cli.detection.evaluating.pass_result import PassResult
 from opanas_cli.detection.evaluating.population_pass import PopulationPass

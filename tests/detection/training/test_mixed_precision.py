@@ -21,9 +21,8 @@ from tiny_config import tiny_config
 
 from opanas_cli.commands import run
 from opanas_cli.detection.operators.stand_in import MODULE
-from opanas_cli.detection.training.finite_loss import MOST_IN_A_ROW, FiniteLoss
 from opanas_cli.detection.training.mixed_precision import CpuAmpOptimWrapper, fit_precision, use_mixed_precision
-from opanas_cli.detection.training.progress import ProgressHook
+from opanas_cli.detection.training.progress import MOST_IN_A_ROW, FiniteLoss, ProgressHook
 from opanas_cli.detection.training.super_net_detector import SuperNetDetector
 from opanas_cli.errors import InvalidConfigError, OpanasError
 from opanas_cli.search.fair_sampling import fair_genotypes, step_generator
