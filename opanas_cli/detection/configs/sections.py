@@ -60,6 +60,9 @@ PARTS: dict[str, Kind] = {
 }
 """What opanas reads of a config before mmengine, mmdet and mmcv read the rest."""
 
+RUNNER_KEYS = set(inspect.signature(Runner.__init__).parameters) - {"self", "cfg"}
+"""The keys of a config that mmengine's Runner takes."""
+
 OURS = (*SECTIONS, "cost_input", "data_root", "classes")
 """The keys of a config that are none of mmengine's."""
 
@@ -92,7 +95,7 @@ def _check_part(source: Any, name: str, part: Any, kind: Kind) -> None:
 
 def require_known_keys(config: Config, overrides: Iterable[str]) -> None:
     """Raise UsageError if an override begins with a key that neither the config has nor means anything."""
-    known = {*config.keys(), *OURS, *inspect.signature(Runner.__init__).parameters} - {"self", "cfg"}
+    known = {*config.keys(), *OURS, *RUNNER_KEYS}
     for override in overrides:
         key = override.split(".")[0]
         if key not in known:

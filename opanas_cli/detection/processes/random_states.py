@@ -25,7 +25,7 @@ def random_states() -> dict[str, Any]:
 
 
 def restore_random_states(states: dict[str, Any]) -> None:
-    """Make all generators go on from where `random_states` took them; CUDA's too, if there is one and it has."""
+    """Make all generators continue from where `random_states` took them, CUDA's too if its state was taken."""
     version, words, gauss = states["python"]
     random.setstate((version, tuple(words), gauss))
     name, keys, *rest = states["numpy"]
@@ -33,6 +33,16 @@ def restore_random_states(states: dict[str, Any]) -> None:
     torch.set_rng_state(states["torch"].cpu())
     if "cuda" in states and torch.cuda.is_available():
         torch.cuda.set_rng_state(states["cuda"].cpu())
+
+
+@contextmanager
+def random_states_kept() -> Iterator[None]:
+    """Whatever the block draws, all generators continue from where they were."""
+    states = random_states()
+    try:
+        yield
+    finally:
+        restore_random_states(states)
 
 
 @contextmanager

@@ -1,27 +1,30 @@
-"""The checkpoints of a training run: whole files of which the last two are kept, and the newest good one is found."""
+"""The checkpoints of a training run: its whole state in files. The last two are kept, the newest good one is found."""
 
 from __future__ import annotations
 
 import json
 import re
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from socket import gethostname
 from typing import Any
 from zipfile import ZipFile
 
-from mmengine.dist import get_world_size
+from mmengine.dist import get_world_size, is_main_process
 from mmengine.runner import Runner
 
 from opanas_cli.detection.checkpoints import read_checkpoint, write_checkpoint
 from opanas_cli.detection.processes.group import from_first, in_each
-from opanas_cli.detection.training.run_state import FORMAT, KEYS, VERSION, state_of
+from opanas_cli.detection.processes.replicas import original
 from opanas_cli.errors import InvalidCheckpointError, UsageError
 from opanas_cli.search.settings import differences
 from opanas_cli.stage_settings import CheckpointsSection
 
+FORMAT = "opanas-run"
+VERSION = 1
+KEYS = ("settings", "processes", "position", "state_dict", "optimizer", "param_schedulers", "random_states")
 KEPT = 2
-
 SHOWN = 3
 
 
@@ -33,13 +36,13 @@ class RunCheckpoints:
     """The checkpoints in the folder of one run.
 
     Args:
-        settings: what two runs must share to be the same run; see `run_settings`.
+        identity: what two runs must share to be the same run; see `run_identity`.
         limits: the most minutes, but for the length of a step, and the most steps between two checkpoints.
     """
 
-    def __init__(self, folder: Path, settings: dict[str, Any], limits: CheckpointsSection | None = None) -> None:
+    def __init__(self, folder: Path, identity: dict[str, Any], limits: CheckpointsSection | None = None) -> None:
         self.folder = folder
-        self.settings = settings
+        self.identity = identity
         self.limits = limits or CheckpointsSection()
 
     def due(self, steps: int, seconds: float) -> bool:
@@ -53,11 +56,11 @@ class RunCheckpoints:
         Raises:
             OpanasError: it cannot be written; those written before are as they were.
         """
-        content = state_of(runner)
+        content = _state_of(runner)
         if content is None:
             return
         path = self.folder / f"step_{content['position']['step']:08}.pth"
-        write_checkpoint({**content, "settings": json.dumps(self.settings)}, path)
+        write_checkpoint({**content, "settings": json.dumps(self.identity)}, path)
         files = checkpoint_files(self.folder)
         last = files.index(path) + 1
         # Those of later steps could not be read when the run was resumed.
@@ -127,7 +130,7 @@ class RunCheckpoints:
                 f"{path}: is of {content['processes']} processes, which shared out the images, but there are "
                 f"{processes}; start as many, or choose another --work-dir"
             )
-        changes = list(differences(json.loads(content["settings"]), self.settings))
+        changes = list(differences(json.loads(content["settings"]), self.identity))
         if changes:
             more = f"; and {len(changes) - SHOWN} more" if len(changes) > SHOWN else ""
             raise UsageError(
@@ -145,6 +148,47 @@ def forget_run(folder: Path) -> None:
     """Delete the checkpoints of the run in a folder, so that another may begin there."""
     for path in checkpoint_files(folder):
         path.unlink()
+
+
+def restore(runner: Runner, content: dict[str, Any]) -> None:
+    """Bring network, optimizer, schedules and hooks of a run to the state in a checkpoint; the rest is the loop's."""
+    runner.call_hook("after_load_checkpoint", checkpoint=content)
+    original(runner.model).load_state_dict(content["state_dict"])
+    runner.optim_wrapper.load_state_dict(content["optimizer"])
+    states = iter(_flat(content["param_schedulers"]))
+    _each(runner.param_schedulers, lambda scheduler: scheduler.load_state_dict(next(states)))
+
+
+def _state_of(runner: Runner) -> dict[str, Any] | None:
+    """The state of a run between two steps: None in all processes but the first, and all of them must ask.
+
+    mmengine's hooks add theirs.
+    """
+    loop = runner.train_loop.state()
+    if not is_main_process():
+        return None
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "processes": get_world_size(),
+        **loop,
+        "state_dict": {name: value.cpu() for name, value in original(runner.model).state_dict().items()},
+        "optimizer": runner.optim_wrapper.state_dict(),
+        "param_schedulers": _each(runner.param_schedulers, lambda scheduler: scheduler.state_dict()),
+    }
+    runner.call_hook("before_save_checkpoint", checkpoint=content)
+    return content
+
+
+def _each(schedulers: Any, call: Callable[[Any], Any]) -> Any:
+    """The results for all schedulers, which are a list, or a list for each of several optimizers by name."""
+    if isinstance(schedulers, dict):
+        return {name: _each(part, call) for name, part in schedulers.items()}
+    return [call(scheduler) for scheduler in schedulers or ()]
+
+
+def _flat(states: Any) -> list[Any]:
+    return [state for part in states.values() for state in part] if isinstance(states, dict) else list(states)
 
 
 def _read(path: Path) -> dict[str, Any]:
