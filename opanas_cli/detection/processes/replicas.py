@@ -8,7 +8,6 @@ one process (some heads ask the others).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import chain
 from typing import Any
 
 import torch
@@ -66,13 +65,12 @@ class DetectorReplica(MMDistributedDataParallel):
     def __init__(self, module: nn.Module, **options: Any) -> None:
         # mmengine names a device by the local rank. Without it, it is the one that the module is on, the CPU too.
         super().__init__(module, **{**options, "device_ids": None, "broadcast_buffers": False})
-        self.log_means = LogMeans()
 
     def train_step(self, data: Any, optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
         """One update; returns the log variables, averaged over the processes."""
         logs = super().train_step(data, optim_wrapper)
         average_statistics(self.module)
-        return self.log_means.of(logs)
+        return mean_logs(logs)
 
 
 def original(model: nn.Module) -> nn.Module:
@@ -102,39 +100,17 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     all_reduce_params(gradients, bucket_size_mb=BUCKET_MB, op="mean")
 
 
-class LogMeans:
+def mean_logs(logs: dict[str, Tensor]) -> dict[str, Tensor]:
     """Scalars of one batch as means over the processes: the same numbers in all, so that all stop where one must.
 
-    mmdet's heads leave out what a batch has no samples for. So the processes reduce a place for each name that any of
-    them has ever had, and ask each other for names only when one has a new one. A mean is over those that have a value.
+    mmdet's heads leave out what a batch has no samples for, so a mean is over the processes that have a value. Every
+    process calls this after each of its batches.
     """
-
-    def __init__(self) -> None:
-        self._names: tuple[str, ...] = ()
-
-    def of(self, logs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The means, of all names that some process has. Every process calls it after each of its batches."""
-        if get_world_size() == 1:
-            return logs
-        means, any_new = self._reduced(logs)
-        if any_new:
-            everyone = all_gather_object(list(logs))
-            self._names = tuple(dict.fromkeys([*self._names, *chain.from_iterable(everyone)]))
-            means, _ = self._reduced(logs)
-        return means
-
-    def _reduced(self, logs: dict[str, Tensor]) -> tuple[dict[str, Tensor], bool]:
-        """The means of the names that are known, and whether a process has others too."""
-        device = logs["loss"].device
-        values = [torch.as_tensor(logs.get(name, 0.0), device=device).detach().float() for name in self._names]
-        present = [float(name in logs) for name in self._names]
-        flags = torch.tensor([*present, float(len(logs) > sum(present))], device=device)
-        row = torch.stack([*values, *flags])
-        all_reduce(row, "sum")
-        *counts, new = row[len(values) :].tolist()
-        sums = row[: len(values)].unbind()
-        means = {name: total / count for name, total, count in zip(self._names, sums, counts, strict=True) if count}
-        return means, new > 0
+    if get_world_size() == 1:
+        return logs
+    everyone = all_gather_object({name: float(value) for name, value in logs.items()})
+    values = {name: [own[name] for own in everyone if name in own] for own in everyone for name in own}
+    return {name: torch.tensor(sum(found) / len(found)) for name, found in values.items()}
 
 
 def average_statistics(model: nn.Module) -> None:

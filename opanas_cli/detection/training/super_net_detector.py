@@ -13,7 +13,7 @@ from mmengine.optim import OptimWrapper
 from torch import Tensor
 
 from opanas_cli.detection.evaluating.population_pass import heads_on
-from opanas_cli.detection.processes.replicas import LogMeans, average_gradients, average_statistics
+from opanas_cli.detection.processes.replicas import average_gradients, average_statistics, mean_logs
 from opanas_cli.detection.training.backward_thread import backward_thread
 from opanas_cli.detection.training.progress import FiniteLoss
 from opanas_cli.genotype import Genotype
@@ -46,7 +46,6 @@ class SuperNetDetector(BaseModel):
         self.seed = seed
         self.sampling = sampling
         self.finite_loss = FiniteLoss("lower supernet.lr or set supernet.grad_clip")
-        self.log_means = LogMeans()
         self.register_buffer("step", torch.zeros((), dtype=torch.long))
 
     def init_weights(self) -> None:
@@ -68,7 +67,7 @@ class SuperNetDetector(BaseModel):
         """
         step = int(self.step)
         genotypes = fair_genotypes(self.detector.neck.search_space, step_generator(self.seed, step), self.sampling)
-        logs = self.log_means.of(self.accumulate_gradients(data, genotypes, optim_wrapper))
+        logs = mean_logs(self.accumulate_gradients(data, genotypes, optim_wrapper))
         self.finite_loss.require(float(logs["loss"]), step + 1, optim_wrapper)
         average_gradients(self.parameters())
         average_statistics(self)
