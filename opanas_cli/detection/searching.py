@@ -110,28 +110,23 @@ def search_super_net(
     config = copy.deepcopy(config)
     config.supernet = dict(config.get("supernet") or {}, split_by=content["meta"]["split_by"])
     given = {key: value for key, value in overrides.items() if value is not None}
-    settings = replace(section_of(config, "search"), **given)
+    section = replace(section_of(config, "search"), **given)
     split = _checked_split(search_split, content["meta"]["search_split"])
-    budget = StrategySettings(
-        settings.population, settings.generations, settings.top_k, settings.mutation_prob, against
-    )
+    budget = StrategySettings(section.population, section.generations, section.top_k, section.mutation_prob, against)
     space = search_space(config)
     proposing = strategy_named(strategy)(space, budget, seed)
-    check(config, split, settings.max_images)
+    check(config, split, section.max_images)
     files = SearchFiles.of(work_dir)
     recorded = from_first(lambda: recorded_settings(files.history)) if resume else {}
+    section = replace(section, memory_mb=section.memory_mb or recorded.get("evaluation", {}).get("memory_mb"))
     evaluator = SuperNetEvaluator(
         config,
         content.get("state_dict"),
         super_net,
         split,
-        settings.max_images,
         device,
-        settings.batch_size,
+        section,
         lambda done, images: on_images(done, images, budget.budget),
-        metric=settings.metric,
-        memory_mb=settings.memory_mb or recorded.get("evaluation", {}).get("memory_mb"),
-        halving=settings.halving,
     )
     evaluation = _facts(config, super_net, content["meta"]["classes"], split, evaluator)
     cost_of: Callable[[Genotype], Cost] = CostModel(config)
@@ -139,7 +134,7 @@ def search_super_net(
         table = _latency_table(files.latency, evaluator.detector, config, device, say)
         cost_of = with_latency(cost_of, table)
         evaluation["latency_table"] = table.digest
-    search = SearchSettings(space, strategy, budget, seed, constraints, settings.metric, evaluation)
+    search = SearchSettings(space, strategy, budget, seed, constraints, section.metric, evaluation)
     history = _history(files.history, search, resume)
     evaluator.unfinished = UnfinishedPass(work_dir / "evolve", json.dumps(search.document()))
     try:
@@ -174,8 +169,8 @@ def _facts(
         "annotations": from_first(lambda: _annotations(config, split)),
         "classes": classes,
         "image_scale": list(section_of(config, "supernet").image_scale or ()),
-        **({"halving": True} if evaluator.halving else {}),
-        "batch_size": evaluator.batch_size,
+        **({"halving": True} if evaluator.section.halving else {}),
+        "batch_size": evaluator.section.batch_size,
         "device": evaluator.device.type,
         "memory_mb": evaluator.memory_mb,
     }

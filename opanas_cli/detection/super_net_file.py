@@ -96,7 +96,7 @@ def read_super_net(path: Path) -> dict[str, Any]:
     split = content["meta"].get("search_split")
     if not isinstance(split, float) or not 0 <= split < 1:
         raise InvalidCheckpointError(f"{path}: meta.search_split must be a fraction below 1, but got {split!r:.40}")
-    split_by = content["meta"].setdefault("split_by", "file")
+    split_by = content["meta"].get("split_by")
     if split_by not in SPLITS:
         raise InvalidCheckpointError(f"{path}: meta.split_by must be file or folder, but got {split_by!r:.40}")
     classes = content["meta"].get("classes")

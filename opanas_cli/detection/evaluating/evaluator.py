@@ -29,6 +29,7 @@ from opanas_cli.detection.scoring.image_results import Detections
 from opanas_cli.genotype import Genotype
 from opanas_cli.necks.sharing import Sharing
 from opanas_cli.search.evaluator import Evaluation
+from opanas_cli.stage_settings import SearchSection
 
 T = TypeVar("T")
 
@@ -48,18 +49,17 @@ class SuperNetEvaluator:
         state: the `state_dict` of the detector with the super-net.
         source: where the weights come from, for messages.
         search_split: the held-out fraction of the training images; 0 evaluates on the validation set.
-        max_images: at most so many images.
+        section: the images, the batches, the memory (by default the least of what each process may take), the metric,
+            which is computed beside COCO's statistics if it is not one of them, and halving: all genotypes on a quarter
+            of the images, and only the better half of them on the others. The metrics of the worse half are those of
+            the quarter, and their `image_share` says so. None is the config's section `search`.
         on_images: called after each step of a pass with how many images are done, and how many there are.
-        metric: what will be ranked by, and is computed beside COCO's statistics if it is none of them.
-        memory_mb: see `PopulationPass`; None is the config's, or else the least of what each process may take.
-        halving: all genotypes on a quarter of the images, and only the better half of them on the others. The metrics
-            of the worse half are those of the quarter, and their `image_share` says so.
 
     Attributes:
-        unfinished: keeps what a pass has found, so that a search that was killed takes it up again; None keeps nothing.
+        unfinished: keeps what a pass has found, so that a search that was killed resumes it; None keeps nothing.
 
     Raises:
-        InvalidConfigError: the neck is no super-net.
+        InvalidConfigError: the neck is not a super-net.
         InvalidCheckpointError: the weights do not fit.
         InvalidDataError: the split is empty.
     """
@@ -70,28 +70,20 @@ class SuperNetEvaluator:
         state: Any,
         source: Any,
         search_split: float,
-        max_images: int | None,
         device: torch.device,
-        batch_size: int | None = None,
+        section: SearchSection | None = None,
         on_images: Callable[[int, int], None] = lambda done, total: None,
-        *,
-        metric: str = "AP",
-        memory_mb: float | None = None,
-        halving: bool = False,
     ) -> None:
         super_net_neck(config)
-        settings = section_of(config, "search")
-        dataset = search_dataset(config, search_split, max_images)
+        self.section = section or section_of(config, "search")
+        dataset = search_dataset(config, search_split, self.section.max_images)
         self.source = str(config.filename)
         self.device = device
         self.on_images = on_images
-        self.metric = metric
-        self.halving = halving
         self.unfinished: UnfinishedPass | None = None
         # One figure for all: the last digits depend on what runs at once.
         least = min(all_gather_object(default_memory_mb(device)))
-        self.memory_mb = float(memory_mb or settings.memory_mb or least)
-        self.batch_size = batch_size or settings.batch_size
+        self.memory_mb = float(self.section.memory_mb or least)
         with silenced(), DefaultScope.overwrite_default_scope("mmdet"):
             self.detector = build_detector(config)
             load_weights(self.detector, state, source)
@@ -132,7 +124,7 @@ class SuperNetEvaluator:
         """The positions of the images, or those of the quarter of the lowest numbers and those of the others."""
         everything = list(range(len(self.dataset)))
         count = math.ceil(FIRST_SHARE * len(everything))
-        if not self.halving or count == len(everything):
+        if not self.section.halving or count == len(everything):
             return [everything]
         first = lowest(list(image_paths(self.dataset)), count)
         return [first, sorted(set(everything) - set(first))]
@@ -143,16 +135,17 @@ class SuperNetEvaluator:
         All of them if the metric is not defined on the quarter of the images, which then says nothing about them.
         """
         order = list(range(len(metrics)))
-        if any(self.metric not in values for values in metrics):
+        metric = self.section.metric
+        if any(metric not in values for values in metrics):
             return order
-        order.sort(key=lambda index: -metrics[index][self.metric])
+        order.sort(key=lambda index: -metrics[index][metric])
         return sorted(order[: (len(order) + 1) // 2])
 
     def _pass(self, genotypes: Sequence[Genotype], round_number: int) -> PassResult:
         """What the genotypes find in this process's share of the images of a round."""
         positions = self.rounds[round_number]
-        starts = range(0, len(positions), self.batch_size)
-        batches = [list(positions[start : start + self.batch_size]) for start in starts]
+        size = self.section.batch_size
+        batches = [positions[start : start + size] for start in range(0, len(positions), size)]
         own = batches[get_rank() :: get_world_size()]
         known = self.unfinished.known(round_number, genotypes, own) if self.unfinished else None
         result = known or PassResult.none(len(genotypes))
@@ -188,7 +181,7 @@ class SuperNetEvaluator:
                 everywhere = _united(parts)
                 own[index] = [everywhere[position] for position in truths]
         # Only now, as every gathering waits for all processes.
-        scores = score_population(list(own.values()), truth, voc=self.metric == VOC_AP50)
+        scores = score_population(list(own.values()), truth, voc=self.section.metric == VOC_AP50)
         scored = _united(all_gather_object(dict(zip(own, scores, strict=True))))
         return [scored[index] for index in range(len(result.found))]
 

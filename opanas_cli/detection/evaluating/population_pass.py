@@ -16,6 +16,7 @@ from opanas_cli.detection.evaluating.pass_result import PassResult
 from opanas_cli.detection.scoring.image_results import Detections, ImageTruth
 from opanas_cli.necks.population import most_values_needed, run_population, stack_pyramids
 from opanas_cli.necks.sharing import Sharing
+from opanas_cli.stage_settings import MEMORY_MB
 
 IMAGES_AT_ONCE = {"cpu": 16, "cuda": 32}
 """Heads run on the pyramids of several candidates as one batch, of about so many images."""
@@ -23,7 +24,6 @@ IMAGES_AT_ONCE = {"cpu": 16, "cuda": 32}
 MOST_THREADS = 4
 """More threads would wait for one another: a good part of what heads do on the CPU is Python's own work."""
 
-MEMORY_MB = 2000
 FREE_SHARE = 1 / 3
 
 

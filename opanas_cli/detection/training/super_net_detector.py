@@ -18,6 +18,7 @@ from opanas_cli.detection.training.backward_thread import backward_thread
 from opanas_cli.detection.training.progress import FiniteLoss
 from opanas_cli.genotype import Genotype
 from opanas_cli.search.fair_sampling import fair_genotypes, step_generator
+from opanas_cli.stage_settings import SuperNetSection
 
 
 @MODELS.register_module(force=True)
@@ -37,7 +38,11 @@ class SuperNetDetector(BaseModel):
     """
 
     def __init__(
-        self, detector: dict[str, Any], l1_weight: float = 1e-4, seed: int = 0, sampling: str = "parameterised"
+        self,
+        detector: dict[str, Any],
+        l1_weight: float = SuperNetSection.l1_weight,
+        seed: int = 0,
+        sampling: str = SuperNetSection.sampling,
     ) -> None:
         super().__init__()
         self.detector = MODELS.build(detector)

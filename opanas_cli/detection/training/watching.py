@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -93,9 +94,8 @@ class WatchHook(Hook):
 
 def held_out_evaluator(config: Config, detector: nn.Module, device: torch.device) -> SuperNetEvaluator:
     """Evaluates on the images of a search: those held out from training, at most `search.max_images`."""
-    split, search = section_of(config, "supernet").search_split, section_of(config, "search")
-    source, metric = "the super-net in training", str(search.metric)
-    return SuperNetEvaluator(config, detector.state_dict(), source, split, search.max_images, device, metric=metric)
+    split, section = section_of(config, "supernet").search_split, replace(section_of(config, "search"), halving=False)
+    return SuperNetEvaluator(config, detector.state_dict(), "the super-net in training", split, device, section)
 
 
 def _warn(message: str) -> None:

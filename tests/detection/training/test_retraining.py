@@ -30,7 +30,7 @@ def super_net_file(config: Config, path: Path) -> Path:
         for parameter in detector.parameters():
             parameter += torch.randn_like(parameter)
     content = {"format": SUPER_NET_FORMAT, "version": 1, "state_dict": detector.state_dict()}
-    write_checkpoint({**content, "meta": {**task_of(config), "search_split": 0.4}}, path)
+    write_checkpoint({**content, "meta": {**task_of(config), "search_split": 0.4, "split_by": "file"}}, path)
     return path
 
 

@@ -72,9 +72,8 @@ def test_held_out_images_are_never_trained_on(trained: dict[str, Any], tmp_path:
     assert names[0] and names[1]
     assert not names[0] & names[1]
     assert len(names[0] | names[1]) == 12
-    evaluator = SuperNetEvaluator(
-        config, read_super_net(trained["result"].path)["state_dict"], "test", 0.4, None, torch.device("cpu")
-    )
+    state = read_super_net(trained["result"].path)["state_dict"]
+    evaluator = SuperNetEvaluator(config, state, "test", 0.4, CPU)
     assert evaluator.num_images == len(names[1])
 
 

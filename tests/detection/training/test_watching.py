@@ -66,7 +66,7 @@ def test_the_mean_is_that_of_the_same_sub_nets_on_the_held_out_images(config: Co
     assert content["meta"]["watched"] == trained.watched
     rng = np.random.default_rng(5)
     genotypes = [sample(search_space(config), rng) for _ in range(4)]
-    evaluator = SuperNetEvaluator(config, content["state_dict"], trained.path, 0.4, None, CPU)
+    evaluator = SuperNetEvaluator(config, content["state_dict"], trained.path, 0.4, CPU)
     expected = np.mean([one.metrics["AP50"] for one in evaluator.evaluate(genotypes)])
     assert trained.watched[-1]["mean_AP50"] == pytest.approx(expected, abs=1e-12)
     assert expected > 1e-4, "sub-nets that find nothing tell nothing"
