@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from functools import partial
 from typing import Any
 
 import torch
@@ -14,7 +13,6 @@ from torch import Tensor
 
 from opanas_cli.detection.evaluating.population_pass import heads_on
 from opanas_cli.detection.processes.replicas import average_gradients, average_statistics, mean_logs
-from opanas_cli.detection.training.backward_thread import backward_thread
 from opanas_cli.detection.training.progress import FiniteLoss
 from opanas_cli.genotype import Genotype
 from opanas_cli.search.fair_sampling import fair_genotypes, step_generator
@@ -91,14 +89,13 @@ class SuperNetDetector(BaseModel):
             pyramid = neck.project(self.detector.backbone(data["inputs"]))
         leaves = [_leaf(level) for level in pyramid]
         logs: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=leaves[0].device))
-        with backward_thread(leaves[0].device) as run:
-            for genotype in genotypes:
-                with optim_wrapper.optim_context(self):
-                    losses = self._losses(_as(pyramid, leaves), genotype, data)
-                loss, values = self.detector.parse_losses(losses)
-                run(partial(optim_wrapper.backward, loss / len(genotypes)))
-                for name, value in values.items():
-                    logs[name] = logs[name] + value.detach() / len(genotypes)
+        for genotype in genotypes:
+            with optim_wrapper.optim_context(self):
+                losses = self._losses(_as(pyramid, leaves), genotype, data)
+            loss, values = self.detector.parse_losses(losses)
+            optim_wrapper.backward(loss / len(genotypes))
+            for name, value in values.items():
+                logs[name] = logs[name] + value.detach() / len(genotypes)
         torch.autograd.backward(pyramid, _as(pyramid, [leaf.grad for leaf in leaves]))
         importance = torch.as_tensor(self.l1_weight * neck.edge_l1())
         if importance.requires_grad:  # A neck without edge importances has none to train.
