@@ -8,13 +8,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 from opanas_cli.errors import OpanasError
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-"""The disk is full, or so is what a user or a process may have of it."""
+"""The disk is full, or what a user or a process may use of it."""
 
-PART = ".part."
+UNFINISHED = ".part."
 """How the names of files that are being written begin."""
 
 
@@ -32,15 +33,13 @@ def replacing(path: Path) -> Iterator[Path]:
         if place.exists() and not place.is_file():
             raise OpanasError(f"{path}: cannot be written: it is not a regular file; choose another name")
         place.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f"{PART}{place.stem}.", suffix=place.suffix, dir=place.parent)
-        os.close(handle)
+        temporary = place.with_name(f"{UNFINISHED}{place.stem}.{uuid4().hex[:12]}{place.suffix}")
+        temporary.touch(exist_ok=False)
     except OSError as error:
         raise cannot_write(path, error) from error
-    temporary = Path(name)
     try:
         yield temporary
         _to_disk(temporary)
-        temporary.chmod(0o666 & ~_umask())
         temporary.replace(place)
     except OSError as error:
         raise cannot_write(path, error) from error
@@ -81,7 +80,7 @@ def remove_leftovers(folder: Path, lock: str) -> None:
     Nobody must be writing there, but in folders within that have a file named `lock`, which are left alone.
     """
     for depth in ("", "*/", "*/*/"):
-        for path in folder.glob(f"{depth}{PART}*"):
+        for path in folder.glob(f"{depth}{UNFINISHED}*"):
             within = path.relative_to(folder).parents
             if not any((folder / parent / lock).exists() for parent in within if parent != Path()):
                 path.unlink(missing_ok=True)
@@ -112,9 +111,3 @@ def _to_disk(path: Path) -> None:
     """See to it that a file outlives a crash of the machine, before its name says that it is whole."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

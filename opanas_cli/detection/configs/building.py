@@ -122,8 +122,7 @@ def build_detector(config: Config) -> nn.Module:
         InvalidConfigError: it cannot be built.
     """
     with building(config), DefaultScope.overwrite_default_scope("mmdet"):
-        model: nn.Module = MODELS.build(copy.deepcopy(config.model))
-    return model
+        return MODELS.build(copy.deepcopy(config.model))
 
 
 def reason_of(error: BaseException) -> str:

@@ -41,8 +41,7 @@ class VOCFolder(XMLDataset):
     def load_data_list(self) -> list[dict[str, Any]]:
         """The annotations of every image, as mmdet's."""
         self.images = ImagesByStem(Path(self.sub_data_root, self.img_subdir))
-        data: list[dict[str, Any]] = super().load_data_list()
-        return data
+        return super().load_data_list()
 
     def parse_data_info(self, img_info: dict[str, Any]) -> Any:
         """One image's annotation, as mmdet's."""

@@ -29,43 +29,29 @@ DETECTORS = {
     "retinanet": "mmdet::_base_/models/retinanet_r50_fpn.py",
 }
 
-RESNET = dict(
-    type="ResNet",
-    num_stages=4,
-    out_indices=(0, 1, 2, 3),
-    frozen_stages=1,
-    norm_cfg=dict(type="BN", requires_grad=True),
-    norm_eval=True,
-    style="pytorch",
-)
+
+def _backbone(kind: str, depth: int, checkpoint: str, **more: Any) -> dict[str, Any]:
+    return dict(
+        type=kind,
+        depth=depth,
+        num_stages=4,
+        out_indices=(0, 1, 2, 3),
+        frozen_stages=1,
+        norm_cfg=dict(type="BN", requires_grad=True),
+        norm_eval=True,
+        style="pytorch",
+        init_cfg=dict(type="Pretrained", checkpoint=checkpoint),
+        **more,
+    )
 
 
-def _pretrained(checkpoint: str) -> dict[str, str]:
-    return dict(type="Pretrained", checkpoint=checkpoint)
-
-
+_DCN = dict(dcn=dict(type="DCN", deform_groups=1, fallback_on_stride=False), stage_with_dcn=(False, True, True, True))
 BACKBONES: dict[str, dict[str, Any]] = {
-    "r18": {**RESNET, "depth": 18, "init_cfg": _pretrained("torchvision://resnet18")},
-    "r50": {**RESNET, "depth": 50, "init_cfg": _pretrained("torchvision://resnet50")},
-    "r101": {**RESNET, "depth": 101, "init_cfg": _pretrained("torchvision://resnet101")},
-    "x101-64x4d": {
-        **RESNET,
-        "type": "ResNeXt",
-        "depth": 101,
-        "groups": 64,
-        "base_width": 4,
-        "init_cfg": _pretrained("open-mmlab://resnext101_64x4d"),
-    },
-    "res2net101-dcn": {
-        **RESNET,
-        "type": "Res2Net",
-        "depth": 101,
-        "scales": 4,
-        "base_width": 26,
-        "dcn": dict(type="DCN", deform_groups=1, fallback_on_stride=False),
-        "stage_with_dcn": (False, True, True, True),
-        "init_cfg": _pretrained("open-mmlab://res2net101_v1d_26w_4s"),
-    },
+    "r18": _backbone("ResNet", 18, "torchvision://resnet18"),
+    "r50": _backbone("ResNet", 50, "torchvision://resnet50"),
+    "r101": _backbone("ResNet", 101, "torchvision://resnet101"),
+    "x101-64x4d": _backbone("ResNeXt", 101, "open-mmlab://resnext101_64x4d", groups=64, base_width=4),
+    "res2net101-dcn": _backbone("Res2Net", 101, "open-mmlab://res2net101_v1d_26w_4s", scales=4, base_width=26, **_DCN),
 }
 """The backbones of the paper's tables, as mmdet names and loads them."""
 

@@ -25,8 +25,7 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
         boxes = boxes + boxes.new_tensor([0, 0, offset, offset])
     groups = _apart(boxes) if boxes.device.type == "cpu" and len(boxes) >= 2 * LEAST_BOXES else ()
     if len(groups) < 2:
-        kept: Tensor = kernels.nms(boxes, scores, iou_threshold)
-        return kept
+        return kernels.nms(boxes, scores, iou_threshold)
     kept = torch.cat([group[kernels.nms(boxes[group], scores[group], iou_threshold)] for group in groups])
     # The order that one call gives: of equal scores the first box comes first.
     kept = kept.sort().values

@@ -54,8 +54,7 @@ class SuperNetReplica(nn.Module):
 
     def train_step(self, data: Any, optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
         """That of the detector."""
-        logs: dict[str, Tensor] = self.module.train_step(data, optim_wrapper)
-        return logs
+        return self.module.train_step(data, optim_wrapper)
 
 
 @MODEL_WRAPPERS.register_module(force=True)
@@ -75,8 +74,7 @@ class DetectorReplica(MMDistributedDataParallel):
 
 def original(model: nn.Module) -> nn.Module:
     """The model of a Runner without the wrapper that makes it a replica."""
-    module: nn.Module = model.module if is_model_wrapper(model) else model
-    return module
+    return model.module if is_model_wrapper(model) else model
 
 
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:

@@ -75,8 +75,7 @@ def _overlaps(corners: NDArray[np.float64], boxes: Floats) -> Floats:
     shared = np.minimum(ours[..., 2:], right_bottom) - np.maximum(ours[..., :2], left_top) + 1
     intersection = shared.clip(min=0).prod(axis=-1)
     union = (ours[..., 2:] - ours[..., :2] + 1).prod(axis=-1) + (boxes[:, 2:] + 1).prod(axis=-1) - intersection
-    overlaps: Floats = intersection / union
-    return overlaps
+    return intersection / union
 
 
 def _is_right(matched: Integers, scores: Floats, ignored: Flags) -> Flags:

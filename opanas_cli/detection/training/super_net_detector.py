@@ -106,8 +106,7 @@ class SuperNetDetector(BaseModel):
 
     def _losses(self, pyramid: list[Tensor], genotype: Genotype, data: dict[str, Any]) -> dict[str, Tensor]:
         heads = heads_on(self.detector, self.detector.neck.aggregate(pyramid, genotype))
-        losses: dict[str, Tensor] = heads.loss(data["inputs"], data["data_samples"])
-        return losses
+        return heads.loss(data["inputs"], data["data_samples"])
 
 
 def _leaf(level: Tensor) -> Tensor:
