@@ -23,10 +23,8 @@ UNFINISHED = ".part."
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`, renamed to it when the block ends well and removed when it does not.
 
-    A link is followed; what is there and is no regular file, as a device, is left alone.
-
-    Raises:
-        OpanasError: the folder cannot be written to, or the path is of something else than a file.
+    A link is followed; anything there but a regular file, such as a device, is left alone. Raises OpanasError if there
+    is something of the kind, or the folder cannot be written to.
     """
     place = Path(os.path.realpath(path))
     try:
@@ -48,23 +46,16 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a whole file, or leave what was there.
-
-    Raises:
-        OpanasError: the folder cannot be written to.
-    """
+    """Write a whole file, or leave what was there; raise OpanasError if the folder cannot be written to."""
     data = content.encode() if isinstance(content, str) else content
     with replacing(path) as temporary:
         temporary.write_bytes(data)
 
 
 def require_writable(folder: Path) -> None:
-    """Find out whether a folder can be written to, or made, before work is spent on what shall go there.
+    """Raise OpanasError unless a folder can be written to, or made, before work is spent on what will go there.
 
     It is not made yet, so that a command that then refuses its input leaves nothing behind.
-
-    Raises:
-        OpanasError: it cannot.
     """
     try:
         existing = next(parent for parent in (folder, *folder.absolute().parents) if os.path.lexists(parent))
@@ -75,9 +66,9 @@ def require_writable(folder: Path) -> None:
 
 
 def remove_leftovers(folder: Path, lock: str) -> None:
-    """Remove what killed processes left half-written in a folder and in those up to two deep in it.
+    """Remove what killed processes left half-written in a folder and in those up to two levels below it.
 
-    Nobody must be writing there, but in folders within that have a file named `lock`, which are left alone.
+    Nobody may be writing there, except in folders below that have a file named `lock`, which are left alone.
     """
     for depth in ("", "*/", "*/*/"):
         for path in folder.glob(f"{depth}{UNFINISHED}*"):
@@ -94,11 +85,7 @@ def cannot_write(path: Path | str, error: OSError) -> OpanasError:
 
 @contextmanager
 def writing_into(folder: Path) -> Iterator[None]:
-    """In the block, a full disk that a library reports without the name of a file is reported with the folder's.
-
-    Raises:
-        OpanasError: instead of the library's error.
-    """
+    """In the block, a full disk that a library reports without a file's name raises OpanasError with the folder's."""
     try:
         yield
     except OSError as error:
@@ -108,6 +95,6 @@ def writing_into(folder: Path) -> Iterator[None]:
 
 
 def _to_disk(path: Path) -> None:
-    """See to it that a file outlives a crash of the machine, before its name says that it is whole."""
+    """Make a file survive a crash of the machine, before its name says that it is whole."""
     with path.open("rb") as file:
         os.fsync(file.fileno())

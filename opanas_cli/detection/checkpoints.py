@@ -21,8 +21,7 @@ from opanas_cli.regular_files import open_regular, require_regular
 def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
     """A checkpoint file as a dict; only tensors and plain data are read, never code.
 
-    Raises:
-        InvalidCheckpointError: it is missing, truncated, holds anything else, or is no dict.
+    Raises InvalidCheckpointError if it is missing, truncated, holds anything else, or is not a dict.
     """
     try:
         require_regular(path)
@@ -47,10 +46,9 @@ def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
 
 
 def write_checkpoint(content: dict[str, Any], path: Path) -> None:
-    """Write a checkpoint, whole or not at all. The same content gives the same bytes, whatever the file's name.
+    """Write a checkpoint, whole or not at all; raise OpanasError if it cannot be written.
 
-    Raises:
-        OpanasError: it cannot be written.
+    The same content gives the same bytes, whatever the file's name.
     """
     # By way of memory: torch writes a file's name into it, and reports a full disk as anything but an OSError.
     written = io.BytesIO()
@@ -73,21 +71,13 @@ def _canonical(value: Any) -> Any:
 
 
 def load_weights(model: nn.Module, state: Any, source: Path) -> None:
-    """Load weights that must fit exactly.
-
-    Raises:
-        InvalidCheckpointError: they do not.
-    """
+    """Load weights, or raise InvalidCheckpointError as `require_fit`."""
     require_fit(model, state, source)
     model.load_state_dict(state)
 
 
 def require_fit(model: nn.Module, state: Any, source: Path) -> None:
-    """Check that weights have the names and the shapes of a network's.
-
-    Raises:
-        InvalidCheckpointError: they are of another architecture; the message names the first difference.
-    """
+    """Raise InvalidCheckpointError, with the first difference, unless weights have a network's names and shapes."""
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise InvalidCheckpointError(f"{source}: has no state_dict of tensors")
     own = model.state_dict()

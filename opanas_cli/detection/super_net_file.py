@@ -21,11 +21,7 @@ VERSION = 1
 
 
 def task_of(config: Config) -> dict[str, Any]:
-    """What a super-net is trained for, as ``supernet.pth`` keeps it: a space, and classes in the order of their labels.
-
-    Raises:
-        InvalidConfigError, InvalidGenotypeError: the config does not say.
-    """
+    """What a super-net is trained for, as ``supernet.pth`` keeps it: a space, and classes in the order of labels."""
     space = search_space(config)
     paths = [str(path) for path in space.paths]
     datasets = [dataset for name in DATALOADERS for dataset in each_dataset(config.get(name))]
@@ -36,15 +32,12 @@ def task_of(config: Config) -> dict[str, Any]:
 
 
 def require_same_task(content: dict[str, Any], config: Config, path: Path) -> None:
-    """Check that a super-net was trained for the task of a config: with its classes in another order weights fit too.
+    """Raise InvalidCheckpointError, with the option to add, unless a super-net was trained for the task of a config.
 
-    Paths without weights may differ: by default training leaves them out.
+    With classes in another order weights fit too. Paths without weights may differ: training usually leaves them out.
 
     Args:
         content: as `read_super_net` gives it.
-
-    Raises:
-        InvalidCheckpointError: it was not; the message gives the difference and the option that ends it.
     """
     trained, asked = _task_settings(content["meta"]), _task_settings(task_of(config))
     for key, was in trained.items():
@@ -81,11 +74,7 @@ def _as_option(value: Any) -> str:
 
 
 def read_super_net(path: Path) -> dict[str, Any]:
-    """The content of ``supernet.pth``.
-
-    Raises:
-        InvalidCheckpointError: it is something else.
-    """
+    """The content of ``supernet.pth``; raises InvalidCheckpointError if the file is anything else."""
     content = read_checkpoint(path)
     if content.get("format") != SUPER_NET_FORMAT or not isinstance(content.get("meta"), dict):
         raise InvalidCheckpointError(f"{path}: is not a super-net; make one with opanas train-supernet")

@@ -31,19 +31,16 @@ _OF_THE_MACHINE = (OpanasError, MemoryError, torch.cuda.OutOfMemoryError)
 
 @contextmanager
 def faults_of(source: Any, what: str, runtime_errors: bool = True) -> Iterator[None]:
-    """While the block reads or builds what a config describes, what goes wrong is the config's fault.
+    """While the block reads or builds what a config describes, errors of libraries raise InvalidConfigError.
 
-    Full disks, lost connections and memory that runs out are not.
+    Full disks, lost connections and memory that runs out are not errors of the config. A pipeline that gives no image
+    raises InvalidDataError.
 
     Args:
         source: where the settings come from.
-        what: what it is then said of it, as ``cannot be built``.
-        runtime_errors: whether a `RuntimeError` is a fault, as torch raises it of shapes that do not fit; it raises it
-            of devices and of other processes as well.
-
-    Raises:
-        InvalidConfigError: instead of whatever mmengine, mmdet and others raise.
-        InvalidDataError: the pipeline gives no image.
+        what: what the message says of it, such as ``cannot be built``.
+        runtime_errors: whether a `RuntimeError` is an error of the config. torch raises it for shapes that do not fit,
+            but also for devices and for other processes.
     """
     try:
         with loading(source):
@@ -57,14 +54,7 @@ def faults_of(source: Any, what: str, runtime_errors: bool = True) -> Iterator[N
 
 @contextmanager
 def loading(source: Any) -> Iterator[None]:
-    """While the block loads images, a pipeline that leaves out whatever it is given is reported as such.
-
-    Args:
-        source: where its settings come from.
-
-    Raises:
-        InvalidDataError: it does.
-    """
+    """While the block loads images, a pipeline of `source` that drops every image raises InvalidDataError."""
     try:
         yield
     except Exception as error:
@@ -78,11 +68,7 @@ def loading(source: Any) -> Iterator[None]:
 
 @contextmanager
 def building(config: Config) -> Iterator[None]:
-    """While the block builds what a config describes, what goes wrong is the config's fault, and is told with its name.
-
-    Raises:
-        InvalidInputError: instead of whatever is raised.
-    """
+    """While the block builds what a config describes, its errors raise InvalidInputError with the config's name."""
     try:
         with faults_of(config.filename, "cannot be built"):
             yield
@@ -95,11 +81,7 @@ def building(config: Config) -> Iterator[None]:
 
 
 def images_of(loader: Any, source: Any) -> Iterator[Any]:
-    """The batches of a loader, whose workers start now; what its pipeline raises is the config's fault.
-
-    Raises:
-        InvalidInputError: instead of whatever the pipeline raises.
-    """
+    """The batches of a loader, whose workers start now; what its pipeline raises becomes InvalidInputError."""
     with faults_of(source, "its images cannot be loaded", runtime_errors=False):
         batches = iter(loader)
     return _each(batches, source)
@@ -116,11 +98,7 @@ def _each(batches: Iterator[Any], source: Any) -> Iterator[Any]:
 
 
 def build_detector(config: Config) -> nn.Module:
-    """The detector of a config, its weights not initialised.
-
-    Raises:
-        InvalidConfigError: it cannot be built.
-    """
+    """The detector of a config, its weights not initialised; raises InvalidConfigError if it cannot be built."""
     with building(config), DefaultScope.overwrite_default_scope("mmdet"):
         return MODELS.build(copy.deepcopy(config.model))
 

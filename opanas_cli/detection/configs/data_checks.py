@@ -38,9 +38,9 @@ def check_data(
 
     Args:
         splits: of ``train``, ``val`` and ``test``.
-        warn: called with what is left out, boxes without area among it.
+        warn: called with what is ignored, boxes with no area among it.
         say: called with what is checked, before it is: at COCO's size that takes minutes.
-        search_split, max_images: of the images, look at those that a search on this split sees; all by default.
+        search_split, max_images: check only the images that a search on this split evaluates on; all by default.
 
     Raises:
         InvalidDataError: an annotation file or an image is missing or broken, a split has no object, or its classes
@@ -95,15 +95,12 @@ def _check_splits(
 def check_images(
     images: Mapping[Path, Size | None], source: Path, warn: Callable[[str], None], backend: str = "cv2"
 ) -> None:
-    """Check that images exist, can be decoded, and are whole.
+    """Check that images exist, can be decoded, and are whole; raise InvalidDataError with the path of one that fails.
 
     Args:
         images: each with the (width, height) that its annotation states, if it does.
         warn: called if images are of another size.
         backend: what mmcv decodes them with.
-
-    Raises:
-        InvalidDataError: the first that does not, with its path.
     """
     others: list[str] = []
     look = partial(size_or_problem, backend=backend)
@@ -126,8 +123,7 @@ def check_images(
 def dataset_classes(dataset: Any) -> tuple[str, ...]:
     """The classes that a data set config is read with: those it names, else those of its type.
 
-    Raises:
-        InvalidConfigError: its type is unknown, or its classes are no list.
+    Raises InvalidConfigError if the type is unknown, or the classes are not a list.
     """
     given = (dataset.get("metainfo") or {}).get("classes")
     if given is not None and not isinstance(given, (list, tuple)):

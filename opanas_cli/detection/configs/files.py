@@ -32,8 +32,7 @@ def shipped_configs() -> dict[str, Path]:
 def find_config(name: str) -> Path:
     """The file of a config, given as a path or as the bare name of a shipped one.
 
-    Raises:
-        InvalidConfigError: there is none; the message suggests the closest name.
+    Raises InvalidConfigError, with the closest name, if there is none.
     """
     path = Path(name)
     try:
@@ -55,8 +54,8 @@ def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
     """Read a config, apply ``KEY=VALUE`` overrides, and spread `data_root` and `classes` over its data sets.
 
     Raises:
-        InvalidConfigError: the file is missing, is no mmengine config, has no model, or a wrong setting.
-        UsageError: an override is malformed, or sets a stage that the config has not.
+        InvalidConfigError: the file is missing, is not an mmengine config, has no model, or a wrong setting.
+        UsageError: an override is malformed, or sets a stage that the config does not have.
         InvalidDataError: the user's own data folder has no known layout.
     """
     path = find_config(name)
@@ -93,11 +92,7 @@ def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
 
 
 def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
-    """``KEY=VALUE`` strings as a dict, values in the syntax of mmdet's tools.
-
-    Raises:
-        UsageError: there is no ``=``, or the value does not parse.
-    """
+    """``KEY=VALUE`` strings as a dict, by the syntax of mmdet's tools; raises UsageError if one does not parse."""
     parsed = {}
     for override in overrides:
         key, equals, value = override.partition("=")

@@ -17,11 +17,7 @@ SUPER_NET_OPTIONS = ("num_nodes", "space", "paths")
 
 
 def neck_of(config: Config) -> Any:
-    """The neck's settings of a config.
-
-    Raises:
-        InvalidConfigError: there is no neck.
-    """
+    """The neck's settings of a config; raises InvalidConfigError if there is no neck."""
     neck = config.model.get("neck")
     if not isinstance(neck, dict) or "type" not in neck:
         raise InvalidConfigError(
@@ -32,11 +28,7 @@ def neck_of(config: Config) -> Any:
 
 
 def super_net_neck(config: Config) -> Any:
-    """The settings of a config's super-net.
-
-    Raises:
-        InvalidConfigError: the neck is missing or is no super-net.
-    """
+    """The neck's settings of a super-net's config; raises InvalidConfigError if its neck is not a super-net."""
     neck = neck_of(config)
     if neck.type in ("OPAFPN", "StandaloneOPAFPN"):
         raise InvalidConfigError(
@@ -51,9 +43,7 @@ def super_net_neck(config: Config) -> Any:
 def search_space(config: Config) -> SearchSpace:
     """The space of the genotypes of a config's super-net.
 
-    Raises:
-        InvalidConfigError: the neck is no super-net.
-        InvalidGenotypeError: there is no such space, or it is empty.
+    Raises InvalidConfigError if the neck is not a super-net, InvalidGenotypeError if there is no such space.
     """
     neck = super_net_neck(config)
     try:
@@ -71,7 +61,7 @@ def with_sub_net(config: Config, genotype: Genotype, **options: Any) -> Config:
 
 
 def _as_setting(genotype: Genotype) -> Any:
-    """As path names where that says it all, else as the JSON document."""
+    """As path names if that is enough, else as the JSON document."""
     if genotype.space is SpaceKind.DENSE:
         return [str(path) for path in genotype.paths]
     return document_of(GenotypeRecord(genotype))

@@ -27,9 +27,8 @@ FALLBACKS = {"test": ("test", "val", "valid"), "val": ("val", "valid", "test"), 
 def resolve_own_folders(config: Config) -> None:
     """Turn every `OwnFolder` data set of a config into a `VOCFolder` or mmdet's `CocoDataset`, and count the classes.
 
-    Raises:
-        InvalidConfigError: `data_root` is not set.
-        InvalidDataError: the folder is missing, has no known layout, or lacks a split.
+    Raises InvalidConfigError if `data_root` is not set, InvalidDataError if the folder is missing, has no known layout,
+    or lacks a split.
     """
     datasets = [(config.get(name) or {}).get("dataset") or {} for name in DATALOADERS]
     own = [dataset for dataset in datasets if dataset.get("type") == "OwnFolder"]
@@ -104,14 +103,7 @@ def _image_folder(root: Path, ann_file: str, split: str) -> str:
 
 
 def _class_names(dataset: dict[str, Any], wanted: tuple[str, ...] | None) -> tuple[str, ...]:
-    """The classes of a data set config in the order of their labels.
-
-    Args:
-        wanted: those that the user asked for; None for all that the annotations name.
-
-    Raises:
-        InvalidDataError: the annotations cannot be read, or lack one that is wanted.
-    """
+    """The classes of a data set config in the order of their labels: those wanted, or all that are annotated."""
     root = Path(dataset["data_root"])
     source = root / dataset["ann_file"]
     if is_voc(dataset):

@@ -29,18 +29,14 @@ class LiteralConfig(Config):
 
     @classmethod
     def of(cls, config: Config) -> LiteralConfig:
-        """That of a Config, with which it shares its values."""
+        """A Config as a LiteralConfig, with which it shares its values."""
         own = cls.__new__(cls)
         own.__setstate__(config.__getstate__())
         return own
 
     @property
     def pretty_text(self) -> str:
-        """The text of a Python config file.
-
-        Raises:
-            InvalidConfigError: a value is no literal.
-        """
+        """The text of a Python config file; raises InvalidConfigError if a value is not a literal."""
         return config_text(self)
 
     def dump(self, file: str | Path | None = None) -> str | None:
@@ -54,8 +50,7 @@ class LiteralConfig(Config):
 def config_text(config: Config) -> str:
     """The text of a Python config file that mmengine reads as this config.
 
-    Raises:
-        InvalidConfigError: a value is no literal, or a name is none of a Python variable.
+    Raises InvalidConfigError if a value is not a literal, or a name is not that of a Python variable.
     """
     held = {name: value for name, value in config.to_dict().items() if isinstance(value, HELD)}
     values = {name: _plain(value, name) for name, value in held.items()}

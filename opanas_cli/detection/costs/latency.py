@@ -47,14 +47,12 @@ MEASURED_UNDER = ("device", "image_size", "detector")
 
 
 def latency_table(path: Path, detector: nn.Module, config: Config, device: torch.device) -> LatencyTable:
-    """The latency table of a config's super-net on a device: of a file, or measured and written there.
+    """The latency table of a config's super-net on a device: read from a file, or measured and written there.
+
+    Raises InvalidInputError if the file is not a table, or was measured under other conditions.
 
     Args:
         detector: the config's detector with the super-net, its weights loaded, on the device.
-
-    Raises:
-        InvalidInputError: the file holds none, or one measured under other conditions.
-        OpanasError: the file cannot be read or written.
     """
     conditions = measuring_conditions(config, device)
     if not path.exists():

@@ -35,13 +35,11 @@ def detector_cost(config: Config, size: tuple[int, int] | None = None) -> Cost:
 
     MACs are the multiply-adds of convolutions, deformable ones included, and linear layers. RoI heads are counted on as
     many proposals as the config tests with, and mask heads on as many boxes as it keeps. A warning names the parts of
-    the detector that are not counted.
+    the detector that are not counted. Raises InvalidConfigError if it cannot be built, or its parts do not fit each
+    other.
 
     Args:
         size: (height, width) of the image; by default the config's `cost_input`, or 800×1280.
-
-    Raises:
-        InvalidConfigError: the detector cannot be built, or its parts do not fit each other.
     """
     height, width = size or config.get("cost_input") or DEFAULT_INPUT
     source = copy.deepcopy(config)
@@ -63,7 +61,7 @@ class CostModel:
     """The cost of a detector with the neck of any genotype of a config's super-net: a fixed part and one per live edge.
 
     All nodes carry pyramids of one size, so an information path costs the same on every edge, and a profile of each
-    tells the cost of all genotypes. Parameters are those of the stand-alone detector.
+    gives the cost of all genotypes. Parameters are those of the stand-alone detector.
     """
 
     def __init__(self, config: Config) -> None:
@@ -93,7 +91,7 @@ class CostModel:
 def _run_deformable_ones_plainly(detector: nn.Module) -> None:
     """Run mmcv's deformable convolutions as plain ones, of as many multiply-adds, beside their offset convolutions.
 
-    The counter knows no deformable operator, and mmcv's compiled ones do not run on shapes alone.
+    The counter does not know deformable operators, and mmcv's compiled ones do not run on shapes alone.
     """
     for module in detector.modules():
         if isinstance(module, (DeformConv2d, ModulatedDeformConv2d)):

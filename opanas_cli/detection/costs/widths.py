@@ -52,13 +52,10 @@ def with_fpn(config: Config, channels: int) -> Config:
 
 
 def fpn_of_macs(config: Config, macs: int) -> Config:
-    """The config with the FPN whose detector's MACs are closest to `macs`.
+    """The config with the FPN whose detector's MACs are closest to `macs`; raises InfeasibleError beyond 5 %.
 
     A convolution's MACs are the product of two widths at most, so those of the detector are a polynomial of degree two
-    in the width, and three counts tell them for every width.
-
-    Raises:
-        InfeasibleError: even that one misses by more than 5 %.
+    in the width, and three counts give them for every width.
     """
     first, second, third = (detector_cost(with_fpn(config, width)).macs for width in (1, 2, 3))
 

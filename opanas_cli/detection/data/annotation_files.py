@@ -20,8 +20,7 @@ MAX_COCO, MAX_XML, MAX_SPLIT = 16 << 30, 64 << 20, 256 << 20
 def read_coco(path: Path) -> dict[str, Any]:
     """A COCO annotation file as a dict, not to be changed: it is kept until `forget_coco`.
 
-    Raises:
-        InvalidDataError: it is missing or is no JSON object.
+    Raises InvalidDataError if it is missing or is not a JSON object.
     """
     try:
         status = path.stat()
@@ -44,7 +43,7 @@ def forget_coco() -> None:
 
 @lru_cache(maxsize=2)
 def _parsed(path: Path, modified: int, size: int) -> Any:
-    """The content of a JSON file; the last two arguments tell it from what the file was before."""
+    """The content of a JSON file; the last two arguments distinguish it from what the file was before."""
     return json.loads(read_regular(path, MAX_COCO))
 
 
@@ -54,10 +53,9 @@ def is_voc(dataset: Any) -> bool:
 
 
 def annotation_files(dataset: Any) -> list[Path]:
-    """The files that say what there is to find in the images of a data set config.
+    """The files with the annotations of the images of a data set config.
 
-    Raises:
-        InvalidDataError: the list of images cannot be read, or a line of it is no name.
+    Raises InvalidDataError if the list of images cannot be read, or a line of it is not a name.
     """
     root = Path(dataset.get("data_root") or "")
     source = root / dataset["ann_file"]
@@ -72,13 +70,9 @@ def _voc_annotation(folder: Path, name: str) -> Path:
 
 
 def voc_objects(root: Path, split: Path) -> Iterator[tuple[Path, ElementTree.Element]]:
-    """Each image's annotation file with its root element, in the order of a VOC split.
+    """Each image's annotation file with its root element, in the order of the file `split` that lists the images.
 
-    Args:
-        split: the file that lists the images.
-
-    Raises:
-        InvalidDataError: a file is missing, an annotation is no XML, or a line of the split is no name.
+    Raises InvalidDataError if a file is missing, an annotation is not XML, or a line of the split is not a name.
     """
     for name in voc_names(split):
         path = _voc_annotation(root, name)
@@ -93,11 +87,7 @@ def voc_objects(root: Path, split: Path) -> Iterator[tuple[Path, ElementTree.Ele
 
 
 def voc_names(split: Path) -> list[str]:
-    """The names of the images that a VOC split lists.
-
-    Raises:
-        InvalidDataError: the file cannot be read, or a line is no name.
-    """
+    """The names of the images in a VOC split; raises InvalidDataError if it cannot be read or one is invalid."""
     try:
         with TextIOWrapper(open_regular(split, MAX_SPLIT), encoding="utf-8") as file:
             names = [line.rstrip("\r\n") for line in file]  # As mmdet does.

@@ -22,11 +22,10 @@ MOST_PIXELS = 1 << 31
 
 @dataclass
 class DataFacts:
-    """One annotation file: its images, each with (width, height) where it says so, and its objects by class.
+    """One annotation file: its images, each with (width, height) if it states them, and its objects by class.
 
-    Objects of an area are in `objects`; boxes without one are only counted, in `empty_boxes`. `categories` are the
-    classes that the file declares, in its order; None where it declares none. `backend` is what mmcv decodes the images
-    with.
+    Objects with an area are in `objects`; boxes with none are only counted, in `empty_boxes`. `categories` are the
+    classes that the file declares, in its order; None if it declares none. `backend` is what mmcv decodes images with.
     """
 
     source: Path
@@ -40,9 +39,7 @@ class DataFacts:
 def facts_of(dataset: Any, config_name: str) -> DataFacts:
     """Read the annotations of a data set config.
 
-    Raises:
-        InvalidConfigError: the data set does not say where they are.
-        InvalidDataError: they are missing, or an entry is broken; the message says which.
+    Raises InvalidConfigError if it does not name them, InvalidDataError if they are missing or an entry is broken.
     """
     if not dataset.get("ann_file") or not isinstance(dataset.get("type"), str):
         raise InvalidConfigError(f"{config_name}: a data set has no type or no ann_file; set both")

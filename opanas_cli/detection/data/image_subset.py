@@ -28,8 +28,8 @@ def image_subset(
     """Build a data set with the images that are trained on, or with those that are held out for the search.
 
     Each image's name, or its folder's, is hashed to a number in [0, 1): the images below `search_split` are held out,
-    and of the rest the first `data_fraction` is trained on. So the parts never meet, a smaller split is a subset of a
-    larger one, and an added image moves no other. The parts have the asked size on average.
+    and of the rest the first `data_fraction` is trained on. So the parts never overlap, a smaller split is part of a
+    larger one, and an added image moves no other. The parts have the requested size on average.
 
     The innermost data sets are cut before what wraps them is built. So whatever draws another image, as mmengine does
     if a pipeline gives None and as mosaics do, draws it from the part.
@@ -37,13 +37,13 @@ def image_subset(
     Args:
         dataset: the config of a data set, or of one that wraps others.
         part: ``train`` or ``search``.
-        search_split: the fraction held out for the search, in [0, 1]; of 1, all images are searched on.
+        search_split: the fraction held out for the search, in [0, 1]; at 1, all images are searched on.
         data_fraction: the fraction of the remaining images that is trained on, in (0, 1].
         max_images: at most so many images, those whose file names have the lowest numbers.
-        split_by: ``folder`` keeps the images of a folder together, as the frames of a video are much alike.
+        split_by: ``folder`` keeps the images of a folder together, since the frames of a video are much alike.
 
     Raises:
-        InvalidConfigError: a data set is none of mmengine's, or has no `data_root` that its folders are named from.
+        InvalidConfigError: a data set is not one of mmengine's, or has no `data_root` that its folders are named from.
         InvalidDataError: no image is left.
     """
     if part not in PARTS:
@@ -93,8 +93,7 @@ def image_paths(dataset: Any) -> Iterator[str]:
 def part_names(paths: Sequence[str], data_root: str | None, split_by: str) -> list[str]:
     """What decides the part of each image of a data set: its file name, or its folder's path from `data_root` on.
 
-    Raises:
-        InvalidConfigError: there is no `data_root`.
+    Raises InvalidConfigError if there is no `data_root`.
     """
     if split_by == "file":
         # However one image is listed twice, it is in one part.

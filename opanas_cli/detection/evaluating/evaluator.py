@@ -101,8 +101,7 @@ class SuperNetEvaluator:
     def evaluate(self, genotypes: Sequence[Genotype]) -> list[Evaluation]:
         """COCO's statistics of each genotype, unrounded, those that are defined on the images.
 
-        Raises:
-            InvalidGenotypeError: a genotype is not of the super-net's space.
+        Raises InvalidGenotypeError if a genotype is not of the super-net's space.
         """
         for genotype in genotypes:
             self.detector.neck.check(genotype)

@@ -25,11 +25,11 @@ class PassResult:
 
     @classmethod
     def none(cls, num_candidates: int) -> PassResult:
-        """That of no image."""
+        """The result of no image."""
         return cls({}, [{} for _ in range(num_candidates)])
 
     def add(self, other: PassResult) -> None:
-        """Take in the result of other images, of the same candidates."""
+        """Add the result of other images, of the same candidates."""
         self.truths.update(other.truths)
         for own, more in zip(self.found, other.found, strict=True):
             own.update(more)
@@ -57,11 +57,7 @@ class PassResult:
 
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> PassResult:
-        """The inverse of `arrays`.
-
-        Raises:
-            KeyError, ValueError, TypeError: they are of something else.
-        """
+        """The inverse of `arrays`; raises KeyError, ValueError or TypeError if they are of something else."""
         positions = arrays["positions"].tolist()
         truths = [ImageTruth(*parts) for parts in _parted("truth", arrays, ("boxes", "labels", "ignored", "areas"))]
         found = iter([Detections(*parts) for parts in _parted("found", arrays, ("boxes", "scores", "labels"))])
@@ -73,7 +69,7 @@ class PassResult:
 
 
 def _joined(kind: str, items: Sequence[Any], names: Sequence[str]) -> dict[str, NDArray[Any]]:
-    """The fields of all items, one behind the other, and how many rows each item has."""
+    """The fields of all items, concatenated, and how many rows each item has."""
     counts = np.array([len(getattr(item, names[0])) for item in items], dtype=np.int64)
     fields = {name: [getattr(item, name) for item in items] for name in names}
     joined = {f"{kind}_{name}": np.concatenate(rows) for name, rows in fields.items() if rows}

@@ -106,8 +106,7 @@ def export_config(
 def standalone_config(config: Config, module: str) -> Config:
     """An exported config that names the neck in `module`, and otherwise mmdet's parts only; see `exported_text`.
 
-    Raises:
-        InvalidDataError: mmdet's data sets cannot read the images.
+    Raises InvalidDataError if mmdet's data sets cannot read the images.
     """
     changed = copy.deepcopy(config)
     changed.custom_imports = dict(imports=[module], allow_failed_imports=False)

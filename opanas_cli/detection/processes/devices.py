@@ -12,12 +12,9 @@ from opanas_cli.errors import UsageError
 
 
 def select_device(name: str) -> torch.device:
-    """The device called ``auto``, ``cpu``, ``cuda`` or ``cuda:i``.
+    """The device called ``auto``, ``cpu``, ``cuda`` or ``cuda:i``; raises UsageError if it does not exist.
 
     Of several processes on a machine, each takes the CUDA device of its local rank.
-
-    Raises:
-        UsageError: there is no such device here, or not one for each process.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"

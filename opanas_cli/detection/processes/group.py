@@ -78,11 +78,8 @@ def joined(device: str) -> Iterator[bool]:
 def from_first(make: Callable[[], T]) -> T:
     """What `make` gives in the first process, in every process. The others do not call it.
 
-    It must be picklable and small: it travels as a pickle, and on CUDA through the memory of every device. Of a large
-    file hand on the path, and let each process read it with `in_each`.
-
-    Raises:
-        OpanasError: `make` raised it, in every process.
+    It must be picklable and small: it travels as a pickle, and on CUDA through the memory of every device. For a large
+    file, pass on the path, and let each process read it with `in_each`. An OpanasError of `make` is raised in all.
     """
     shared = [_made(make) if is_main_process() else None]
     wait_for_all()
@@ -91,21 +88,13 @@ def from_first(make: Callable[[], T]) -> T:
 
 
 def once_per_machine(check: Callable[[], None]) -> None:
-    """Call `check` in one process of each machine, and wait for it in the others.
-
-    Raises:
-        OpanasError: a check raised it, in every process.
-    """
+    """Call `check` in one process of each machine, while the others wait; an OpanasError is raised in all."""
     alone = get_world_size() == 1 or os.environ.get("LOCAL_RANK", "0") == "0"
     in_each(check if alone else lambda: None)
 
 
 def in_each(make: Callable[[], T]) -> T:
-    """What `make` gives in this process; all of them call it.
-
-    Raises:
-        OpanasError: `make` raised it in some process, in every process.
-    """
+    """What `make` gives in this process; all of them call it, and an OpanasError of one is raised in all."""
     made = _made(make)
     wait_for_all()
     for error in all_gather_object(made if isinstance(made, OpanasError) else None):

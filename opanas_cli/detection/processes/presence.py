@@ -68,10 +68,9 @@ def present(store: torch_dist.Store, rank: int, size: int) -> Iterator[None]:
 
 
 def wait_for_all() -> None:
-    """Return once all processes have called this as often, however long that takes. One process alone waits for none.
+    """Return once all processes have called this as often, however long that takes; one process alone does not wait.
 
-    Raises:
-        LostProcessError: another process failed or died.
+    Raises LostProcessError if another process failed or died.
     """
     try:
         for wait in _waits[-1:]:

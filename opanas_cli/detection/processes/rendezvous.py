@@ -70,9 +70,7 @@ def name_of_start(store: torch_dist.Store, rank: int, size: int, patience: timed
 
     The store that torchrun keeps remembers what the processes wrote before they failed and were started again. So each
     process asks the first one by a question of its own, and the first one answers what it reads until all have heard.
-
-    Raises:
-        OpanasError: in the first process, some have not joined in time; in others, the first has not.
+    Raises OpanasError if some have not joined in time, in the first process, or the first has not, in others.
     """
     own = uuid4().hex
     if rank == 0:

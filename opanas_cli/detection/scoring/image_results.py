@@ -66,11 +66,8 @@ class ImageTruth:
 def truths_of_file(ann_file: str, classes: Sequence[str], image_ids: Sequence[Any]) -> list[ImageTruth]:
     """What a COCO annotation file says of some of its images.
 
-    Args:
-        classes: those that are detected. mmdet labels categories in the order of the file, whatever the order here.
-
-    Raises:
-        InvalidDataError: the file cannot be read, or has no such class.
+    Raises InvalidDataError if the file cannot be read, or lacks one of `classes`. mmdet labels categories in the order
+    of the file, whatever the order of these.
     """
     document = read_coco(Path(ann_file))
     by_name = {category["name"]: category["id"] for category in document["categories"]}

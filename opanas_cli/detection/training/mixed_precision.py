@@ -34,8 +34,7 @@ class CpuAmpOptimWrapper(OptimWrapper):
 def use_mixed_precision(config: Config) -> None:
     """Have a Runner of `config` train in mixed precision.
 
-    Raises:
-        InvalidConfigError: the config names a wrapper of another kind.
+    Raises InvalidConfigError if the config names a wrapper of another kind.
     """
     given = config.optim_wrapper.get("type", "OptimWrapper")
     if given not in ("OptimWrapper", "AmpOptimWrapper"):
@@ -47,9 +46,9 @@ def use_mixed_precision(config: Config) -> None:
 
 
 def fit_precision(config: Config, device: torch.device) -> None:
-    """Give mixed precision, where a Runner's config asks for it, the type that suits the device, unless it has one.
+    """If a Runner's config asks for mixed precision, set the type that suits the device, unless it has one.
 
-    On CUDA that is bfloat16 where the card computes in it, else float16 with a loss scale; on the CPU it is bfloat16.
+    On CUDA that is bfloat16 if the card computes in it, else float16 with a loss scale; on the CPU it is bfloat16.
     """
     wrapper = config.get("optim_wrapper") or {}
     if wrapper.get("type") != "AmpOptimWrapper":

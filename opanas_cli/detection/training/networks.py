@@ -24,8 +24,7 @@ from opanas_cli.necks.super_net import inherited_state_dict
 def sub_net_config(config: Config, genotype: Genotype, edge_importance: bool = False) -> Config:
     """The config that trains one genotype with the detector, data and `retrain` settings of a super-net's config.
 
-    Raises:
-        InvalidConfigError: the config's neck is no super-net.
+    Raises InvalidConfigError if the config's neck is not a super-net.
     """
     super_net_neck(config)
     return retrain_stage(with_sub_net(config, genotype, edge_importance=edge_importance))
@@ -34,9 +33,8 @@ def sub_net_config(config: Config, genotype: Genotype, edge_importance: bool = F
 def inherited_weights(config: Config, genotype: Genotype, super_net: Path) -> dict[str, torch.Tensor]:
     """The weights of the stand-alone detector of a genotype, taken from a trained super-net.
 
-    Raises:
-        InvalidCheckpointError: the file is no super-net, or not one of this config and its classes.
-        InvalidGenotypeError: the genotype is not of the super-net's space.
+    Raises InvalidCheckpointError if the file is not a super-net of this config and its classes, InvalidGenotypeError if
+    the genotype is not of the super-net's space.
     """
     content = read_super_net(super_net)
     require_same_task(content, config, super_net)
@@ -49,11 +47,9 @@ def inherited_weights(config: Config, genotype: Genotype, super_net: Path) -> di
 
 
 def baseline_config(config: Config, genotype: Genotype) -> Config:
-    """The config that trains mmdet's FPN at the MACs of a genotype's detector, all else as `sub_net_config`.
+    """The config that trains mmdet's FPN at the MACs of a genotype's detector, all else as in `sub_net_config`.
 
-    Raises:
-        InvalidConfigError: the config's neck is no super-net.
-        InfeasibleError: no width comes within 5 %.
+    Raises InvalidConfigError if the config's neck is not a super-net, InfeasibleError if no width comes within 5 %.
     """
     super_net_neck(config)
     return retrain_stage(fpn_of_macs(config, detector_cost(with_sub_net(config, genotype)).macs))
@@ -63,9 +59,7 @@ def whole_config(config: Config) -> Config:
     """A config that names its own neck, as `opanas export` writes it.
 
     Validation between epochs, which such configs have for mmdet's own tools, is left out: the test split decides.
-
-    Raises:
-        InvalidConfigError: its neck is a super-net, of which one genotype must be chosen.
+    Raises InvalidConfigError if the neck is a super-net, of which one genotype must be chosen.
     """
     if neck_of(config).type == "OPASuperNet":
         raise InvalidConfigError(f"{config.filename}: its neck is a super-net; choose a genotype with --genotype")

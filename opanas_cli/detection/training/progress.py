@@ -34,10 +34,10 @@ MOST_IN_A_ROW = 10
 
 
 class FiniteLoss:
-    """Ends a training whose loss is not finite: at once, or at the tenth step in a row under a loss scale.
+    """Ends a training whose loss is not finite: at once, or at the tenth step in a row with a loss scale.
 
-    The gradients of such a step overflow, so that mmengine's AmpOptimWrapper leaves it out and scales the next one
-    less. All processes must give the same loss, so that all end.
+    The gradients of such a step overflow, so that mmengine's AmpOptimWrapper skips it and scales the next one less. All
+    processes must give the same loss, so that all end.
 
     Args:
         way_out: what the user can do about it.
@@ -50,8 +50,7 @@ class FiniteLoss:
     def require(self, loss: float, step: int, optim_wrapper: OptimWrapper) -> None:
         """Check the loss of a step, the first being 1; each step is checked once.
 
-        Raises:
-            OpanasError: it is not finite, and no loss scale makes up for it.
+        Raises OpanasError if it is not finite, and no loss scale compensates for it.
         """
         self.in_a_row = 0 if math.isfinite(loss) else self.in_a_row + 1
         if not self.in_a_row:
@@ -62,7 +61,7 @@ class FiniteLoss:
 
 
 class ProgressHook(Hook):
-    """Tells a callback of every training step, and keeps the losses at the start and at the end of the training.
+    """Reports every training step to a callback, and keeps the losses at the start and at the end of the training.
 
     They are kept in the checkpoints too, so that those of a resumed run are those of the whole of it.
 

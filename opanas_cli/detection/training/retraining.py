@@ -50,13 +50,11 @@ def train_detector(
 ) -> TrainedDetector:
     """Train the detector of an mmengine config, test it, and write ``detector.pth``.
 
+    Raises InvalidConfigError if there is no test split, OpanasError if the loss is not finite.
+
     Args:
         config: a config of a whole run, as `sub_net_config` makes it or as `opanas export` writes it.
-        weights: to start from, all of them by name, instead of an initialisation.
-
-    Raises:
-        InvalidConfigError: it has no test split.
-        OpanasError: the loss is not finite.
+        weights: to begin with instead of an initialisation, all of them by name.
     """
     if not config.get("test_dataloader") or not config.get("test_evaluator"):
         raise InvalidConfigError(f"{config.filename}: has no test_dataloader and test_evaluator to measure AP with")

@@ -29,7 +29,7 @@ SHOWN = 3
 
 
 class BrokenCheckpointError(InvalidCheckpointError):
-    """A file is not what was written."""
+    """A file differs from what was written."""
 
 
 class RunCheckpoints:
@@ -46,15 +46,14 @@ class RunCheckpoints:
         self.limits = limits or CheckpointsSection()
 
     def due(self, steps: int, seconds: float) -> bool:
-        """Whether the next checkpoint is, so long after the last one."""
+        """Whether the next checkpoint is due, so long after the last one."""
         limits = ((self.limits.steps, steps), (self.limits.minutes, seconds / 60))
         return any(most is not None and passed >= most for most, passed in limits)
 
     def save(self, runner: Runner) -> None:
         """Write the state of a run, and delete all but the last two. Every process calls it, the first one writes.
 
-        Raises:
-            OpanasError: it cannot be written; those written before are as they were.
+        Raises OpanasError if it cannot be written; earlier checkpoints are left as they were.
         """
         content = _state_of(runner)
         if content is None:
@@ -73,7 +72,7 @@ class RunCheckpoints:
         If the newest is truncated or damaged, the one before it is taken, with a warning.
 
         Raises:
-            InvalidCheckpointError: none can be read, or it is of a newer opanas.
+            InvalidCheckpointError: none can be read, or it is of a newer version of opanas.
             UsageError: it is of a run with other settings, or of another number of processes.
         """
         files = checkpoint_files(self.folder)
@@ -100,8 +99,7 @@ class RunCheckpoints:
     def newest_for_all(self) -> tuple[Path, dict[str, Any]] | None:
         """The newest checkpoint that the first process can read, and its content, which each process reads itself.
 
-        Raises:
-            InvalidCheckpointError, UsageError: as `newest`; all processes must call it.
+        All processes must call it. Raises what `newest` raises.
         """
         read: dict[Path, dict[str, Any]] = {}
 
@@ -113,11 +111,7 @@ class RunCheckpoints:
         return None if path is None else (path, in_each(lambda: read.get(path) or _read_here(path)))
 
     def require_none(self) -> None:
-        """Check that no run has begun here.
-
-        Raises:
-            UsageError: one has.
-        """
+        """Raise UsageError if a run has begun here."""
         if checkpoint_files(self.folder):
             raise UsageError(
                 f"{self.folder}: a training run already exists; add --resume to continue it, or choose another "
@@ -192,11 +186,9 @@ def _flat(states: Any) -> list[Any]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """The content of a checkpoint, whole as it was written.
+    """The content of a checkpoint, if the file is as it was written.
 
-    Raises:
-        BrokenCheckpointError: it is truncated or damaged.
-        InvalidCheckpointError: it is whole, and no checkpoint that this opanas can go on from.
+    Raises BrokenCheckpointError if it is truncated or damaged, InvalidCheckpointError if it cannot be resumed from.
     """
     _require_whole(path)
     content = read_checkpoint(path)
@@ -237,7 +229,7 @@ def _read_here(path: Path) -> dict[str, Any]:
 
 
 def _require_whole(path: Path) -> None:
-    """Compare all of a file with its checksums: torch takes the bytes of a tensor as they are."""
+    """Compare all of a file with its checksums: torch loads the bytes of a tensor unchecked."""
     try:
         with ZipFile(path) as archive:
             damaged = archive.testzip()

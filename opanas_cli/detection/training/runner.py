@@ -37,7 +37,7 @@ from opanas_cli.stage_settings import CheckpointsSection
 class ResumableRunner(Runner):
     """mmengine's Runner, which saves to our checkpoints and continues from one. It reads its data sets at once.
 
-    If it fails before its first step is done, it leaves no files: the log of a run that has not begun says nothing.
+    If it fails before its first step is done, it leaves no files: the log of a run that has not begun is of no use.
 
     Args:
         config: as `build_runner` makes it.
@@ -136,11 +136,9 @@ class ResumableRunner(Runner):
 
 @contextmanager
 def training(config: Config) -> Iterator[None]:
-    """While the block trains, nothing is printed, and weights that cannot be downloaded are reported as such.
+    """While the block trains, nothing is printed, and weights that cannot be downloaded raise OpanasError.
 
-    Raises:
-        OpanasError: instead of an error of the network.
-        InvalidDataError: the pipeline gives no image.
+    A pipeline that gives no image raises InvalidDataError.
     """
     try:
         with silenced(), loading(config.filename):
@@ -169,13 +167,12 @@ def build_runner(
 
     Args:
         resume: continue from the newest checkpoint there, if there is one.
-        weights: to begin with instead of an initialisation, all of them by name.
+        weights: as for `ResumableRunner`.
         more_identity: what else two runs must share to be the same run, as JSON-able values.
 
-    Raises:
-        InvalidConfigError, InvalidDataError: what the config names cannot be built.
+    Raises what `ResumableRunner` raises, and:
         UsageError: there is a run already and `resume` is not set, or it is another run.
-        InvalidCheckpointError: the checkpoints to resume from are broken or of another network.
+        InvalidCheckpointError: the checkpoints to resume from are broken.
     """
     refuse_unsafe_checkpoints()
     use_device(device)

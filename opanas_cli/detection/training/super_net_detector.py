@@ -56,17 +56,14 @@ class SuperNetDetector(BaseModel):
         self.detector.init_weights()
 
     def forward(self, inputs: Tensor, data_samples: Any = None, mode: str = "tensor") -> Any:
-        """The detector's own forward; its neck must be running a genotype."""
+        """The detector's own forward pass; its neck must be running a genotype."""
         return self.detector(inputs, data_samples, mode)
 
     def train_step(self, data: Any, optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
         """One update on the mean gradient of K fairly sampled sub-nets and μ‖γ‖₁ (Eq. 12).
 
-        Returns:
-            The log variables: each loss, averaged over the sub-nets and over the processes.
-
-        Raises:
-            OpanasError: the loss is not finite, and no loss scale leaves such a step out.
+        Returns the log variables: each loss, averaged over the sub-nets and over the processes. Raises OpanasError if
+        the loss is not finite, and no loss scale skips such a step.
         """
         step = int(self.step)
         genotypes = fair_genotypes(self.detector.neck.search_space, step_generator(self.seed, step), self.sampling)

@@ -30,7 +30,7 @@ class TrainedSuperNet:
     """A trained super-net: its file, and the mean loss over the first and over the last steps of its training.
 
     The losses are over up to ten steps. `found` means that it was trained before and nothing was left to do. `watched`
-    is the mean AP of random sub-nets over the training, where `supernet.watch_interval` asks for it.
+    is the mean AP of random sub-nets over the training, if `supernet.watch_interval` asks for it.
     """
 
     path: Path
@@ -43,7 +43,7 @@ class TrainedSuperNet:
 
     @classmethod
     def of(cls, content: dict[str, Any], path: Path, found: bool = False) -> TrainedSuperNet:
-        """That of a file and its content."""
+        """The super-net of a file and its content."""
         meta, importance = content["meta"], content["state_dict"].get("neck.edge_importance")
         importances = [] if importance is None else importance.tolist()
         return cls(path, meta["steps"], *meta["losses"], importances, found, meta.get("watched", []))
@@ -59,9 +59,8 @@ def train_super_net(
 ) -> TrainedSuperNet:
     """Train the super-net of `config` and write ``supernet.pth``.
 
-    Raises:
-        InvalidConfigError: the neck is no super-net, or a setting is unknown.
-        OpanasError: the loss is not finite.
+    Raises InvalidConfigError if the neck is not a super-net, or a setting is unknown; OpanasError if the loss is not
+    finite.
     """
     path = work_dir / "supernet.pth"
     runnable = super_net_stage(config, seed)
