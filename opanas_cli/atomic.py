@@ -79,7 +79,7 @@ def remove_leftovers(folder: Path, lock: str) -> None:
 
 def cannot_write(path: Path | str, error: OSError) -> OpanasError:
     """The error for a path that cannot be written."""
-    way_out = "make room and run again" if error.errno in NO_ROOM else "choose a place that can"
+    way_out = "free some space and run again" if error.errno in NO_ROOM else "choose another location"
     return OpanasError(f"{path}: cannot be written ({error.strerror or error}); {way_out}")
 
 

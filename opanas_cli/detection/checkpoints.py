@@ -37,11 +37,11 @@ def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
         what = (
             "holds more than tensors and plain data, and is not loaded for safety"
             if _is_refusal(error)
-            else f"is truncated or no checkpoint ({type(error).__name__})"
+            else f"is truncated or not a checkpoint ({type(error).__name__})"
         )
         raise InvalidCheckpointError(f"{path}: {what}; use a file written by opanas, or state_dict()s only") from error
     if not isinstance(content, dict):
-        raise InvalidCheckpointError(f"{path}: holds a {type(content).__name__}, not a checkpoint's dict")
+        raise InvalidCheckpointError(f"{path}: is not a checkpoint: it holds a {type(content).__name__}, not a dict")
     return content
 
 
@@ -50,7 +50,7 @@ def write_checkpoint(content: dict[str, Any], path: Path) -> None:
 
     The same content gives the same bytes, whatever the file's name.
     """
-    # By way of memory: torch writes a file's name into it, and reports a full disk as anything but an OSError.
+    # Through memory: torch writes a file's name into it, and does not report a full disk as an OSError.
     written = io.BytesIO()
     torch.save(_canonical(content), written)
     with replacing(path) as temporary:
@@ -58,9 +58,9 @@ def write_checkpoint(content: dict[str, Any], path: Path) -> None:
 
 
 def _canonical(value: Any) -> Any:
-    """The same plain data in which equal texts are one object and no container is another one's.
+    """The same plain data in which equal texts are one object and no container is shared.
 
-    Pickle writes an object that it has met before as a reference, so what was read from a file, where each text is an
+    Pickle writes an object that occurs again as a reference, so what was read from a file, in which each text is an
     object of its own, would be written in other bytes than what was just made.
     """
     if type(value) is dict:
@@ -92,8 +92,8 @@ def require_fit(model: nn.Module, state: Any, source: Path) -> None:
             else f"'{extra[0]}' is not in the config's network"
         )
         raise InvalidCheckpointError(
-            f"{source}: is of another architecture than the config: {first} "
-            f"({len(missing)} missing, {len(extra)} unexpected, {len(other)} of other shape)"
+            f"{source}: does not match the config's network: {first} "
+            f"({len(missing)} missing, {len(extra)} unexpected, {len(other)} of another shape)"
         )
 
 

@@ -50,7 +50,7 @@ def require_same_task(content: dict[str, Any], config: Config, path: Path) -> No
 
 
 def _task_settings(task: dict[str, Any]) -> dict[str, Any]:
-    """The settings of a config that make its task, by their keys."""
+    """The settings of a config that make up its task, by their keys."""
     space = SearchSpace.of(task["space"]["num_nodes"], task["space"]["kind"], task["space"]["paths"])
     return {
         "classes": task["classes"],
@@ -61,12 +61,12 @@ def _task_settings(task: dict[str, Any]) -> dict[str, Any]:
 
 
 def _weighing(value: Any) -> Any:
-    """Of the paths of a space those with weights, in any order; any other setting as it is."""
+    """Of the paths of a space those with weights, in any order; other settings as they are."""
     return {path for path in value if path.is_parameterised} if isinstance(value, tuple) else value
 
 
 def _as_option(value: Any) -> str:
-    """A setting as ``--cfg-options`` takes it, where one name alone is no list."""
+    """A setting in the syntax of ``--cfg-options``, in which a single name is not a list."""
     if not isinstance(value, (list, tuple)):
         return str(value)
     names = ",".join(value)
@@ -94,5 +94,5 @@ def read_super_net(path: Path) -> dict[str, Any]:
     try:
         _task_settings(content["meta"])
     except (KeyError, TypeError, InvalidGenotypeError) as error:
-        raise InvalidCheckpointError(f"{path}: meta.space describes no space ({error})") from error
+        raise InvalidCheckpointError(f"{path}: meta.space is not a valid space ({error})") from error
     return content

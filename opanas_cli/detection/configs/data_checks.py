@@ -1,4 +1,4 @@
-"""Looks at a data set before hours are spent on it: files, boxes, classes."""
+"""Checks a data set before hours are spent on it: files, boxes, classes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 from mmdet.registry import DATASETS
 from mmengine.config import Config
 
-from opanas_cli.detection.configs.building import faults_of
+from opanas_cli.detection.configs.building import config_errors
 from opanas_cli.detection.configs.parts import class_heads, each_dataset
 from opanas_cli.detection.configs.sections import section_of
 from opanas_cli.detection.data.annotation_files import forget_coco
@@ -49,7 +49,7 @@ def check_data(
     """
 
     def check() -> None:
-        with faults_of(config.filename, "its data cannot be read"):
+        with config_errors(config.filename, "its data cannot be read"):
             _check_splits(config, splits, warn, say, search_split, max_images)
 
     try:
@@ -103,21 +103,19 @@ def check_images(
         backend: what mmcv decodes them with.
     """
     others: list[str] = []
-    look = partial(size_or_problem, backend=backend)
+    read = partial(size_or_problem, backend=backend)
     # Its threads are daemons and leaving it does not wait for them: a file server that hangs keeps no process alive.
     with ThreadPool(min(32, (os.cpu_count() or 1) + 4)) as pool:
-        for (path, told), found in zip(images.items(), pool.imap(look, images), strict=True):
+        for (path, stated), found in zip(images.items(), pool.imap(read, images), strict=True):
             if isinstance(found, str):
                 raise InvalidDataError(
-                    f"{path}: {found}; restore it, or take it out of {source}, which lists {len(images)} images"
+                    f"{path}: {found}; restore it, or remove it from {source}, which lists {len(images)} images"
                 )
-            if told is not None and told != found:
-                others.append(f"{path} is {found[0]}×{found[1]} and not {told[0]}×{told[1]}")
+            if stated is not None and stated != found:
+                others.append(f"{path} is {found[0]}×{found[1]} and not {stated[0]}×{stated[1]}")
     if others:
-        warn(
-            f"{source}: {len(others)} images do not have the size that it states ({others[0]}); check that the "
-            "boxes fit them"
-        )
+        number = f"{len(others)} images differ" if len(others) > 1 else "1 image differs"
+        warn(f"{source}: {number} in size from the annotations ({others[0]}); check that the boxes fit")
 
 
 def dataset_classes(dataset: Any) -> tuple[str, ...]:
@@ -146,14 +144,15 @@ def _check_facts(facts: DataFacts, classes: tuple[str, ...], warn: Callable[[str
     unknown = [name for name in facts.objects if name not in classes]
     if len(unknown) == len(facts.objects):
         raise InvalidDataError(
-            f"{facts.source}: no object is of the config's classes ({', '.join(classes)}); it has "
+            f"{facts.source}: no object has one of the config's classes ({', '.join(classes)}); the objects have "
             f"{', '.join(facts.objects)}"
         )
     if unknown:
-        left_out = sum(facts.objects[name] for name in unknown)
-        warn(f"{facts.source}: objects of classes that the config leaves out: {left_out} ({', '.join(unknown)})")
+        number = sum(facts.objects[name] for name in unknown)
+        objects = f"{number} object{'s' if number > 1 else ''}"
+        warn(f"{facts.source}: ignoring {objects} of classes not in the config ({', '.join(unknown)})")
     if facts.empty_boxes:
-        warn(f"{facts.source}: boxes without area in their image are left out: {facts.empty_boxes}")
+        warn(f"{facts.source}: ignoring boxes with no area inside the image: {facts.empty_boxes}")
 
 
 def _check_categories(source: Path, categories: tuple[str, ...], classes: tuple[str, ...]) -> None:
@@ -163,13 +162,12 @@ def _check_categories(source: Path, categories: tuple[str, ...], classes: tuple[
             f"{source}: has no category '{missing[0]}', which the config's classes name; its categories are "
             f"{', '.join(categories)}"
         )
-    # mmdet labels categories in the order of the file: in another order the detector would name its finds wrongly.
+    # mmdet labels categories in the order of the file: in another order the detector would confuse the classes.
     ordered = tuple(name for name in categories if name in classes)
     if ordered != classes:
         raise InvalidDataError(
             f"{source}: its categories come in the order {', '.join(ordered)}, and the classes are read in the order "
-            f"{', '.join(classes)}; bring the categories of all annotation files into one order, and write `classes` "
-            "in it if you write them"
+            f"{', '.join(classes)}; use one order in all annotation files and in `classes`"
         )
 
 
@@ -177,7 +175,7 @@ def _check_each_class(named: Mapping[str, int], classes: tuple[str, ...], source
     missing = [name for name in classes if name not in named]
     if missing:
         raise InvalidDataError(
-            f"{source}: no object to train on is called '{missing[0]}', which the config's classes name; there are "
+            f"{source}: no training object has class '{missing[0]}', which the config's classes name; the objects have "
             f"{', '.join(sorted(named))}"
         )
 
@@ -187,5 +185,5 @@ def _check_head(config: Config, count: int, source: Path) -> None:
         if head["num_classes"] != count:
             raise InvalidConfigError(
                 f"{config.filename}: the head has num_classes={head['num_classes']}, but {source} is read with {count} "
-                "classes; set them to the same (--cfg-options classes=… sets both)"
+                "classes; set both to the same number (--cfg-options classes=… does)"
             )

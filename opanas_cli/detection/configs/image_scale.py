@@ -1,4 +1,4 @@
-"""The size that a config's pipelines resize images to, set wherever it is written and nothing else with it."""
+"""The size that a config's pipelines resize images to, set wherever it is written, and nothing else changed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from opanas_cli.errors import InvalidConfigError
 Scale = tuple[int, int]
 
 OTHER_SIZES = re.compile("Resize|MaxSize|RandomScale|Mosaic|MixUp|MultiScaleFlipAug|ImageAug")
-"""Transforms that make images of a size of their own, those of albumentations (`Albu`) included."""
+"""Transforms that set sizes of their own, including those of albumentations (`Albu`)."""
 
 SIZE_KEYS = {"img_scale", "img_scales", "scales"}
 """Settings by which other transforms, a user's too, take sizes in pixels."""

@@ -13,7 +13,7 @@ from opanas_cli.formats.json_format import document_of
 from opanas_cli.genotype import Genotype, SearchSpace, SpaceKind
 
 SUPER_NET_OPTIONS = ("num_nodes", "space", "paths")
-"""Settings of a super-net that the neck of one genotype has not."""
+"""Settings of a super-net that the neck of one genotype does not have."""
 
 
 def neck_of(config: Config) -> Any:
@@ -32,8 +32,8 @@ def super_net_neck(config: Config) -> Any:
     neck = neck_of(config)
     if neck.type in ("OPAFPN", "StandaloneOPAFPN"):
         raise InvalidConfigError(
-            f"{config.filename}: its neck is that of one genotype already; give the super-net's config instead, or "
-            "leave --genotype out"
+            f"{config.filename}: its neck is already that of one genotype; give the super-net's config instead, or "
+            "leave out --genotype"
         )
     if neck.type != "OPASuperNet":
         raise InvalidConfigError(f"{config.filename}: model.neck.type must be 'OPASuperNet', but got {neck.type!r}")

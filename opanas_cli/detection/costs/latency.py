@@ -40,7 +40,7 @@ BLOCK_SECONDS = 0.005
 FEWEST_ROUNDS = 5
 MOST_ROUNDS = 50
 ENOUGH_SECONDS = 30.0
-"""After so long no further round begins, once there were the fewest."""
+"""After so long no further round begins, if there were the fewest."""
 
 MEASURED_UNDER = ("device", "image_size", "detector")
 """The conditions under which a table is used again. A resumed search may have other threads, or a newer torch."""
@@ -78,7 +78,7 @@ def _check_conditions(path: Path, old: dict[str, Any], new: dict[str, Any]) -> N
             "--work-dir"
         )
     if changes := "; ".join(differences(old, new)):
-        warnings.warn(f"{path}: is used though {changes}; delete it to measure again", stacklevel=2)
+        warnings.warn(f"{path}: is used although {changes}; delete it to measure again", stacklevel=2)
 
 
 def measuring_conditions(config: Config, device: torch.device) -> dict[str, Any]:
@@ -96,9 +96,9 @@ def measuring_conditions(config: Config, device: torch.device) -> dict[str, Any]
 def measure_latencies(detector: nn.Module, config: Config, device: torch.device) -> LatencyTable:
     """Measure all that a latency table holds.
 
-    The fixed part is the whole detector with a neck that hands its input pyramid to its output; images are noise, so
-    the time for sorting out boxes is that of the boxes which the detector sees there. Decoding and resizing of images
-    are not measured. Edge importances, which detectors trained from scratch do not have, are not either.
+    The fixed part is the whole detector with a neck that passes its input pyramid to its output; images are noise, so
+    the time for selecting boxes is that for the boxes which the detector finds there. Not measured are the decoding and
+    resizing of images, and edge importances, which detectors trained from scratch do not have.
 
     Args:
         detector: the config's detector with the super-net, on the device.
@@ -134,7 +134,7 @@ def detector_latencies_ms(detectors: Sequence[nn.Module], config: Config, device
 def median_ms(runs: Mapping[Name, Run], device: torch.device) -> dict[Name, float]:
     """Milliseconds of each run, the median of many, without gradients.
 
-    All take turns, round by round, so that what else the machine does falls on all alike.
+    All take turns, round by round, so that other work on the machine slows them alike.
     """
     blocks: dict[Name, list[float]] = {name: [] for name in runs}
     with torch.inference_mode(), silenced():

@@ -105,23 +105,23 @@ def _plain_convolution(module: nn.Module, x: Tensor, *_: Tensor) -> Tensor:
 
 
 def _unused(detector: nn.Module) -> dict[nn.Module, str]:
-    """The layers of heads, each with the name of its part; a layer that is run takes itself out."""
+    """The layers of heads, each with the name of its part; a layer that is run removes itself."""
     unused: dict[nn.Module, str] = {}
 
-    def take_out(layer: nn.Module, _: Any) -> None:
+    def remove(layer: nn.Module, _: Any) -> None:
         unused.pop(layer, None)
 
     for name, module in detector.named_modules():
         parts = name.split(".")
         if isinstance(module, _COUNTED) and parts[0] not in ("backbone", "neck"):
             unused[module] = ".".join(parts[:2] if parts[0] == "roi_head" else parts[:1])
-            module.register_forward_pre_hook(take_out)
+            module.register_forward_pre_hook(remove)
     return unused
 
 
 @cache
 def _warn_once(message: str) -> None:
-    """Warn, but not of each of the many profiles of one config."""
+    """Warn once, not for each of the many profiles of one config."""
     warnings.warn(message, stacklevel=2)
 
 

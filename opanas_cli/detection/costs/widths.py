@@ -35,7 +35,7 @@ def set_width(model: Any, channels: int) -> None:
 
 
 def with_fpn(config: Config, channels: int) -> Config:
-    """The config with mmdet's FPN of this width in place of its neck, the heads changed along."""
+    """The config with mmdet's FPN of this width in place of its neck, and the heads to match."""
     changed = copy.deepcopy(config)
     neck = neck_of(config)
     start_level = neck.get("start_level", 0)

@@ -1,4 +1,4 @@
-"""Annotation files as they are: COCO's JSON, VOC's split lists and XML, opened only if regular and of a sane size."""
+"""Annotation files: COCO's JSON, VOC's split lists and XML, opened only if regular and not too large."""
 
 from __future__ import annotations
 
@@ -93,14 +93,14 @@ def voc_names(split: Path) -> list[str]:
             names = [line.rstrip("\r\n") for line in file]  # As mmdet does.
     except OSError as error:
         raise InvalidDataError(
-            f"{split}: cannot be read ({error.strerror}); it lists the images of the split, is data_root right?"
+            f"{split}: cannot be read ({error.strerror}); it must list the images of the split; is data_root right?"
         ) from error
     except UnicodeDecodeError as error:
-        raise InvalidDataError(f"{split}: is not UTF-8 text; it lists the images of the split, one a line") from error
+        raise InvalidDataError(f"{split}: is not UTF-8 text; it must list images, one per line") from error
     for number, name in enumerate(names, 1):
         # mmdet takes each line as it is.
         if not name or name != name.strip():
-            raise InvalidDataError(f"{split}: line {number}: must be the name of an image alone, but got {name!r:.40}")
+            raise InvalidDataError(f"{split}: line {number}: must be just the name of an image, but got {name!r:.40}")
         if name.startswith("/") or ".." in Path(name).parts:
-            raise InvalidDataError(f"{split}: line {number}: {name!r:.60} leads out of the data set; give a name in it")
+            raise InvalidDataError(f"{split}: line {number}: {name!r:.60} is outside the data set; give a name in it")
     return names

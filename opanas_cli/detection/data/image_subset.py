@@ -59,8 +59,8 @@ def image_subset(
     if not chosen:
         raise InvalidDataError(
             f"the {part} part of {len(all_paths)} training images is empty at search_split={search_split}, "
-            f"data_fraction={data_fraction} and split_by={split_by}, which finds {len(set(all_names))} names; choose "
-            "others or add images"
+            f"data_fraction={data_fraction} and split_by={split_by} ({len(set(all_names))} distinct names); change "
+            "these settings or add images"
         )
     before = 0
     for inner in innermost:
@@ -71,14 +71,16 @@ def image_subset(
 
 
 def _with_innermost_built(dataset: Any, innermost: list[BaseDataset]) -> Any:
-    """The config of a data set with the innermost ones built in it; they are added to a list."""
+    """The config of a data set with the innermost ones in it built; they are added to a list."""
     if "dataset" in dataset:
         return {**dataset, "dataset": _with_innermost_built(dataset["dataset"], innermost)}
     if "datasets" in dataset:
         return {**dataset, "datasets": [_with_innermost_built(inner, innermost) for inner in dataset["datasets"]]}
     built = DATASETS.build(dataset)
     if not isinstance(built, BaseDataset):
-        raise InvalidConfigError(f"{dataset['type']}: is no mmengine BaseDataset, which is needed to hold images out")
+        raise InvalidConfigError(
+            f"{dataset['type']}: is not an mmengine BaseDataset, which is needed to hold images out"
+        )
     built.full_init()
     innermost.append(built)
     return built
@@ -121,5 +123,5 @@ def lowest(paths: Sequence[str], count: int | None) -> list[int]:
 
 
 def number_of(name: str) -> float:
-    """A number in [0, 1) that depends on nothing but a name."""
+    """A number in [0, 1) that depends on a name alone."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64

@@ -25,7 +25,7 @@ class ImagesByStem:
         self.listed: dict[Path, dict[str, str]] = {}
 
     def __getitem__(self, name: str) -> str:
-        """``NAME.SUFFIX``; of several the `.jpg`, as in mmdet, which is also the answer if there is none."""
+        """``NAME.SUFFIX``; the `.jpg` if there are several, as in mmdet, or none."""
         asked = Path(f"{name}.jpg")
         parent = (self.folder / asked).parent
         if parent not in self.listed:
@@ -56,9 +56,9 @@ def has_area(box: Sequence[float], width: float, height: float) -> bool:
 
 
 def leave_out_empty_boxes() -> None:
-    """Make mmdet's VOC data sets leave out boxes without area in their image, as its COCO data set does.
+    """Make mmdet's VOC data sets ignore boxes with no area inside the image, as its COCO data set does.
 
-    Resizing would clip such a box to a side of 0, whose logarithm is what a detector learns: the loss would be NaN.
+    Resizing would clip such a box to a side of 0, whose logarithm a detector learns: the loss would be NaN.
     """
     parse = XMLDataset.parse_data_info
 

@@ -14,7 +14,7 @@ from mmengine.dist import all_gather_object, gather_object, get_rank, get_world_
 from mmengine.registry import DefaultScope
 
 from opanas_cli.detection.checkpoints import load_weights
-from opanas_cli.detection.configs.building import build_detector, building, faults_of, images_of
+from opanas_cli.detection.configs.building import build_detector, building, config_errors, images_of
 from opanas_cli.detection.configs.necks import super_net_neck
 from opanas_cli.detection.configs.sections import section_of
 from opanas_cli.detection.configs.stages import search_dataset
@@ -34,7 +34,7 @@ from opanas_cli.stage_settings import SearchSection
 T = TypeVar("T")
 
 FIRST_SHARE = 0.25
-"""The part of the images that successive halving judges all candidates on."""
+"""The part of the images on which successive halving evaluates all candidates."""
 
 
 class SuperNetEvaluator:
@@ -158,7 +158,7 @@ class SuperNetEvaluator:
         with silenced(), head_threads(self.device) as threads:
             run = PopulationPass(self.detector, Sharing.of(genotypes), self.memory_mb, threads)
             for batch, data in zip(own, images_of(loader, self.source), strict=True):
-                with faults_of(self.source, "cannot be evaluated", runtime_errors=False):
+                with config_errors(self.source, "cannot be evaluated", runtime_errors=False):
                     found = run.run(data, batch)
                 result.add(found)
                 if self.unfinished:
@@ -179,7 +179,7 @@ class SuperNetEvaluator:
             if parts is not None:
                 everywhere = _united(parts)
                 own[index] = [everywhere[position] for position in truths]
-        # Only now, as every gathering waits for all processes.
+        # Only now, since every gathering waits for all processes.
         scores = score_population(list(own.values()), truth, voc=self.section.metric == VOC_AP50)
         scored = _united(all_gather_object(dict(zip(own, scores, strict=True))))
         return [scored[index] for index in range(len(result.found))]

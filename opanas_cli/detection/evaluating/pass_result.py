@@ -1,4 +1,4 @@
-"""What a population found in images: kept by image and candidate, put together, and taken apart into plain arrays."""
+"""What a population found in images: by image and candidate, joined, and converted to plain arrays."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Arrays = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class PassResult:
-    """What there is in some images, and for each candidate what it found there, by the images' positions."""
+    """The ground truth of some images, and what each candidate found in them, by the images' positions."""
 
     truths: dict[int, ImageTruth]
     found: list[dict[int, Detections]]
@@ -44,7 +44,7 @@ class PassResult:
         return PassResult(truths, [{position: found[position] for position in truths} for found in self.found])
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """All of it as a few arrays, from which `from_arrays` makes it again, types included."""
+        """All of it as a few arrays, from which `from_arrays` restores it, types included."""
         positions = list(self.truths)
         truths = list(self.truths.values())
         found = [by_position[position] for by_position in self.found for position in positions]

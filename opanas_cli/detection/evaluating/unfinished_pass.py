@@ -1,4 +1,4 @@
-"""A pass over the images that may be killed: what it has found is put on disk now and then, and taken up again."""
+"""A pass over the images that may be killed: what it has found is saved now and then, and resumed."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class UnfinishedPass:
         if get_rank() == 0:
             for file in self._files("*"):
                 file.unlink(missing_ok=True)
-            with contextlib.suppress(OSError):  # It was never made, or somebody keeps something there.
+            with contextlib.suppress(OSError):  # It was never made, or has other files.
                 self.folder.rmdir()
 
     def _save(self) -> None:

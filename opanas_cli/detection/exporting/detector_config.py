@@ -97,7 +97,7 @@ def export_config(
     exported = retrain_stage(with_sub_net(config, genotype))
     exported.custom_imports = dict(imports=["opanas_cli.detection"], allow_failed_imports=False)
     exported.train_cfg.val_interval = 1
-    if not (exported.get("auto_scale_lr") or {}).get("enable"):  # Else the data set's config asks for it.
+    if not (exported.get("auto_scale_lr") or {}).get("enable"):  # Otherwise the config of the data set asks for it.
         exported.auto_scale_lr = dict(enable=False, base_batch_size=int(exported.train_dataloader.batch_size))
     exported.pop("data_root", None)
     return exported
@@ -161,7 +161,7 @@ def _require_jpg(dataset: Any) -> None:
 
 
 def _mmdet_evaluator(evaluator: Any, dataset: Any) -> Any:
-    """mmdet's metric in place of ours, which stands alone."""
+    """mmdet's metric in place of ours, independent of opanas."""
     if evaluator.get("ann_file"):
         path = str(Path(evaluator.get("data_root") or "", evaluator["ann_file"]))
         return dict(type="CocoMetric", ann_file=path, metric="bbox")

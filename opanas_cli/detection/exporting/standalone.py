@@ -1,4 +1,4 @@
-"""The neck of one genotype as a single Python file that needs torch alone."""
+"""The neck of one genotype as a single Python file that needs only torch."""
 
 from __future__ import annotations
 

@@ -116,10 +116,10 @@ def _backward(
 
 
 def _no_mask_nor_bias(input: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    # torchvision reads the batch's size off a mask that it does not use otherwise
+    # torchvision takes the batch size from a mask that it does not use otherwise
     return input.new_zeros(len(input), 1), input.new_zeros(len(weight))
 
 
 def _bias(bias: Tensor, weight: Tensor, with_bias: bool) -> Tensor:
-    # mmcv hands over an empty tensor if there is none; torchvision wants one value per output channel
+    # mmcv passes an empty tensor if there is none; torchvision needs one value per output channel
     return bias if with_bias else weight.new_zeros(len(weight))

@@ -11,7 +11,7 @@ try:
     import torchvision  # noqa: F401  (registers the kernels)
 except (ImportError, OSError, RuntimeError) as error:
     raise MissingDependencyError(
-        f"torchvision's operators do not load beside torch {torch.__version__} ({error}): install the two together, "
+        f"torchvision's operators do not load with torch {torch.__version__} ({error}): install the two together, "
         "`pip install --force-reinstall torch torchvision`"
     ) from error
 
@@ -34,9 +34,9 @@ class MissingOperatorError(MissingDependencyError, NotImplementedError):
 
 
 def widen(*tensors: Tensor) -> list[Tensor]:
-    """Bring floating tensors to the one type to compute in: the widest of them, and float32 at least.
+    """Convert floating tensors to the type to compute in: the widest of them, and float32 at least.
 
-    The kernels take no bfloat16, and no float16 on the CPU; they want all their tensors of one type.
+    The kernels take neither bfloat16, nor float16 on the CPU; all their tensors must be of one type.
     """
     dtype = torch.float32
     for tensor in tensors:

@@ -1,4 +1,4 @@
-"""The module that takes the place of `mmcv._ext`, mmcv's compiled operators, where they are missing."""
+"""The module that takes the place of `mmcv._ext`, mmcv's compiled operators, if they are missing."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ MODULE = "mmcv._ext"
 
 
 def get_compiler_version() -> str:
-    """The compiler of mmcv's operators: there is none, torchvision's stand in."""
-    import torchvision  # At the top it would fail without the words of `kernels`.
+    """The compiler of mmcv's operators: none, since torchvision's stand in."""
+    import torchvision  # At the top it would fail without the message of `kernels`.
 
     return f"none (operators of torchvision {torchvision.__version__})"
 
@@ -53,7 +53,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
 def install() -> bool:
     """Make `mmcv._ext` importable; return whether the stand-in is in use. A compiled one that loads is left alone.
 
-    Raises ImportError if there is no mmcv, or none that can be imported.
+    Raises ImportError if mmcv is missing or cannot be imported.
     """
     with quietly():
         mmcv = importlib.import_module("mmcv")
@@ -64,8 +64,8 @@ def install() -> bool:
             raise
     except (ImportError, OSError) as error:
         warnings.warn(
-            f"mmcv's compiled operators do not load ({error}): torchvision's stand in for them; build mmcv again "
-            "against the torch that is installed to use its own",
+            f"mmcv's compiled operators do not load ({error}): torchvision's stand in for them; to use its own, "
+            "build mmcv again with the torch that is installed",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -76,7 +76,7 @@ def install() -> bool:
 
 
 class StandIn(ModuleType):
-    """A module of the operators that are mapped; any other name is an operator that raises when it is called."""
+    """A module of `OPERATORS`; any other name is an operator that raises MissingOperatorError when it is called."""
 
     def __init__(self) -> None:
         super().__init__(MODULE, "Stand-in for mmcv's compiled operators, on torchvision and plain torch.")
@@ -84,7 +84,7 @@ class StandIn(ModuleType):
         vars(self).update(OPERATORS)
 
     def __getattr__(self, name: str) -> Callable[..., NoReturn]:
-        # mmcv asks at import whether each operator is there, so that they all have to seem to be
+        # mmcv checks at import that each operator exists, so they all must seem to
         if name.startswith("_"):
             raise AttributeError(f"module '{MODULE}' has no attribute '{name}'")
 

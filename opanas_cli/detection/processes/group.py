@@ -63,7 +63,7 @@ def joined(device: str) -> Iterator[bool]:
                     timeout=TIMEOUT,
                     device_id=target if target.type == "cuda" else None,
                 )
-                # On several machines, only the one that a process failed on counts.
+                # Of several machines, only the one on which a process failed counts.
                 restarts = all_gather_object(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
                 yield any(count != "0" for count in restarts)
                 barrier()
@@ -116,7 +116,7 @@ def _unless_error(made: T | OpanasError) -> T:
 
 
 def _abandon_group() -> None:
-    """Leave the group at once, while others may wait in it for what will never come.
+    """Leave the group at once, although others may wait in it for what will never come.
 
     torch from 2.6 on waits for NCCL's pending work when it destroys a group; before, it aborted that.
     """
@@ -135,9 +135,9 @@ def _silent() -> Iterator[None]:
 
 
 def _to_report(error: Exception, store: torch_dist.Store, rank: int, size: int) -> Exception:
-    """The error to raise in this process, so that the user reads of each failure once.
+    """The error to raise in this process, so that each failure is reported once.
 
-    The processes find out by the store, which outlives a process that fails: torchrun holds it.
+    The processes compare their errors in the store, which outlives a process that fails: torchrun holds it.
     """
     try:
         if _is_lost_connection(error):
@@ -145,7 +145,7 @@ def _to_report(error: Exception, store: torch_dist.Store, rank: int, size: int) 
         text = f"{type(error).__name__}: {error}"
         store.set(f"error/{rank}", text)
         alike = _ranks_with(text, store, rank, size)
-    except RuntimeError:  # The store itself is gone.
+    except RuntimeError:  # The store itself has ended.
         alike = [rank]
     if alike[0] != rank:
         return reported_elsewhere(error)
@@ -153,19 +153,19 @@ def _to_report(error: Exception, store: torch_dist.Store, rank: int, size: int) 
 
 
 def _ranks_with(text: str, store: torch_dist.Store, rank: int, size: int) -> list[int]:
-    """The processes that failed with this text, once all have failed or had the time to."""
+    """The processes that failed with this text, once all have failed or have had the time to."""
     keys = [f"error/{other}" for other in range(size)]
     _wait_until(lambda: store.check(keys))
     errors = {other: store.get(key).decode() for other, key in enumerate(keys) if store.check([key])}
     store.add("read", 1)
-    if rank == 0:  # Without torchrun the store is this process's, and goes with it.
+    if rank == 0:  # Without torchrun the store is in this process, and ends with it.
         _wait_until(lambda: store.add("read", 0) >= len(errors))
     return [other for other, theirs in errors.items() if theirs == text]
 
 
-def _wait_until(so: Callable[[], bool]) -> None:
+def _wait_until(holds: Callable[[], bool]) -> None:
     deadline = time.monotonic() + SECONDS_TO_AGREE
-    while time.monotonic() < deadline and not so():
+    while time.monotonic() < deadline and not holds():
         time.sleep(0.05)
 
 
@@ -180,7 +180,7 @@ def _of_lost_connection(store: torch_dist.Store, size: int) -> Exception:
 
 
 def _is_lost_connection(error: Exception) -> bool:
-    """Whether a collective failed because its other end did; gloo raises a plain RuntimeError."""
+    """Whether a collective failed because another process did; gloo raises a plain RuntimeError."""
     backend_error = getattr(torch_dist, "DistBackendError", LostProcessError)
     if isinstance(error, (LostProcessError, backend_error)):
         return True

@@ -36,7 +36,7 @@ def present(store: torch_dist.Store, rank: int, size: int) -> Iterator[None]:
     calls = itertools.count()
 
     def beat() -> None:
-        with contextlib.suppress(RuntimeError):  # The store is gone; who waits for it finds out.
+        with contextlib.suppress(RuntimeError):  # The store has ended; `wait` reports that.
             while not ended.wait(SECONDS_BETWEEN_BEATS):
                 store.add(f"beat/{rank}", 1)
 
@@ -75,5 +75,5 @@ def wait_for_all() -> None:
     try:
         for wait in _waits[-1:]:
             wait()
-    except RuntimeError as error:  # The store may be the one of a process that is gone.
+    except RuntimeError as error:  # The store may be in a process that has ended.
         raise LostProcessError(f"waited for another process of this run: {error}") from error

@@ -12,7 +12,7 @@ import torch
 
 
 def random_states() -> dict[str, Any]:
-    """The states as tensors and plain data, for `restore_random_states`; CUDA's where this process uses it."""
+    """The states as tensors and plain data, for `restore_random_states`; CUDA's if this process uses it."""
     name, keys, *rest = np.random.get_state(legacy=True)  # noqa: NPY002 (mmdet draws from it)
     states: dict[str, Any] = {
         "python": random.getstate(),
@@ -47,7 +47,7 @@ def random_states_kept() -> Iterator[None]:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """While the block runs, everything drawn on the CPU follows from `seed`; afterwards all is as if it had not run."""
+    """While the block runs, all that is drawn on the CPU follows from `seed`; afterwards the generators are as before."""
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002
@@ -61,5 +61,5 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def _plain(value: Any) -> int | float:
-    """A number of NumPy's state as Python's, which any torch reads back without unpickling."""
+    """A number of NumPy's state as one of Python, which every torch reads without unpickling."""
     return float(value) if isinstance(value, float) else int(value)

@@ -107,7 +107,7 @@ def _late(ranks: list[int], size: int, patience: timedelta) -> OpanasError:
 
 @contextmanager
 def _without_log() -> Iterator[None]:
-    """While the block runs, what torch's C++ code writes to stderr is dropped: pages, where one line is enough."""
+    """While the block runs, what torch's C++ code writes to stderr is dropped: one line is enough, not pages."""
     with contextlib.ExitStack() as stack:
         try:
             kept = os.dup(2)

@@ -23,23 +23,23 @@ BUCKET_MB = 32
 
 
 def replicate(config: Config, wrapper: type[nn.Module]) -> None:
-    """Make the Runner of `config` train one of several replicas. Where there is one process, nothing changes."""
+    """Make the Runner of `config` train one of several replicas, unless there is only one process."""
     if get_world_size() == 1:
         return
-    config.launcher = "pytorch"  # The processes are connected already; this tells the Runner that there are several.
+    config.launcher = "pytorch"  # The processes are already connected; this lets the Runner know of them.
     config.model_wrapper_cfg = dict(type=wrapper.__name__)
     if config.get("find_unused_parameters") and wrapper is DetectorReplica:
         config.model_wrapper_cfg.find_unused_parameters = True
     for evaluator in (config.get("val_evaluator"), config.get("test_evaluator")):
         for metric in evaluator if isinstance(evaluator, (list, tuple)) else [evaluator or {}]:
             if metric.get("type"):
-                # mmengine's other way is by files in the current folder, which machines may not share.
+                # mmengine would otherwise use files in the current folder, which machines may not share.
                 metric.collect_device = "gpu"
 
 
 @MODEL_WRAPPERS.register_module(force=True)
 class SuperNetReplica(nn.Module):
-    """What mmengine's Runner trains of a `SuperNetDetector`, which talks to the other processes itself.
+    """The wrapper for mmengine's Runner of a `SuperNetDetector`, which exchanges gradients itself.
 
     DistributedDataParallel does not fit: it expects one backward pass through its own forward.
     """
@@ -49,11 +49,11 @@ class SuperNetReplica(nn.Module):
         self.module = module
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """That of the detector."""
+        """As of the detector."""
         return self.module(*args, **kwargs)
 
     def train_step(self, data: Any, optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
-        """That of the detector."""
+        """As of the detector."""
         return self.module.train_step(data, optim_wrapper)
 
 
@@ -62,7 +62,7 @@ class DetectorReplica(MMDistributedDataParallel):
     """torch's DistributedDataParallel of a detector, with losses and batch norm's statistics of all processes."""
 
     def __init__(self, module: nn.Module, **options: Any) -> None:
-        # mmengine names a device by the local rank. Without it, it is the one that the module is on, the CPU too.
+        # mmengine passes a device by the local rank. Without it, it is the one that the module is on, also the CPU.
         super().__init__(module, **{**options, "device_ids": None, "broadcast_buffers": False})
 
     def train_step(self, data: Any, optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
@@ -80,8 +80,8 @@ def original(model: nn.Module) -> nn.Module:
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     """Replace every gradient by its mean over the processes.
 
-    A parameter with a gradient in one process gets one in all, so that their optimizers do the same: where a batch
-    gives it none it counts as zero. Parameters without any are left without.
+    A parameter with a gradient in one process gets one in all, so that their optimizers do the same: if a batch gives
+    it none, it counts as zero. Parameters without any are left without.
     """
     if get_world_size() == 1:
         return
@@ -112,7 +112,7 @@ def mean_logs(logs: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def average_statistics(model: nn.Module) -> None:
-    """Replace batch norm's running statistics by their means over the processes, where training changes them."""
+    """Replace batch norm's running statistics by their means over the processes, if training changes them."""
     norms = [module for module in model.modules() if isinstance(module, _BatchNorm) and module.training]
     running = [value for norm in norms for value in (norm.running_mean, norm.running_var) if value is not None]
     all_reduce_params(running, op="mean")

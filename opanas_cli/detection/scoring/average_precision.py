@@ -26,11 +26,11 @@ except ImportError:  # The extra `fast` brings it.
     from pycocotools.cocoeval import COCOeval
 
 *STATISTICS, VOC_AP50 = METRICS
-"""The first six figures of COCO's summary, not defined where no ground truth falls into a range; and PASCAL VOC's."""
+"""The first six figures of COCO's summary, not defined if no ground truth falls into a range; and PASCAL VOC's."""
 
 
 class GroundTruth:
-    """What there is to find in a set of images, indexed once for any number of candidates.
+    """The ground truth of a set of images, indexed once for any number of candidates.
 
     Args:
         images: in the order in which the detections will be given. Among detections of equal scores those of earlier
@@ -55,11 +55,11 @@ def score_population(
         population: for each candidate its detections in each image, in the order of the images of `truth`.
         truth: built once, and only read.
         voc: also `VOC_AP50`, the mean average precision at an overlap of one half by PASCAL VOC's rules: by eleven
-            points where the data set is VOC 2007, by the area under the curve elsewhere.
+            points if the data set is VOC 2007, else by the area under the curve.
 
     Returns:
-        `STATISTICS` by their names, and `VOC_AP50` where asked, without those that are not `defined`, as where there is
-        nothing to find.
+        `STATISTICS` by their names, and `VOC_AP50` if asked for, without those that are not `defined`, for example
+        because there are no objects.
     """
     with _quick():
         scores = [_coco_statistics(candidate, truth) for candidate in population]
@@ -80,7 +80,7 @@ class DetectionAP(BaseMetric):
         data_root: prefix of a relative `ann_file`.
     """
 
-    # None would make mmengine warn that there is none.
+    # mmengine would warn of None.
     default_prefix = ""
 
     def __init__(self, ann_file: str | None = None, data_root: str | None = None, **kwargs: Any) -> None:
@@ -110,7 +110,7 @@ class DetectionAP(BaseMetric):
 
 @contextlib.contextmanager
 def _quick() -> Iterator[None]:
-    """Hold the garbage collector: millions of small dicts, none in a circle, make it search all memory in vain."""
+    """Pause the garbage collector: millions of small dicts, none in a cycle, make it search all memory in vain."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -134,7 +134,7 @@ def _coco_statistics(candidate: Sequence[Detections], truth: GroundTruth) -> dic
         evaluation.accumulate()
         evaluation.summarize()
     values = [float(value) for value in evaluation.stats[: len(STATISTICS)]]
-    # The library says -1 where there is nothing to find.
+    # The library gives -1 if there are no objects.
     return {name: value if value >= 0 else float("nan") for name, value in zip(STATISTICS, values, strict=True)}
 
 

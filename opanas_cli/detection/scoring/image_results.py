@@ -1,4 +1,4 @@
-"""What there is in an image, and what a detector found there, as compact arrays."""
+"""The ground truth of an image, and what a detector found in it, as compact arrays."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ class Detections:
 
 @dataclass(frozen=True)
 class ImageTruth:
-    """What there is to find in one image.
+    """The ground truth of one image.
 
     `boxes` (m, 4) are x, y, width, height in pixels of the original image, float64; `labels` (m,); `ignored` (m,) says
-    which are crowds or difficult, that count neither as found nor as missed; `areas` (m,) decide between small, medium
+    which are crowds or difficult, and count neither as found nor as missed; `areas` (m,) decide between small, medium
     and large.
     """
 
@@ -101,5 +101,5 @@ def width_and_height(corners: NDArray[Any]) -> NDArray[Any]:
 
 def _array(values: Any) -> NDArray[Any]:
     tensor = getattr(values, "tensor", values)
-    # A copy: of a slice the rest would stay in memory.
+    # A copy: a slice would keep the rest in memory.
     return np.array(tensor.detach().cpu().numpy())

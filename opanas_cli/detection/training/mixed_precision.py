@@ -1,7 +1,7 @@
 """Mixed precision: a forward pass whose convolutions and matrix products run in 16 bits, with weights in 32.
 
 bfloat16 has the range of float32. float16 has not, and needs its gradients scaled up: mmengine's AmpOptimWrapper
-leaves a step out where they overflow, and scales less from then on.
+skips a step if they overflow, and scales less from then on.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def use_mixed_precision(config: Config) -> None:
     given = config.optim_wrapper.get("type", "OptimWrapper")
     if given not in ("OptimWrapper", "AmpOptimWrapper"):
         raise InvalidConfigError(
-            f"{config.filename}: optim_wrapper.type: mixed precision takes the place of OptimWrapper, but this is "
+            f"{config.filename}: optim_wrapper.type: mixed precision replaces OptimWrapper, but this is "
             f"{given!s:.60}; leave --amp out"
         )
     config.optim_wrapper.type = "AmpOptimWrapper"
@@ -55,8 +55,8 @@ def fit_precision(config: Config, device: torch.device) -> None:
         return
     if device.type == "cpu":
         wrapper.type = CpuAmpOptimWrapper.__name__
-        for setting in ("dtype", "loss_scale", "use_fsdp"):
-            wrapper.pop(setting, None)
+        for option in ("dtype", "loss_scale", "use_fsdp"):
+            wrapper.pop(option, None)
         return
     wrapper.setdefault("dtype", "bfloat16" if _takes_bfloat16() else "float16")
     if wrapper.dtype == "bfloat16":
@@ -64,5 +64,5 @@ def fit_precision(config: Config, device: torch.device) -> None:
 
 
 def _takes_bfloat16() -> bool:
-    """Whether the card does, and mmcv's operators: those that mmcv compiles know float16 alone."""
+    """Whether the card and mmcv's operators do: those that mmcv compiles take float16 only."""
     return torch.cuda.is_bf16_supported(including_emulation=False) and isinstance(sys.modules.get(MODULE), StandIn)

@@ -1,4 +1,4 @@
-"""What a full training trains: the detector of a genotype, its baseline, or that of a config with a neck of its own."""
+"""The configs of full trainings: the detector of a genotype, its baseline, or a config with a neck of its own."""
 
 from __future__ import annotations
 

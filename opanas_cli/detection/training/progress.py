@@ -16,7 +16,7 @@ from opanas_cli.errors import OpanasError
 
 @dataclass(frozen=True)
 class TrainingStep:
-    """Where a training run stands; `loss` is that of this step."""
+    """The position of a training run; `loss` is that of this step."""
 
     epoch: int
     epochs: int
@@ -30,7 +30,7 @@ OnStep = Callable[[TrainingStep], None]
 LOSS_WINDOW = 10
 
 MOST_IN_A_ROW = 10
-"""Steps; after so many a loss scale has gone down to a thousandth, and the network itself overflows."""
+"""Steps; after so many a loss scale has fallen to a thousandth, and the network itself overflows."""
 
 
 class FiniteLoss:
@@ -99,4 +99,4 @@ class ProgressHook(Hook):
 
 
 def _mean(losses: list[float]) -> float:
-    return sum(losses) / len(losses) if losses else math.nan  # Of steps that a loss scale left out there is none.
+    return sum(losses) / len(losses) if losses else math.nan  # There are none if a loss scale skipped all steps.

@@ -37,7 +37,7 @@ class RunCheckpoints:
 
     Args:
         identity: what two runs must share to be the same run; see `run_identity`.
-        limits: the most minutes, but for the length of a step, and the most steps between two checkpoints.
+        limits: the most minutes, up to the length of a step, and the most steps between two checkpoints.
     """
 
     def __init__(self, folder: Path, identity: dict[str, Any], limits: CheckpointsSection | None = None) -> None:
@@ -121,14 +121,14 @@ class RunCheckpoints:
     def _require_same(self, path: Path, content: dict[str, Any], processes: int) -> None:
         if content["processes"] != processes:
             raise UsageError(
-                f"{path}: is of {content['processes']} processes, which shared out the images, but there are "
-                f"{processes}; start as many, or choose another --work-dir"
+                f"{path}: was written by {_processes(content['processes'])}, which shared the images; start "
+                f"as many instead of {processes}, or choose another --work-dir"
             )
         changes = list(differences(json.loads(content["settings"]), self.identity))
         if changes:
             more = f"; and {len(changes) - SHOWN} more" if len(changes) > SHOWN else ""
             raise UsageError(
-                f"{path}: this is another run: {'; '.join(changes[:SHOWN])}{more}; use its settings or another "
+                f"{path}: belongs to a different run: {'; '.join(changes[:SHOWN])}{more}; use its settings or another "
                 "--work-dir"
             )
 
@@ -201,13 +201,15 @@ def _read(path: Path) -> dict[str, Any]:
     missing = [key for key in KEYS if key not in content]
     if missing:
         raise InvalidCheckpointError(f"{path}: has no '{missing[0]}' to resume from; start again without --resume")
-    if not _says_where(content):
-        raise BrokenCheckpointError(f"{path}: does not say where its run stands; start again in another --work-dir")
+    if not _is_valid(content):
+        raise BrokenCheckpointError(
+            f"{path}: has no valid position, settings or random states; start again in another --work-dir"
+        )
     return content
 
 
-def _says_where(content: dict[str, Any]) -> bool:
-    """Whether all that is read before the network is built is of the kind it must be."""
+def _is_valid(content: dict[str, Any]) -> bool:
+    """Whether all that is read before the network is built is of the right kind."""
     try:
         places = [content["position"][name] for name in ("step", "epoch", "batch")]
         settings, processes, states = json.loads(content["settings"]), content["processes"], content["random_states"]
@@ -221,11 +223,15 @@ def _says_where(content: dict[str, Any]) -> bool:
         return False
 
 
+def _processes(number: int) -> str:
+    return f"{number} process{'es' if number > 1 else ''}"
+
+
 def _read_here(path: Path) -> dict[str, Any]:
     try:
         return read_checkpoint(path)
     except InvalidCheckpointError as error:
-        raise InvalidCheckpointError(f"on {gethostname()}, where the work dir must be the same: {error}") from error
+        raise InvalidCheckpointError(f"on {gethostname()}, which must share the work dir: {error}") from error
 
 
 def _require_whole(path: Path) -> None:
@@ -234,6 +240,6 @@ def _require_whole(path: Path) -> None:
         with ZipFile(path) as archive:
             damaged = archive.testzip()
     except Exception as error:  # By what is damaged, zipfile raises one of many.
-        raise BrokenCheckpointError(f"{path}: is truncated or no checkpoint ({type(error).__name__})") from error
+        raise BrokenCheckpointError(f"{path}: is truncated or not a checkpoint ({type(error).__name__})") from error
     if damaged is not None:
-        raise BrokenCheckpointError(f"{path}: is damaged at {damaged}, whose bytes are not those that were written")
+        raise BrokenCheckpointError(f"{path}: is damaged at {damaged} (checksum mismatch)")

@@ -18,7 +18,7 @@ from mmengine.runner import BaseLoop, Runner
 
 from opanas_cli.atomic import writing_into
 from opanas_cli.detection.checkpoints import refuse_unsafe_checkpoints, require_fit
-from opanas_cli.detection.configs.building import building, faults_of, loading, reason_of
+from opanas_cli.detection.configs.building import building, config_errors, loading, reason_of
 from opanas_cli.detection.configs.parts import DATALOADERS
 from opanas_cli.detection.configs.sections import RUNNER_KEYS
 from opanas_cli.detection.processes.devices import use_device
@@ -57,7 +57,7 @@ class ResumableRunner(Runner):
         weights: dict[str, torch.Tensor] | None = None,
     ) -> None:
         self.checkpoints = checkpoints
-        # The content is dropped once it was taken, since it is as large as network and optimizer.
+        # The content is dropped once it is restored, since it is as large as network and optimizer.
         self.resumed_from, self.resumed = found or (None, None)
         self.weights = weights
         self.folder = Path(config.work_dir)
@@ -89,13 +89,13 @@ class ResumableRunner(Runner):
                 if self.train_loop.begun:
                     raise
                 self._remove_new_files()
-                with faults_of(self.cfg.filename, "cannot be trained", runtime_errors=False):
+                with config_errors(self.cfg.filename, "cannot be trained", runtime_errors=False):
                     raise
 
     def test(self) -> Any:
-        """Test as mmengine does; what the config is to blame for raises InvalidConfigError."""
-        faults = faults_of(self.cfg.filename, "cannot be tested", runtime_errors=False)
-        with training(self.cfg), writing_into(self.folder), faults:
+        """Test as mmengine does; errors of the config raise InvalidConfigError."""
+        errors = config_errors(self.cfg.filename, "cannot be tested", runtime_errors=False)
+        with training(self.cfg), writing_into(self.folder), errors:
             return super().test()
 
     def _init_model_weights(self) -> None:
@@ -116,8 +116,8 @@ class ResumableRunner(Runner):
                 restore(self, self.resumed)
             except (AttributeError, LookupError, TypeError, ValueError, RuntimeError, StopIteration) as error:
                 raise InvalidCheckpointError(
-                    f"{self.resumed_from}: holds no state that this run can continue from: {reason_of(error)} "
-                    f"({type(error).__name__}); start again in another --work-dir"
+                    f"{self.resumed_from}: cannot be resumed: {reason_of(error)} ({type(error).__name__}); start again "
+                    "in another --work-dir"
                 ) from error
             self.resumed.clear()
 

@@ -31,7 +31,7 @@ class SuperNetDetector(BaseModel):
     Args:
         detector: the config of the detector.
         l1_weight: μ of Eq. 12, the weight of the L1 norm of the edge importances.
-        seed: of the sub-nets drawn; step n draws the same whatever ran before.
+        seed: of the sub-nets drawn; step n draws the same ones whatever ran before.
         sampling: which paths are drawn, see `fair_genotypes`.
     """
 
@@ -95,7 +95,7 @@ class SuperNetDetector(BaseModel):
                 logs[name] = logs[name] + value.detach() / len(genotypes)
         torch.autograd.backward(pyramid, _as(pyramid, [leaf.grad for leaf in leaves]))
         importance = torch.as_tensor(self.l1_weight * neck.edge_l1())
-        if importance.requires_grad:  # A neck without edge importances has none to train.
+        if importance.requires_grad:  # Not of a neck without edge importances.
             optim_wrapper.backward(importance)
         logs["loss"] = logs["loss"] + importance.detach()
         logs["edge_l1"] = importance.detach()

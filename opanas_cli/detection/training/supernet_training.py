@@ -1,4 +1,4 @@
-"""Training a super-net and keeping it (section 3.2.1)."""
+"""Training a super-net and saving it (section 3.2.1)."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def train_super_net(
     identity = result_identity(runnable, seed)
     if resume and (found := from_first(lambda: _finished_super_net(path, identity))):
         return found
-    CostModel(config)  # Refuses at once what a search could not count.
+    CostModel(config)  # Refuses at once a config that a search could not count.
     hook, text = ProgressHook(on_step), config.pretty_text
     watch = WatchHook(config, seed, device)
     runnable.visualizer = watched_visualizer(config)

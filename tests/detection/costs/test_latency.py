@@ -147,7 +147,7 @@ def test_a_table_is_measured_once_and_refused_under_other_conditions(
     assert path.read_bytes() == whole
     document["conditions"]["threads"] += 3
     path.write_text(json.dumps(document))
-    with pytest.warns(UserWarning, match=r"latency\.json: is used though threads was .*; delete it to measure again"):
+    with pytest.warns(UserWarning, match=r"latency\.json: is used although threads was .*; delete it to measure again"):
         assert latency_table(path, detector, config, CPU).paths_ms == table.paths_ms
     document["conditions"]["threads"] -= 3
     del document["paths"][3]

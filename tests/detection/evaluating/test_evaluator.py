@@ -276,5 +276,5 @@ def test_other_genotypes_and_other_necks_are_refused(shapes_root: Path) -> None:
         evaluator.evaluate([Genotype.of(["top_down"] * 15)])
     with pytest.raises(InvalidGenotypeError, match="the output is dead"):
         evaluator.evaluate([Genotype.of(["none"] * 3)])
-    with pytest.raises(InvalidConfigError, match="its neck is that of one genotype already"):
+    with pytest.raises(InvalidConfigError, match="its neck is already that of one genotype"):
         SuperNetEvaluator(with_sub_net(config, GENOTYPES[0]), state, "test", 0.4, CPU)

@@ -100,7 +100,9 @@ def test_a_part_that_is_missing_is_named(tmp_path: Path) -> None:
 
 
 def test_another_number_of_processes_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is of 1 processes, which shared out the images, but there are 2; start as"):
+    with pytest.raises(
+        UsageError, match="was written by 1 process, which shared the images; start as many instead of 2"
+    ):
         kept(tmp_path).newest(2)
 
 

@@ -152,9 +152,9 @@ def test_other_tasks_are_told_apart(
     ("meta", "said"),
     [
         ({"classes": None}, "meta.classes must be a list of names, but got None"),
-        ({"space": None}, "meta.space describes no space"),
-        ({"space": {"num_nodes": 2, "kind": "tree", "paths": []}}, "meta.space describes no space"),
-        ({"space": {}}, "meta.space describes no space"),
+        ({"space": None}, "meta.space is not a valid space"),
+        ({"space": {"num_nodes": 2, "kind": "tree", "paths": []}}, "meta.space is not a valid space"),
+        ({"space": {}}, "meta.space is not a valid space"),
     ],
 )
 def test_a_task_that_is_not_told(trained: dict[str, Any], tmp_path: Path, meta: dict[str, Any], said: str) -> None:
