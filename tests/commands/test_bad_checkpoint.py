@@ -199,9 +199,8 @@ def test_resuming_another_network_and_a_folder_that_moved(
     arguments = ("train-supernet", "shapes", "--work-dir", "moved", "--resume", "-q")
     before = checkpoint_names("moved")
     line = refused(2, *arguments, *options, "model.neck.num_nodes=3")
-    assert (
-        f"{before[-1]}: belongs to a different run: model.detector.neck.num_nodes was 2 and is now 3; use its" in line
-    )
+    changed = "model.detector.neck.num_nodes was 2 and is now 3"
+    assert f"{before[-1]}: belongs to a different run: {changed}; use its" in line
     assert checkpoint_names("moved") == before
     assert run([*arguments, *options, "supernet.epochs=2"]) == 0
     assert checkpoint_names("moved")[-1] > before[-1]

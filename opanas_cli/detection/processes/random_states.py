@@ -47,7 +47,7 @@ def random_states_kept() -> Iterator[None]:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """While the block runs, all that is drawn on the CPU follows from `seed`; afterwards the generators are as before."""
+    """While the block runs, all CPU generators follow from `seed`; afterwards they are as before."""
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002

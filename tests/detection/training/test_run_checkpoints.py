@@ -100,9 +100,7 @@ def test_a_part_that_is_missing_is_named(tmp_path: Path) -> None:
 
 
 def test_another_number_of_processes_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(
-        UsageError, match="was written by 1 process, which shared the images; start as many instead of 2"
-    ):
+    with pytest.raises(UsageError, match="written by 1 process, which shared the images; start as many instead of 2"):
         kept(tmp_path).newest(2)
 
 
