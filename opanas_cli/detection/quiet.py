@@ -35,7 +35,6 @@ def silenced() -> Iterator[None]:
     with (
         _instead(logging.Handler, "handleError", _raise),
         _instead(threading, "excepthook", _print_unless_full),
-        contextlib.redirect_stdout(io.StringIO()),
         quietly(),
     ):
         yield

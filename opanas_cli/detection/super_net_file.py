@@ -35,9 +35,6 @@ def require_same_task(content: dict[str, Any], config: Config, path: Path) -> No
     """Raise InvalidCheckpointError, with the option to add, unless a super-net was trained for the task of a config.
 
     With classes in another order weights fit too. Paths without weights may differ: training usually leaves them out.
-
-    Args:
-        content: as `read_super_net` gives it.
     """
     trained, asked = _task_settings(content["meta"]), _task_settings(task_of(config))
     for key, was in trained.items():

@@ -85,7 +85,7 @@ def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
         raise InvalidConfigError(f"{name}: has no `model`; start from one of {', '.join(shipped_configs())}")
     check_parts(config)
     with config_errors(config.filename, "cannot be used"):
-        _spread_data_settings(config, parsed)
+        _spread_overrides(config, parsed)
         check_settings(config)
         resolve_own_folders(config)
     return config
@@ -131,7 +131,7 @@ def _refuse_missing_stages(config: Config, overrides: dict[str, Any]) -> None:
             )
 
 
-def _spread_data_settings(config: Config, overrides: dict[str, Any]) -> None:
+def _spread_overrides(config: Config, overrides: dict[str, Any]) -> None:
     """Give every data set the `data_root` and the `classes` of the overrides."""
     if "data_root" in overrides:
         for name in DATALOADERS:

@@ -46,11 +46,11 @@ def resolve_own_folders(config: Config) -> None:
     resolved = [resolve(root, dataset) for dataset in own]
     asked = config.get("classes")
     classes = _class_names(resolved[0], None if asked is None else as_classes(asked))
-    for dataset, settings in zip(own, resolved, strict=True):
+    for dataset, found in zip(own, resolved, strict=True):
         pipeline = dataset.get("pipeline")
         mode = dict(filter_cfg=dict(filter_empty_gt=True)) if dataset["split"] == "train" else dict(test_mode=True)
         dataset.clear()
-        dataset.update(ConfigDict(settings, pipeline=pipeline, **mode))
+        dataset.update(ConfigDict(found, pipeline=pipeline, **mode))
     set_classes(config, classes)
 
 

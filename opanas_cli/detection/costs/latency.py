@@ -49,10 +49,8 @@ MEASURED_UNDER = ("device", "image_size", "detector")
 def latency_table(path: Path, detector: nn.Module, config: Config, device: torch.device) -> LatencyTable:
     """The latency table of a config's super-net on a device: read from a file, or measured and written there.
 
-    Raises InvalidInputError if the file is not a table, or was measured under other conditions.
-
-    Args:
-        detector: the config's detector with the super-net, its weights loaded, on the device.
+    `detector` is the config's with the super-net, its weights loaded, on the device. Raises InvalidInputError if the
+    file is not a table, or was measured under other conditions.
     """
     conditions = measuring_conditions(config, device)
     if not path.exists():
@@ -94,14 +92,11 @@ def measuring_conditions(config: Config, device: torch.device) -> dict[str, Any]
 
 
 def measure_latencies(detector: nn.Module, config: Config, device: torch.device) -> LatencyTable:
-    """Measure all that a latency table holds.
+    """Measure all that a latency table holds, of the config's detector with the super-net, on the device.
 
     The fixed part is the whole detector with a neck that passes its input pyramid to its output; images are noise, so
     the time for selecting boxes is that for the boxes which the detector finds there. Not measured are the decoding and
     resizing of images, and edge importances, which detectors trained from scratch do not have.
-
-    Args:
-        detector: the config's detector with the super-net, on the device.
     """
     detector.eval()
     neck = detector.neck

@@ -31,15 +31,12 @@ _COUNTED = (nn.modules.conv._ConvNd, nn.Linear, DeformConv2d, ModulatedDeformCon
 
 
 def detector_cost(config: Config, size: tuple[int, int] | None = None) -> Cost:
-    """Parameters that require gradients and MACs of a detector for one image.
+    """Parameters that require gradients and MACs of a detector for one image of `size`, (height, width).
 
     MACs are the multiply-adds of convolutions, deformable ones included, and linear layers. RoI heads are counted on as
     many proposals as the config tests with, and mask heads on as many boxes as it keeps. A warning names the parts of
-    the detector that are not counted. Raises InvalidConfigError if it cannot be built, or its parts do not fit each
-    other.
-
-    Args:
-        size: (height, width) of the image; by default the config's `cost_input`, or 800×1280.
+    the detector that are not counted. By default the size is the config's `cost_input`, or 800×1280. Raises
+    InvalidConfigError if the detector cannot be built, or its parts do not fit each other.
     """
     height, width = size or config.get("cost_input") or DEFAULT_INPUT
     source = copy.deepcopy(config)

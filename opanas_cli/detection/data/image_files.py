@@ -27,11 +27,7 @@ Size = tuple[float, float]
 
 
 def size_or_problem(path: Path, backend: str = "cv2") -> Size | str:
-    """The (width, height) of an image, turned as its EXIF data say and as mmcv loads it; or what is wrong with it.
-
-    Args:
-        backend: what mmcv decodes the image with.
-    """
+    """The (width, height) of an image, turned by its EXIF data, as mmcv's `backend` loads it; or its problem."""
     try:
         with open_regular(path, MAX_BYTES) as file:
             quick = _quick_check(file, READ_BY_ALL.get(backend, ()))

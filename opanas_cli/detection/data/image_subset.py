@@ -110,8 +110,7 @@ def images_between(
 ) -> list[int]:
     """The indices of the images whose `part_names` have numbers in [first, last).
 
-    Args:
-        max_images: at most so many, those whose file names have the lowest numbers.
+    At most `max_images`, those whose file names have the lowest numbers.
     """
     inside = [index for index, name in enumerate(names) if first <= number_of(name) < last]
     return [inside[place] for place in lowest([paths[index] for index in inside], max_images)]

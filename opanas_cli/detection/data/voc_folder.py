@@ -16,8 +16,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 class ImagesByStem:
     """Finds the images of a folder by their names without suffix; each folder is listed once.
 
-    Args:
-        folder: names may lead into folders below it, as ``night/0001``.
+    Names may lead into folders below it, such as ``night/0001``.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -142,8 +142,7 @@ sys.path.insert(0, os.path.dirname(sys._getframe().f_code.co_filename))  # The n
 def exported_text(config: Config, standalone: bool = False) -> str:
     """The text of an exported config.
 
-    Args:
-        standalone: find the neck in the config's own folder, wherever it is run from.
+    A stand-alone one finds the neck in the config's own folder, wherever it is run from.
     """
     return "\n".join([NOT_SCALED, *([FIND_NECK] if standalone else []), config.pretty_text])
 

@@ -36,13 +36,8 @@ def joined(device: str) -> Iterator[bool]:
     """While the block runs, this process is one of those that torchrun started, and all but the first print nothing.
 
     They communicate by gloo on the CPU and by NCCL on CUDA. An error in all processes is raised in the first one as it
-    is; an error in some of them is raised in the lowest, with its rank.
-
-    Args:
-        device: as the user asked for it.
-
-    Returns:
-        Whether torchrun started the processes again after one had failed.
+    is; an error in some of them is raised in the lowest, with its rank. The block gets whether torchrun started the
+    processes again after one had failed.
 
     Raises:
         UsageError: the environment describes no process group, or there are not as many devices as processes.

@@ -23,13 +23,10 @@ class OutlivingLoader(DataLoader):
 
     They still end with the parent, however it ends: torch's workers check every few seconds whether it is alive. If
     the system does not say who sent a signal (macOS, Windows), nothing changes.
-
-    Args:
-        arguments, settings: as for a DataLoader.
     """
 
-    def __init__(self, *arguments: Any, worker_init_fn: WorkerInit | None = None, **settings: Any) -> None:
-        super().__init__(*arguments, worker_init_fn=partial(_begin, worker_init_fn), **settings)
+    def __init__(self, *arguments: Any, worker_init_fn: WorkerInit | None = None, **options: Any) -> None:
+        super().__init__(*arguments, worker_init_fn=partial(_begin, worker_init_fn), **options)
 
     def __iter__(self) -> Any:
         """Batches as of a DataLoader, by workers that begin with SIGTERM blocked.

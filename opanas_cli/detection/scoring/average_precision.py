@@ -141,8 +141,7 @@ def _coco_statistics(candidate: Sequence[Detections], truth: GroundTruth) -> dic
 def _coco(images: Sequence[Sequence[NDArray[Any]]], num_classes: int) -> COCO:
     """An indexed data set whose images and categories are numbered from 0.
 
-    Args:
-        images: of each the boxes (n, 4) as x, y, width, height, the areas, the labels, whether crowds, and the scores.
+    Of each image: boxes (n, 4) as x, y, width, height, and (n,) of areas, labels, whether crowds, and scores.
     """
     numbers = count(1)
     coco = COCO()

@@ -49,11 +49,7 @@ class ImageTruth:
 
     @classmethod
     def of(cls, sample: Mapping[str, Any]) -> ImageTruth:
-        """The ground truth that mmdet's pipeline loaded, without boxes that have no area; areas are those of the boxes.
-
-        Args:
-            sample: mmdet's data sample, as a dict.
-        """
+        """The ground truth in mmdet's data sample, a dict, without boxes with no area; areas are those of the boxes."""
         kept, ignored = sample["gt_instances"], sample["ignored_instances"]
         boxes = width_and_height(np.concatenate([_array(part["bboxes"]).reshape(-1, 4) for part in (kept, ignored)]))
         labels = np.concatenate([_array(part["labels"]) for part in (kept, ignored)])

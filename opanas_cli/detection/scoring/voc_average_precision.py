@@ -27,15 +27,13 @@ def voc_average_precision(
     """The mean over the classes of the average precision at one overlap (Everingham et al., IJCV 2010, section 4.2).
 
     A detection is matched to the object of its class that it overlaps most. It is left out if that object is ignored,
-    right if it is the first by score to be matched to it, and wrong otherwise.
+    right if it is the first by score to be matched to it, and wrong otherwise. The result is a fraction in [0, 1]; NaN
+    if there are no objects.
 
     Args:
         found, truths: of the same images in the same order.
         eleven_points: the mean of the precision at eleven recalls, as until VOC 2007, instead of the area under the
             curve, as since VOC 2010.
-
-    Returns:
-        A fraction in [0, 1]; NaN if there are no objects.
     """
     matched, scores, labels = _matches(found, truths, overlap)
     ignored = _joined([truth.ignored for truth in truths], bool)

@@ -37,10 +37,7 @@ class FiniteLoss:
     """Ends a training whose loss is not finite: at once, or at the tenth step in a row with a loss scale.
 
     The gradients of such a step overflow, so that mmengine's AmpOptimWrapper skips it and scales the next one less. All
-    processes must give the same loss, so that all end.
-
-    Args:
-        way_out: what the user can do about it.
+    processes must give the same loss, so that all end. `way_out` says what the user can do about it.
     """
 
     def __init__(self, way_out: str) -> None:
@@ -63,10 +60,8 @@ class FiniteLoss:
 class ProgressHook(Hook):
     """Reports every training step to a callback, and keeps the losses at the start and at the end of the training.
 
-    They are kept in the checkpoints too, so that those of a resumed run are those of the whole of it.
-
-    Args:
-        finite_loss: checks the loss of every step; None if the network does so itself, before it updates.
+    They are kept in the checkpoints too, so that those of a resumed run are those of the whole of it. `finite_loss`
+    checks the loss of every step; it is None if the network does so itself, before it updates.
     """
 
     def __init__(self, on_step: OnStep | None, finite_loss: FiniteLoss | None = None) -> None:

@@ -163,14 +163,10 @@ def build_runner(
     weights: dict[str, torch.Tensor] | None = None,
     **more_identity: Any,
 ) -> ResumableRunner:
-    """A Runner of `config` that logs and saves into a folder.
+    """A Runner of `config` that logs and saves into a folder, and continues from its newest checkpoint with `resume`.
 
-    Args:
-        resume: continue from the newest checkpoint there, if there is one.
-        weights: as for `ResumableRunner`.
-        more_identity: what else two runs must share to be the same run, as JSON-able values.
-
-    Raises what `ResumableRunner` raises, and:
+    `more_identity` is what else two runs must share to be the same run, as JSON-able values. Raises what
+    `ResumableRunner` raises, and:
         UsageError: there is a run already and `resume` is not set, or it is another run.
         InvalidCheckpointError: the checkpoints to resume from are broken.
     """

@@ -30,12 +30,8 @@ class WatchHook(Hook):
     evaluator has a network of its own, and the random states are put back. The means are kept in the checkpoints, so
     that a resumed run has all of them.
 
-    Args:
-        config: the super-net's; `supernet.watch_interval` is in epochs, None for never, and after the last epoch
-            sub-nets are always evaluated. The mean is of `search.metric`.
-
-    Raises:
-        InvalidConfigError: no images are held out to evaluate on.
+    The config is the super-net's: `supernet.watch_interval` is in epochs, None for never, and after the last epoch
+    sub-nets are always evaluated; the mean is of `search.metric`. Raises InvalidConfigError if no images are held out.
     """
 
     def __init__(self, config: Config, seed: int, device: torch.device) -> None:
