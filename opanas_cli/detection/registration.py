@@ -1,4 +1,4 @@
-"""Makes mmdet know our necks, data sets and metric by name. What trains registers itself when it is imported."""
+"""Registers our necks, data sets and metric with mmdet. What trains registers itself when it is imported."""
 
 from mmdet.registry import DATASETS, METRICS, MODELS
 

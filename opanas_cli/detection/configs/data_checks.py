@@ -47,13 +47,9 @@ def check_data(
             are not those of the config.
         InvalidConfigError: a split is missing, or the heads' `num_classes` does not match the data.
     """
-
-    def check() -> None:
-        with config_errors(config.filename, "its data cannot be read"):
-            _check_splits(config, splits, warn, say, search_split, max_images)
-
+    check = config_errors(config.filename, "its data cannot be read")(_check_splits)
     try:
-        once_per_machine(check)
+        once_per_machine(lambda: check(config, splits, warn, say, search_split, max_images))
     finally:
         forget_coco()  # Reading a config may read them, in every process.
 
@@ -82,10 +78,10 @@ def _check_splits(
             seen.add(facts.source)
             _check_facts(facts, classes, warn)
             _check_head(config, len(classes), facts.source)
-            paths = list(facts.images)
-            names = part_names([str(path) for path in paths], dataset.get("data_root"), split_by)
-            chosen = images_between([str(path) for path in paths], names, 0.0, search_split, max_images)
-            images = {paths[index]: facts.images[paths[index]] for index in chosen}
+            names = list(map(str, facts.images))
+            parts = part_names(names, dataset.get("data_root"), split_by)
+            chosen = {names[index] for index in images_between(names, parts, 0.0, search_split, max_images)}
+            images = {path: size for path, size in facts.images.items() if str(path) in chosen}
             say(f"checking {len(images)} images")
             check_images(images, facts.source, warn, facts.backend)
         if split == "train":

@@ -110,7 +110,7 @@ class DetectionAP(BaseMetric):
 
 @contextlib.contextmanager
 def _quick() -> Iterator[None]:
-    """Pause the garbage collector: millions of small dicts, none in a cycle, make it search all memory in vain."""
+    """Pause the garbage collector: millions of small dicts, none in a cycle, make it search all memory for nothing."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

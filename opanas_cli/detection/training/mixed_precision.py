@@ -1,6 +1,6 @@
 """Mixed precision: a forward pass whose convolutions and matrix products run in 16 bits, with weights in 32.
 
-bfloat16 has the range of float32. float16 has not, and needs its gradients scaled up: mmengine's AmpOptimWrapper
+bfloat16 has the range of float32. float16 does not, and needs its gradients scaled up: mmengine's AmpOptimWrapper
 skips a step if they overflow, and scales less from then on.
 """
 

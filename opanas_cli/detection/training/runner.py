@@ -182,7 +182,7 @@ def build_runner(
 
 
 def _runnable(config: Config, folder: Path, seed: int, device: torch.device) -> Config:
-    """The config as mmengine's Runner takes it, with our way to save instead of its own."""
+    """The config as mmengine's Runner takes it, which saves as opanas does."""
     runnable = copy.deepcopy(config)
     train_cfg = runnable.train_cfg
     if train_cfg.get("type", "EpochBasedTrainLoop") != "EpochBasedTrainLoop" or not train_cfg.get("by_epoch", True):
