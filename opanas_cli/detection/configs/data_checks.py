@@ -35,17 +35,14 @@ def check_data(
     """Check the annotations and images of some splits, and that the heads have as many classes as the data.
 
     One process of each machine checks, the others wait. None of them keeps the annotations that it has read so far.
+    Raises InvalidDataError if an annotation file or an image is missing or broken, a split has no object, or its
+    classes are not those of the config; InvalidConfigError if a split is missing, or the heads' `num_classes` is wrong.
 
     Args:
         splits: of ``train``, ``val`` and ``test``.
         warn: called with what is ignored, boxes with no area among it.
         say: called with what is checked, before it is: at COCO's size that takes minutes.
         search_split, max_images: check only the images that a search on this split evaluates on; all by default.
-
-    Raises:
-        InvalidDataError: an annotation file or an image is missing or broken, a split has no object, or its classes
-            are not those of the config.
-        InvalidConfigError: a split is missing, or the heads' `num_classes` does not match the data.
     """
     check = config_errors(config.filename, "its data cannot be read")(_check_splits)
     try:

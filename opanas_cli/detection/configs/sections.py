@@ -18,7 +18,7 @@ from opanas_cli.stage_settings import SECTIONS, STAGES, is_size, settings_of
 from opanas_cli.suggestions import suggestion
 
 
-class Kind(NamedTuple):
+class PartKind(NamedTuple):
     """What a part must be, and the kinds of the parts in it by their keys. None always stands for a part left out."""
 
     wanted: str
@@ -26,21 +26,21 @@ class Kind(NamedTuple):
     parts: Mapping[str, Any] = MappingProxyType({})
 
 
-DICT = Kind("a dict of settings")
-TEXT = Kind("text in quotes", (str, PathLike))
-DICTS = Kind("a list of dicts", (list, tuple))
-ONE_OR_MORE = Kind("a dict of settings, or a list of them", (dict, list, tuple))
+DICT = PartKind("a dict of settings")
+TEXT = PartKind("text in quotes", (str, PathLike))
+DICTS = PartKind("a list of dicts", (list, tuple))
+ONE_OR_MORE = PartKind("a dict of settings, or a list of them", (dict, list, tuple))
 
 
-def _of(**parts: Kind) -> Kind:
+def _of(**parts: PartKind) -> PartKind:
     return DICT._replace(parts=parts)
 
 
-_DATASET: dict[str, Kind] = dict(pipeline=DICTS, ann_file=TEXT, data_root=TEXT, data_prefix=DICT, metainfo=DICT)
+_DATASET: dict[str, PartKind] = dict(pipeline=DICTS, ann_file=TEXT, data_root=TEXT, data_prefix=DICT, metainfo=DICT)
 DATASET = DICT._replace(parts=_DATASET)
 _DATASET.update(dataset=DATASET, datasets=DICTS._replace(parts=_DATASET))  # Of wrappers.
 EVALUATOR = ONE_OR_MORE._replace(parts=dict(ann_file=TEXT, data_root=TEXT))
-PARTS: dict[str, Kind] = {
+KINDS: dict[str, PartKind] = {
     "model": _of(
         backbone=DICT,
         neck=DICT,
@@ -72,7 +72,7 @@ def check_parts(config: Config) -> None:
 
     Raises InvalidConfigError if one is not, or is missing.
     """
-    for key, kind in PARTS.items():
+    for key, kind in KINDS.items():
         _check_part(config.filename, key, config.get(key), kind)
     model = config.model
     for part, other in (("rpn_head", "roi_head"), ("roi_head", "rpn_head")):
@@ -80,7 +80,7 @@ def check_parts(config: Config) -> None:
             raise InvalidConfigError(f"{config.filename}: model.{part} is missing; its {other} needs one")
 
 
-def _check_part(source: Any, name: str, part: Any, kind: Kind) -> None:
+def _check_part(source: Any, name: str, part: Any, kind: PartKind) -> None:
     if part is None:
         return
     if not isinstance(part, kind.types):

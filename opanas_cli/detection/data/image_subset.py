@@ -32,7 +32,8 @@ def image_subset(
     larger one, and an added image moves no other. The parts have the requested size on average.
 
     The innermost data sets are cut before what wraps them is built. So whatever draws another image, as mmengine does
-    if a pipeline gives None and as mosaics do, draws it from the part.
+    if a pipeline gives None and as mosaics do, draws it from the part. Raises InvalidConfigError if a data set is not
+    one of mmengine's, or lacks the `data_root` that its folders are named from; InvalidDataError if no image is left.
 
     Args:
         dataset: the config of a data set, or of one that wraps others.
@@ -41,10 +42,6 @@ def image_subset(
         data_fraction: the fraction of the remaining images that is trained on, in (0, 1].
         max_images: at most so many images, those whose file names have the lowest numbers.
         split_by: ``folder`` keeps the images of a folder together, since the frames of a video are much alike.
-
-    Raises:
-        InvalidConfigError: a data set is not one of mmengine's, or has no `data_root` that its folders are named from.
-        InvalidDataError: no image is left.
     """
     if part not in PARTS:
         raise ValueError(f"part must be one of {PARTS}, but got {part!r}")

@@ -44,24 +44,21 @@ class SuperNetEvaluator:
     `PopulationPass`. Of several processes each takes its share of the batches, so that the batches, and with them
     the figures, are those of one process. All must evaluate the same genotypes.
 
+    With halving, all genotypes are evaluated on a quarter of the images, and only the better half on the others. The
+    metrics of the worse half are those of the quarter, and their `image_share` says so.
+
     Args:
-        config: the config of the super-net.
-        state: the `state_dict` of the detector with the super-net.
+        config: the super-net's; raises InvalidConfigError if its neck is another.
+        state: the `state_dict` of the detector with the super-net; raises InvalidCheckpointError if it does not fit.
         source: where the weights come from, for messages.
-        search_split: the held-out fraction of the training images; 0 evaluates on the validation set.
-        section: the images, the batches, the memory (by default the least of what each process may take), the metric,
-            which is computed beside COCO's statistics if it is not one of them, and halving: all genotypes on a quarter
-            of the images, and only the better half of them on the others. The metrics of the worse half are those of
-            the quarter, and their `image_share` says so. None is the config's section `search`.
+        search_split: the held-out fraction of the training images; 0 evaluates on the validation set. Raises
+            InvalidDataError if there are no images.
+        section: what to evaluate on and by, the config's section `search` by default. Its metric is computed beside
+            COCO's statistics; without `memory_mb`, the least that any process may take is used.
         on_images: called after each step of a pass with how many images are done, and how many there are.
 
     Attributes:
         unfinished: keeps what a pass has found, so that a search that was killed resumes it; None keeps nothing.
-
-    Raises:
-        InvalidConfigError: the neck is not a super-net.
-        InvalidCheckpointError: the weights do not fit.
-        InvalidDataError: the split is empty.
     """
 
     def __init__(

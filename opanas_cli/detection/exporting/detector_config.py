@@ -72,15 +72,10 @@ def export_config(
     schedule: str | None = None,
     overrides: tuple[str, ...] = (),
 ) -> Config:
-    """The mmengine config that trains a detector with a genotype from scratch.
+    """The mmengine config that trains a detector with a genotype from scratch, with a pyramid of so many channels.
 
-    Args:
-        dataset: ``coco``, ``voc``, or a config whose data, and whatever the other arguments leave open, is taken.
-        channels: the width of the pyramid.
-
-    Raises:
-        UsageError: `num_classes` contradicts the classes of the data set.
-        InvalidConfigError: the config of the data set has no neck or no data.
+    The data is that of `dataset`, ``coco``, ``voc`` or a config, and so is whatever the other arguments leave open.
+    Raises UsageError if `num_classes` contradicts it, InvalidConfigError if that config has no neck or no data.
     """
     config = load_config(dataset, overrides)
     for part in ("train_dataloader", "test_dataloader"):

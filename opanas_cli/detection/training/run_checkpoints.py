@@ -69,11 +69,9 @@ class RunCheckpoints:
     def newest(self, processes: int) -> tuple[Path, dict[str, Any]] | None:
         """The newest checkpoint that can be read, and its content; None if there is none at all.
 
-        If the newest is truncated or damaged, the one before it is taken, with a warning.
-
-        Raises:
-            InvalidCheckpointError: none can be read, or it is of a newer version of opanas.
-            UsageError: it is of a run with other settings, or of another number of processes.
+        If the newest is truncated or damaged, the one before it is taken, with a warning. Raises InvalidCheckpointError
+        if none can be read, or it is of a newer version of opanas; UsageError if it is of a run with other settings, or
+        of another number of processes.
         """
         files = checkpoint_files(self.folder)
         broken: BrokenCheckpointError | None = None

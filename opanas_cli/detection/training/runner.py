@@ -38,15 +38,13 @@ class ResumableRunner(Runner):
     """mmengine's Runner, which saves to our checkpoints and continues from one. It reads its data sets at once.
 
     If it fails before its first step is done, it leaves no files: the log of a run that has not begun is of no use.
+    Raises InvalidConfigError or InvalidDataError if what the config names cannot be built, InvalidCheckpointError if
+    the checkpoint is of another network.
 
     Args:
         config: as `build_runner` makes it.
         found: the checkpoint to continue from, and its content; None begins with the first step.
         weights: to begin with instead of an initialisation, all of them by name.
-
-    Raises:
-        InvalidConfigError, InvalidDataError: what the config names cannot be built.
-        InvalidCheckpointError: the checkpoint is of another network.
     """
 
     def __init__(
@@ -166,9 +164,7 @@ def build_runner(
     """A Runner of `config` that logs and saves into a folder, and continues from its newest checkpoint with `resume`.
 
     `more_identity` is what else two runs must share to be the same run, as JSON-able values. Raises what
-    `ResumableRunner` raises, and:
-        UsageError: there is a run already and `resume` is not set, or it is another run.
-        InvalidCheckpointError: the checkpoints to resume from are broken.
+    `ResumableRunner` raises, and UsageError if there is a run already and `resume` is not set, or it is another run.
     """
     refuse_unsafe_checkpoints()
     use_device(device)
