@@ -24,6 +24,7 @@ import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -42,7 +43,7 @@ import opanas_cli.detection.evaluating.evaluator as evaluation
 import opanas_cli.detection.evaluating.population_pass as population_pass
 from opanas_cli.detection.configs.files import load_config
 from opanas_cli.detection.configs.necks import search_space
-from opanas_cli.detection.configs.setting_checks import stage_settings
+from opanas_cli.detection.configs.sections import section_of
 from opanas_cli.detection.configs.stages import search_dataset
 from opanas_cli.detection.costs.profiling import CostModel
 from opanas_cli.detection.data.shapes import generate_shapes
@@ -287,8 +288,10 @@ def prepare(options: argparse.Namespace, folder: Path, device: torch.device) -> 
         overrides += ["model.backbone.init_cfg=None", "classes=disk,square,triangle"]
     config = load_config(options.config, tuple(overrides))
     state = state_of(config, options, folder, device)
-    batch_size = options.batch_size or int(stage_settings(config, "search").batch_size)
-    evaluator = SuperNetEvaluator(config, state, "the super-net", 0.0, None, device, batch_size)
+    section = section_of(config, "search")
+    batch_size = options.batch_size or section.batch_size
+    section = replace(section, batch_size=batch_size, metric="AP", max_images=None, halving=False)
+    evaluator = SuperNetEvaluator(config, state, "the super-net", 0.0, device, section)
     evaluator.num_workers = NUM_WORKERS
     metric = dict(type="CocoMetric", metric="bbox", ann_file=str(data / "annotations" / "val.json"))
     metrics = {"peer": metric, "plain": dict(type="DetectionAP")}
@@ -310,7 +313,7 @@ def run(options: argparse.Namespace, folder: Path, device: torch.device) -> dict
         "config": options.config,
         "num_nodes": options.num_nodes,
         "precision": options.precision,
-        "batch_size": evaluator.batch_size,
+        "batch_size": evaluator.section.batch_size,
         "num_workers": NUM_WORKERS,
     }
     return {"version": 1, **facts, **setting, **smallest, "populations": rows}

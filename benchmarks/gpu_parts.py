@@ -26,8 +26,9 @@ from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity
 
 from opanas_cli.detection.configs.files import load_config
+from opanas_cli.detection.configs.necks import with_sub_net
 from opanas_cli.detection.costs.latency import detector_latencies_ms, median_ms
-from opanas_cli.detection.costs.profiling import detector_cost, with_sub_net
+from opanas_cli.detection.costs.profiling import detector_cost
 from opanas_cli.detection.costs.widths import with_fpn
 from opanas_cli.formats.reading import resolve_genotype
 

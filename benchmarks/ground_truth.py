@@ -240,7 +240,7 @@ def train_start(options: argparse.Namespace, path: Path) -> None:
         part.pop("init_cfg")
     config.model.backbone.update(frozen_stages=-1, norm_eval=False)
     config.retrain.update(epochs=epochs, milestones=(epochs * 3 // 4,), batch_size=8)
-    stage = retrain_stage(with_fpn(config, config.model.neck.out_channels), None)
+    stage = retrain_stage(with_fpn(config, config.model.neck.out_channels))
     trained = trained_anew(stage, options.work_dir / "start", options.data_seed, options.device)
     meta = {"epochs": epochs, "seed": options.data_seed, "AP": round(trained.metrics["AP"], 6)}
     write_checkpoint({"state_dict": read_checkpoint(trained.path)["state_dict"], "meta": meta}, path)

@@ -31,6 +31,7 @@ from remembering import Costs, Remembering
 from scipy.stats import kendalltau
 
 from opanas_cli.detection.configs.necks import search_space
+from opanas_cli.detection.configs.sections import section_of
 from opanas_cli.detection.costs.profiling import CostModel
 from opanas_cli.detection.evaluating.evaluator import FIRST_SHARE, SuperNetEvaluator
 from opanas_cli.detection.processes.devices import select_device
@@ -64,8 +65,10 @@ class Evaluations:
     def __init__(self, config: Config, super_net: Path, device: torch.device) -> None:
         content = read_super_net(super_net)
         arguments = config, content["state_dict"], super_net, content["meta"]["search_split"]
-        full = SuperNetEvaluator(*arguments, None, device)
-        quarter = SuperNetEvaluator(*arguments, math.ceil(FIRST_SHARE * full.num_images), device)
+        section = replace(section_of(config, "search"), metric="AP", max_images=None, halving=False)
+        full = SuperNetEvaluator(*arguments, device, section)
+        images = math.ceil(FIRST_SHARE * full.num_images)
+        quarter = SuperNetEvaluator(*arguments, device, replace(section, max_images=images))
         self.images, self.quarter_images = full.num_images, quarter.num_images
         self.full, self.quarter = Remembering(full), Remembering(quarter)
 

@@ -23,9 +23,8 @@ from torch import nn
 from opanas_cli.detection.checkpoints import load_weights
 from opanas_cli.detection.configs.building import build_detector
 from opanas_cli.detection.configs.files import load_config
-from opanas_cli.detection.configs.necks import search_space
+from opanas_cli.detection.configs.necks import search_space, with_sub_net
 from opanas_cli.detection.costs.latency import detector_latencies_ms, measure_latencies
-from opanas_cli.detection.costs.profiling import with_sub_net
 from opanas_cli.detection.processes.devices import select_device
 from opanas_cli.detection.quiet import silenced
 from opanas_cli.detection.super_net_file import read_super_net

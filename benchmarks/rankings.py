@@ -99,7 +99,7 @@ def evaluated(
     config: Any, content: Any, path: Path, split: float, device: torch.device, genotypes: Any
 ) -> dict[str, float]:
     """AP of all genotypes."""
-    evaluator = SuperNetEvaluator(config, content["state_dict"], path, split, None, device)
+    evaluator = SuperNetEvaluator(config, content["state_dict"], path, split, device)
     found = evaluator.evaluate(genotypes)
     return {line_of(one): round(at.metrics["AP"], 5) for one, at in zip(genotypes, found, strict=True)}
 

@@ -49,6 +49,7 @@ from opanas_cli.detection.processes.devices import select_device
 from opanas_cli.detection.processes.group import joined
 from opanas_cli.detection.processes.replicas import average_gradients
 from opanas_cli.search.operators import sample
+from opanas_cli.stage_settings import SearchSection
 
 ALONE, SIDE_BY_SIDE, TOGETHER = "alone", "side by side", "together"
 PASSES = 2
@@ -92,7 +93,8 @@ def time_evaluation(work: Work, ranks: int, wait: Callable[[], Any]) -> dict[str
     config = evaluated_config(work)
     rng = np.random.default_rng(0)
     population = [sample(search_space(config), rng) for _ in range(work.population)]
-    evaluator = SuperNetEvaluator(config, drawn_weights(config), "drawn", 0.0, work.images * ranks, device, BATCH)
+    section = SearchSection(max_images=work.images * ranks, batch_size=BATCH)
+    evaluator = SuperNetEvaluator(config, drawn_weights(config), "drawn", 0.0, device, section)
     evaluator.num_workers = 0
     evaluator.evaluate(population[:2])
     passes = []

@@ -15,6 +15,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from remembering import Costs, Remembering
 
 from opanas_cli.atomic import replacing
 from opanas_cli.detection.configs.necks import search_space
+from opanas_cli.detection.configs.sections import section_of
 from opanas_cli.detection.costs.profiling import CostModel
 from opanas_cli.detection.evaluating.evaluator import SuperNetEvaluator
 from opanas_cli.detection.processes.devices import select_device
@@ -184,9 +186,8 @@ def main() -> None:
         config, checkpoint = super_net_of(options, Path(folder), 0, device)
         content = read_super_net(checkpoint)
         split = content["meta"]["search_split"]
-        evaluator = SuperNetEvaluator(
-            config, content["state_dict"], checkpoint, split, None, device, metric=options.metric
-        )
+        section = replace(section_of(config, "search"), metric=options.metric, max_images=None, halving=False)
+        evaluator = SuperNetEvaluator(config, content["state_dict"], checkpoint, split, device, section)
         num_images = evaluator.num_images
         space, cost_of = search_space(config), CostModel(config)
         result = compare(space, evaluator, cost_of, settings, names, options.seeds, options.metric, say)

@@ -61,7 +61,7 @@ class ProcessError(OpanasError):
         self.exit_code = getattr(error, "exit_code", 1)
 
 
-class ToldElsewhereError(OpanasError):
+class ReportedElsewhereError(OpanasError):
     """This process fails with an error that another process of the run reports."""
 
     def __init__(self, error: Exception) -> None:

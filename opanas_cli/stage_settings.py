@@ -24,6 +24,9 @@ SMALLEST_SIDE = 32
 LARGEST_SIDE = 65_536
 """Larger images do not fit into any memory; OpenCV's decoders refuse them too."""
 
+MEMORY_MB = 2000
+"""The default of `search.memory_mb` on the CPU."""
+
 
 @dataclass(frozen=True)
 class Check:
@@ -151,8 +154,8 @@ class SearchSection:
     memory_mb: float | None = setting(
         None,
         POSITIVE.or_none,
-        "memory for what candidates share, in 10**6 bytes; None: 2000, or on a GPU a third of what is free at the "
-        "start of the search, the least of all processes",
+        f"memory for what candidates share, in 10**6 bytes; None: {MEMORY_MB}, or on a GPU a third of what is free at "
+        "the start of the search, the least of all processes",
     )
 
 

@@ -1,4 +1,4 @@
-"""SIGTERM, by which schedulers end a job, and Ctrl-C: exceptions, or for work that wants to be saved first a wish."""
+"""SIGTERM, by which schedulers end a job, and Ctrl-C: exceptions, or a request for work that must be saved first."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ SECONDS_TO_TRY_AGAIN = 0.1
 
 
 class Terminated(BaseException):
-    """The process was told to end. No error, so that no `except Exception` on the way keeps it."""
+    """The process got SIGTERM. Not an Exception, so that no `except Exception` on the way catches it."""
 
 
 EXCEPTIONS: dict[int, type[BaseException]] = {signal.SIGTERM: Terminated, signal.SIGINT: KeyboardInterrupt}
 
 
-class _Wish:
+class _Request:
     """The handler of both signals."""
 
     def __init__(self) -> None:
@@ -42,65 +42,65 @@ class _Wish:
             raise self.raised
 
 
-_wish = _Wish()
+_request = _Request()
 
 
 @contextmanager
 def terminable() -> Iterator[None]:
     """While the block runs, SIGTERM raises `Terminated` in it, and SIGINT `KeyboardInterrupt` unless it is ignored.
 
-    Where a library takes the exception for a failure of its own and raises that, it is raised again here; where it
-    meets code whose exceptions Python drops, as of destructors, the signal is sent again. In a thread that gets no
-    signals nothing changes.
+    If a library takes the exception for a failure of its own and raises that, the exception is raised again here; in
+    code whose exceptions Python drops, such as destructors, the signal is sent again. In a thread that gets no signals
+    nothing changes.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = {number: signal.getsignal(number) for number in EXCEPTIONS}
     dropped = sys.unraisablehook
-    _wish.forget()
+    _request.forget()
     try:
         sys.unraisablehook = partial(_send_again, dropped)
         for number, handler in before.items():
             if handler is not signal.SIG_IGN or number == signal.SIGTERM:
-                signal.signal(number, _wish)
+                signal.signal(number, _request)
         yield
     except Exception as error:
-        if _wish.raised is None:
+        if _request.raised is None:
             raise
-        raise _wish.raised from error
+        raise _request.raised from error
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
         sys.unraisablehook = dropped
-        _wish.forget()
+        _request.forget()
 
 
-def _send_again(otherwise: Callable[[Any], None], told: Any) -> None:
+def _send_again(otherwise: Callable[[Any], None], dropped: Any) -> None:
     for number, kind in EXCEPTIONS.items():
-        if isinstance(told.exc_value, kind):
+        if isinstance(dropped.exc_value, kind):
             again = threading.Timer(SECONDS_TO_TRY_AGAIN, os.kill, (os.getpid(), number))
             again.daemon = True
             again.start()
             return
-    otherwise(told)
+    otherwise(dropped)
 
 
 @contextmanager
 def asked_to_end() -> Iterator[Callable[[], bool]]:
     """While the block runs, SIGTERM raises nothing; the block asks whether it came, and raises `Terminated` itself.
 
-    Where the block ends without having done so, this does; also where it ends by an error that is none of ours, for
-    what it works with may have been told to end as well.
+    If the block ends without having done so, this does; also if it ends by an error that is not an OpanasError, since
+    what it works with may have been terminated too.
     """
-    _wish.waits = True
+    _request.waits = True
     try:
-        yield lambda: _wish.asked
+        yield lambda: _request.asked
     except Exception as error:
-        if _wish.asked and not isinstance(error, OpanasError):
+        if _request.asked and not isinstance(error, OpanasError):
             raise Terminated from error
         raise
     finally:
-        _wish.waits = False
-    if _wish.asked:
+        _request.waits = False
+    if _request.asked:
         raise Terminated

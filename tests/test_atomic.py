@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from opanas_cli.atomic import PART, remove_leftovers, replacing, require_writable, write_atomically
+from opanas_cli.atomic import UNFINISHED, remove_leftovers, replacing, require_writable, write_atomically
 from opanas_cli.errors import OpanasError
 
 
@@ -84,8 +84,8 @@ def test_links_are_followed_and_devices_left_alone(tmp_path: Path) -> None:
 
 
 def test_leftovers_are_removed_but_not_where_others_write(tmp_path: Path) -> None:
-    kept = ["file", "other/.lock", f"other/{PART}a", f"other/retrain/{PART}a", f"a/b/c/{PART}deep"]
-    left = [f"{PART}a.pth", f"evolve/{PART}a", f"winner/retrain/{PART}step_00000001.x.pth"]
+    kept = ["file", "other/.lock", f"other/{UNFINISHED}a", f"other/retrain/{UNFINISHED}a", f"a/b/c/{UNFINISHED}deep"]
+    left = [f"{UNFINISHED}a.pth", f"evolve/{UNFINISHED}a", f"winner/retrain/{UNFINISHED}step_00000001.x.pth"]
     for name in (*kept, *left):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()

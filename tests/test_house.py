@@ -42,7 +42,6 @@ MAY_IMPORT = {
 DETECTION = {
     "quiet": 0,
     "checkpoints": 0,
-    "heads": 0,
     "operators": 1,
     "processes": 2,
     "data": 3,

@@ -5,12 +5,10 @@ default_hooks = dict(
     timer=dict(type="IterTimerHook"),
     logger=dict(type="LoggerHook", interval=10),
     param_scheduler=dict(type="ParamSchedulerHook"),
-    # For mmdet's own tools; opanas goes by `checkpoints`.
+    # For mmdet's own tools; opanas saves by the section `checkpoints`.
     checkpoint=dict(type="CheckpointHook", interval=1, max_keep_ckpts=2),
     sampler_seed=dict(type="DistSamplerSeedHook"),
 )
-# The most minutes and the most steps between two checkpoints, each None for no limit; each epoch's end is one too.
-checkpoints = dict(minutes=10, steps=None)
 env_cfg = dict(cudnn_benchmark=False, mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0))
 vis_backends = [dict(type="LocalVisBackend")]
 visualizer = dict(type="DetLocalVisualizer", vis_backends=vis_backends, name="visualizer")

@@ -21,8 +21,7 @@ from opanas_cli.regular_files import open_regular, require_regular
 def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
     """A checkpoint file as a dict; only tensors and plain data are read, never code.
 
-    Raises:
-        InvalidCheckpointError: it is missing, truncated, holds anything else, or is no dict.
+    Raises InvalidCheckpointError if it is missing, truncated, holds anything else, or is not a dict.
     """
     try:
         require_regular(path)
@@ -38,21 +37,20 @@ def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
         what = (
             "holds more than tensors and plain data, and is not loaded for safety"
             if _is_refusal(error)
-            else f"is truncated or no checkpoint ({type(error).__name__})"
+            else f"is truncated or not a checkpoint ({type(error).__name__})"
         )
         raise InvalidCheckpointError(f"{path}: {what}; use a file written by opanas, or state_dict()s only") from error
     if not isinstance(content, dict):
-        raise InvalidCheckpointError(f"{path}: holds a {type(content).__name__}, not a checkpoint's dict")
+        raise InvalidCheckpointError(f"{path}: is not a checkpoint: it holds a {type(content).__name__}, not a dict")
     return content
 
 
 def write_checkpoint(content: dict[str, Any], path: Path) -> None:
-    """Write a checkpoint, whole or not at all. The same content gives the same bytes, whatever the file's name.
+    """Write a checkpoint, whole or not at all; raise OpanasError if it cannot be written.
 
-    Raises:
-        OpanasError: it cannot be written.
+    The same content gives the same bytes, whatever the file's name.
     """
-    # By way of memory: torch writes a file's name into it, and reports a full disk as anything but an OSError.
+    # Through memory: torch writes a file's name into it, and does not report a full disk as an OSError.
     written = io.BytesIO()
     torch.save(_canonical(content), written)
     with replacing(path) as temporary:
@@ -60,9 +58,9 @@ def write_checkpoint(content: dict[str, Any], path: Path) -> None:
 
 
 def _canonical(value: Any) -> Any:
-    """The same plain data in which equal texts are one object and no container is another one's.
+    """The same plain data in which equal texts are one object and no container is shared.
 
-    Pickle writes an object that it has met before as a reference, so what was read from a file, where each text is an
+    Pickle writes an object that occurs again as a reference, so what was read from a file, in which each text is an
     object of its own, would be written in other bytes than what was just made.
     """
     if type(value) is dict:
@@ -73,21 +71,13 @@ def _canonical(value: Any) -> Any:
 
 
 def load_weights(model: nn.Module, state: Any, source: Path) -> None:
-    """Load weights that must fit exactly.
-
-    Raises:
-        InvalidCheckpointError: they do not.
-    """
+    """Load weights, or raise InvalidCheckpointError as `require_fit`."""
     require_fit(model, state, source)
     model.load_state_dict(state)
 
 
 def require_fit(model: nn.Module, state: Any, source: Path) -> None:
-    """Check that weights have the names and the shapes of a network's.
-
-    Raises:
-        InvalidCheckpointError: they are of another architecture; the message names the first difference.
-    """
+    """Raise InvalidCheckpointError, with the first difference, unless weights have a network's names and shapes."""
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise InvalidCheckpointError(f"{source}: has no state_dict of tensors")
     own = model.state_dict()
@@ -102,8 +92,8 @@ def require_fit(model: nn.Module, state: Any, source: Path) -> None:
             else f"'{extra[0]}' is not in the config's network"
         )
         raise InvalidCheckpointError(
-            f"{source}: is of another architecture than the config: {first} "
-            f"({len(missing)} missing, {len(extra)} unexpected, {len(other)} of other shape)"
+            f"{source}: does not match the config's network: {first} "
+            f"({len(missing)} missing, {len(extra)} unexpected, {len(other)} of another shape)"
         )
 
 

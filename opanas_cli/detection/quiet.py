@@ -1,4 +1,4 @@
-"""Keeping what libraries print and warn from the terminal."""
+"""Keeping the output and the warnings of libraries off the terminal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from opanas_cli.atomic import NO_ROOM, cannot_write
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Drop what the block prints or warns; errors pass. Afterwards every warning filter is as it was.
+    """Drop the output and the warnings of the block, not its errors. Afterwards all warning filters are as before.
 
     Meant for imports of mmdet, mmcv and mmengine, which print and warn about optional packages and moved names.
     """
@@ -28,14 +28,13 @@ def quietly() -> Iterator[None]:
 
 @contextmanager
 def silenced() -> Iterator[None]:
-    """Keep what mmengine and pycocotools print and warn from the terminal; errors still surface.
+    """Keep the output and the warnings of mmengine and pycocotools off the terminal, but not errors.
 
-    Among them those of a log that cannot be written, of which Python's logging prints a traceback and goes on.
+    A log that cannot be written is an error, too: Python's logging would print a traceback and continue.
     """
     with (
         _instead(logging.Handler, "handleError", _raise),
-        _instead(threading, "excepthook", _tell_unless_full),
-        contextlib.redirect_stdout(io.StringIO()),
+        _instead(threading, "excepthook", _print_unless_full),
         quietly(),
     ):
         yield
@@ -51,10 +50,10 @@ def _instead(owner: Any, name: str, value: Any) -> Iterator[None]:
         setattr(owner, name, before)
 
 
-def _tell_unless_full(told: threading.ExceptHookArgs) -> None:
-    # TensorBoard's thread: the next to write reports the same full disk, in words.
-    if not (isinstance(told.exc_value, OSError) and told.exc_value.errno in NO_ROOM):
-        threading.__excepthook__(told)
+def _print_unless_full(raised: threading.ExceptHookArgs) -> None:
+    # TensorBoard's thread: whatever writes next reports the same full disk.
+    if not (isinstance(raised.exc_value, OSError) and raised.exc_value.errno in NO_ROOM):
+        threading.__excepthook__(raised)
 
 
 def _raise(handler: logging.Handler, record: logging.LogRecord) -> None:

@@ -1,4 +1,4 @@
-"""Searching a trained super-net: the strategy, the evaluator and the files brought together (section 3.2.2)."""
+"""Searching a trained super-net: the strategy, the evaluator and the files together (section 3.2.2)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from opanas_cli.atomic import write_atomically
 from opanas_cli.detection.checkpoints import fingerprint
 from opanas_cli.detection.configs.necks import search_space
 from opanas_cli.detection.configs.parts import each_dataset
-from opanas_cli.detection.configs.setting_checks import stage_settings
+from opanas_cli.detection.configs.sections import section_of
 from opanas_cli.detection.costs.latency import latency_table
 from opanas_cli.detection.costs.profiling import CostModel
 from opanas_cli.detection.data.annotation_files import annotation_files
@@ -88,19 +88,18 @@ def search_super_net(
 
     Args:
         against: what fitness is traded against.
-        overrides: settings of the `search` section that were given from outside; None leaves the config's.
+        overrides: settings that take the place of those in the section `search`; None leaves the config's.
         search_split: evaluate on this part of the training images, at most what was held out from the super-net's
-            training; 0 evaluates on the validation set. By default all that was held out. By file or by folder as then.
-        progress: called with each candidate that is known.
+            training, by file or by folder as there; 0 evaluates on the validation set, None on all that was held out.
+        progress: called with each candidate that has been evaluated.
         on_images: called during the pass over the images that evaluates a generation, with the images done, those of a
             pass, and the candidates of the whole search.
-        check: is called with the config, the split and the most images that candidates are evaluated on, before they
-            are read.
-        say: called with what takes long.
+        check: called with the config, the split and the largest number of images, before they are read.
+        say: called before something that takes long.
 
     Raises:
         UsageError: the split holds images that the super-net was trained on, or a setting is out of range.
-        InvalidCheckpointError: the super-net is none, or was trained for another task than the config's.
+        InvalidCheckpointError: the file is not a super-net, or was trained for another task than the config's.
         InfeasibleError: no genotype meets the constraints.
         InvalidInputError: ``latency.json`` was measured under other conditions, or ``history.jsonl`` is broken.
         MissingDependencyError: the strategy needs a package that is not installed.
@@ -110,28 +109,23 @@ def search_super_net(
     config = copy.deepcopy(config)
     config.supernet = dict(config.get("supernet") or {}, split_by=content["meta"]["split_by"])
     given = {key: value for key, value in overrides.items() if value is not None}
-    settings = replace(stage_settings(config, "search"), **given)
+    section = replace(section_of(config, "search"), **given)
     split = _checked_split(search_split, content["meta"]["search_split"])
-    budget = StrategySettings(
-        settings.population, settings.generations, settings.top_k, settings.mutation_prob, against
-    )
+    budget = StrategySettings(section.population, section.generations, section.top_k, section.mutation_prob, against)
     space = search_space(config)
     proposing = strategy_named(strategy)(space, budget, seed)
-    check(config, split, settings.max_images)
+    check(config, split, section.max_images)
     files = SearchFiles.of(work_dir)
     recorded = from_first(lambda: recorded_settings(files.history)) if resume else {}
+    section = replace(section, memory_mb=section.memory_mb or recorded.get("evaluation", {}).get("memory_mb"))
     evaluator = SuperNetEvaluator(
         config,
         content.get("state_dict"),
         super_net,
         split,
-        settings.max_images,
         device,
-        settings.batch_size,
+        section,
         lambda done, images: on_images(done, images, budget.budget),
-        metric=settings.metric,
-        memory_mb=settings.memory_mb or recorded.get("evaluation", {}).get("memory_mb"),
-        halving=settings.halving,
     )
     evaluation = _facts(config, super_net, content["meta"]["classes"], split, evaluator)
     cost_of: Callable[[Genotype], Cost] = CostModel(config)
@@ -139,7 +133,7 @@ def search_super_net(
         table = _latency_table(files.latency, evaluator.detector, config, device, say)
         cost_of = with_latency(cost_of, table)
         evaluation["latency_table"] = table.digest
-    search = SearchSettings(space, strategy, budget, seed, constraints, settings.metric, evaluation)
+    search = SearchSettings(space, strategy, budget, seed, constraints, section.metric, evaluation)
     history = _history(files.history, search, resume)
     evaluator.unfinished = UnfinishedPass(work_dir / "evolve", json.dumps(search.document()))
     try:
@@ -154,7 +148,7 @@ def search_super_net(
             on_progress=progress,
         )
     finally:
-        if not history.recorded and is_main_process():  # Nothing to resume, and in the way of the next try.
+        if not history.recorded and is_main_process():  # Nothing to resume; it would only block the next search.
             files.history.unlink(missing_ok=True)
     evaluator.unfinished.delete()
     if is_main_process():
@@ -169,13 +163,13 @@ def _facts(
     return {
         "super_net": fingerprint(super_net),
         "search_split": split,
-        "split_by": stage_settings(config, "supernet").split_by,
+        "split_by": section_of(config, "supernet").split_by,
         "num_images": evaluator.num_images,
         "annotations": from_first(lambda: _annotations(config, split)),
         "classes": classes,
-        "image_scale": list(stage_settings(config, "supernet").image_scale or ()),
-        **({"halving": True} if evaluator.halving else {}),
-        "batch_size": evaluator.batch_size,
+        "image_scale": list(section_of(config, "supernet").image_scale or ()),
+        **({"halving": True} if evaluator.section.halving else {}),
+        "batch_size": evaluator.section.batch_size,
         "device": evaluator.device.type,
         "memory_mb": evaluator.memory_mb,
     }
@@ -192,14 +186,14 @@ def _write(result: SearchResult, search: SearchSettings, super_net: Path, files:
 def _latency_table(
     path: Path, detector: nn.Module, config: Config, device: torch.device, say: Callable[[str], None]
 ) -> LatencyTable:
-    """The table of the first process, in every process."""
+    """The latency table of the first process, in every process."""
     if not path.exists():
-        say(f"measuring latencies once, into {path}")
+        say(f"measuring latencies; writing them to {path}")
     return from_first(lambda: latency_table(path, detector, config, device))
 
 
 def _history(path: Path, search: SearchSettings, resume: bool) -> History:
-    """The history that this process goes by: the first one's is the file, the others know what that held."""
+    """The history of this process: the first one's is the file, the others get what that held."""
     opened: list[History] = []
 
     def open_file() -> list[Candidate]:
@@ -211,7 +205,7 @@ def _history(path: Path, search: SearchSettings, resume: bool) -> History:
 
 
 def _annotations(config: Config, search_split: float) -> dict[str, str]:
-    """The files that say what there is to find in the images, by the data sets' `ann_file`, with their fingerprints."""
+    """The fingerprints of the files with the annotations of the images, by the data sets' `ann_file`."""
     files: dict[str, list[Path]] = {}
     for dataset in each_dataset(config.train_dataloader if search_split else config.val_dataloader):
         files.setdefault(dataset["ann_file"], []).extend(annotation_files(dataset))
@@ -221,14 +215,14 @@ def _annotations(config: Config, search_split: float) -> dict[str, str]:
 def _checked_split(asked: float | None, held_out: float) -> float:
     if asked is None and not held_out:
         raise UsageError(
-            "--search-split: the super-net's training held no images out; add --search-split 0 to search on the "
-            "validation set"
+            "--search-split: no images were held out when the super-net was trained; add --search-split 0 to search on "
+            "the validation set"
         )
     if asked is None:
         return held_out
     if asked > held_out:
         raise UsageError(
-            f"--search-split: {asked} of the training images were asked for, but the super-net's training held out "
-            f"{held_out}; ask for at most that, or train with --search-split {asked}"
+            f"--search-split: got {asked} of the training images, but the super-net's training held out {held_out}; "
+            f"choose at most that, or train with --search-split {asked}"
         )
     return asked

@@ -21,11 +21,7 @@ VERSION = 1
 
 
 def task_of(config: Config) -> dict[str, Any]:
-    """What a super-net is trained for, as ``supernet.pth`` keeps it: a space, and classes in the order of their labels.
-
-    Raises:
-        InvalidConfigError, InvalidGenotypeError: the config does not say.
-    """
+    """What a super-net is trained for, as ``supernet.pth`` keeps it: a space, and classes in the order of labels."""
     space = search_space(config)
     paths = [str(path) for path in space.paths]
     datasets = [dataset for name in DATALOADERS for dataset in each_dataset(config.get(name))]
@@ -36,15 +32,9 @@ def task_of(config: Config) -> dict[str, Any]:
 
 
 def require_same_task(content: dict[str, Any], config: Config, path: Path) -> None:
-    """Check that a super-net was trained for the task of a config: with its classes in another order weights fit too.
+    """Raise InvalidCheckpointError, with the option to add, unless a super-net was trained for the task of a config.
 
-    Paths without weights may differ: by default training leaves them out.
-
-    Args:
-        content: as `read_super_net` gives it.
-
-    Raises:
-        InvalidCheckpointError: it was not; the message gives the difference and the option that ends it.
+    With classes in another order weights fit too. Paths without weights may differ: training usually leaves them out.
     """
     trained, asked = _task_settings(content["meta"]), _task_settings(task_of(config))
     for key, was in trained.items():
@@ -57,7 +47,7 @@ def require_same_task(content: dict[str, Any], config: Config, path: Path) -> No
 
 
 def _task_settings(task: dict[str, Any]) -> dict[str, Any]:
-    """The settings of a config that make its task, by their keys."""
+    """The settings of a config that make up its task, by their keys."""
     space = SearchSpace.of(task["space"]["num_nodes"], task["space"]["kind"], task["space"]["paths"])
     return {
         "classes": task["classes"],
@@ -68,12 +58,12 @@ def _task_settings(task: dict[str, Any]) -> dict[str, Any]:
 
 
 def _weighing(value: Any) -> Any:
-    """Of the paths of a space those with weights, in any order; any other setting as it is."""
+    """Of the paths of a space those with weights, in any order; other settings as they are."""
     return {path for path in value if path.is_parameterised} if isinstance(value, tuple) else value
 
 
 def _as_option(value: Any) -> str:
-    """A setting as ``--cfg-options`` takes it, where one name alone is no list."""
+    """A setting in the syntax of ``--cfg-options``, in which a single name is not a list."""
     if not isinstance(value, (list, tuple)):
         return str(value)
     names = ",".join(value)
@@ -81,11 +71,7 @@ def _as_option(value: Any) -> str:
 
 
 def read_super_net(path: Path) -> dict[str, Any]:
-    """The content of ``supernet.pth``.
-
-    Raises:
-        InvalidCheckpointError: it is something else.
-    """
+    """The content of ``supernet.pth``; raises InvalidCheckpointError if the file is anything else."""
     content = read_checkpoint(path)
     if content.get("format") != SUPER_NET_FORMAT or not isinstance(content.get("meta"), dict):
         raise InvalidCheckpointError(f"{path}: is not a super-net; make one with opanas train-supernet")
@@ -96,7 +82,7 @@ def read_super_net(path: Path) -> dict[str, Any]:
     split = content["meta"].get("search_split")
     if not isinstance(split, float) or not 0 <= split < 1:
         raise InvalidCheckpointError(f"{path}: meta.search_split must be a fraction below 1, but got {split!r:.40}")
-    split_by = content["meta"].setdefault("split_by", "file")
+    split_by = content["meta"].get("split_by")
     if split_by not in SPLITS:
         raise InvalidCheckpointError(f"{path}: meta.split_by must be file or folder, but got {split_by!r:.40}")
     classes = content["meta"].get("classes")
@@ -105,5 +91,5 @@ def read_super_net(path: Path) -> dict[str, Any]:
     try:
         _task_settings(content["meta"])
     except (KeyError, TypeError, InvalidGenotypeError) as error:
-        raise InvalidCheckpointError(f"{path}: meta.space describes no space ({error})") from error
+        raise InvalidCheckpointError(f"{path}: meta.space is not a valid space ({error})") from error
     return content

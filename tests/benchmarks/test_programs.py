@@ -173,12 +173,13 @@ def test_remembered_halving_is_that_of_the_evaluator(
     from opanas_cli.detection.evaluating.evaluator import SuperNetEvaluator
     from opanas_cli.detection.super_net_file import read_super_net
     from opanas_cli.search.operators import sample
+    from opanas_cli.stage_settings import SearchSection
 
     halving = program("halving")
     config, device = load_config(str(tiny[1])), torch.device("cpu")
     content = read_super_net(tiny_supernet)
     split = content["meta"]["search_split"]
-    own = SuperNetEvaluator(config, content["state_dict"], "", split, None, device, halving=True)
+    own = SuperNetEvaluator(config, content["state_dict"], "", split, device, SearchSection(halving=True))
     rng = np.random.default_rng(0)
     genotypes = [sample(search_space(config), rng) for _ in range(5)]
     remembered = halving.Halving(halving.Evaluations(config, tiny_supernet, device)).evaluate(genotypes)

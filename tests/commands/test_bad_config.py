@@ -65,7 +65,7 @@ def test_a_folder_is_no_config(refused: Refused) -> None:
         ("train_dataloader=None", "has no train_dataloader with a dataset"),
         ("train_dataloader.dataset.type=CocoDatset", "'CocoDatset' is not a data set that mmdet knows"),
         ("train_dataloader.dataset.ann_file=", "a data set has no type or no ann_file"),
-        ("supernet.epoch=1", "supernet.epoch is not a setting; there are image_scale, "),
+        ("supernet.epoch=1", "supernet.epoch is not a setting; the settings are image_scale, "),
         ("supernet.epochs=many", "supernet.epochs must be a whole number of at least 1, but got 'many'"),
         ("supernet.epochs=0", "supernet.epochs must be a whole number of at least 1, but got 0"),
         ("supernet.batch_size=-1", "supernet.batch_size must be a whole number"),
@@ -197,7 +197,7 @@ def test_a_pipeline_that_fails(
         3, "train-supernet", "own.py", "--work-dir", "run", "--device", "cpu", "--cfg-options", *tiny_options, *options
     )
     line = line.replace("'nothing'", "nothing")
-    assert line == "own.py: its images cannot be loaded: nothing (KeyError; --debug shows where)"
+    assert line == "own.py: its images cannot be loaded: nothing (KeyError; use --debug for the traceback)"
     assert not Path("run").exists()
 
 
@@ -218,7 +218,7 @@ def test_misspelt_sections(key: str, refused: Refused, tiny_options: tuple[str, 
     line = refused(2, "train-supernet", "shapes", "--work-dir", "run", "--cfg-options", *tiny_options, f"{key}=1")
     section = key.split(".")[0]
     meant = {"suprnet": "supernet", "modle": "model"}[section]
-    assert line == f"--cfg-options: '{section}' is no key of a config; did you mean '{meant}'?"
+    assert line == f"--cfg-options: '{section}' is not a config key; did you mean '{meant}'?"
 
 
 @pytest.mark.parametrize(
@@ -304,7 +304,7 @@ def test_cuda_where_there_is_none(refused: Refused, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     line = refused(2, "train-supernet", "shapes", "--work-dir", "run", "--device", "cuda")
-    assert line == "--device: 'cuda' is not here (0 CUDA devices found); use --device cpu or auto"
+    assert line == "--device: no device 'cuda' (0 CUDA devices found); use --device cpu or auto"
 
 
 @pytest.mark.parametrize("command", ["train-supernet", "retrain", "quickstart"])

@@ -56,7 +56,7 @@ def test_broken_images(content: bytes | float | None, said: str, data: Path, arg
         path.write_bytes(whole[: int(len(whole) * content)] if isinstance(content, float) else content)
     line = refused(3, *arguments)
     assert line.startswith(f"{path}: {said}")
-    assert "take it out of " in line
+    assert "remove it from " in line
     assert not Path("run").exists()
 
 
@@ -119,7 +119,7 @@ def test_odd_boxes_are_left_out_with_one_line(data: Path, arguments: Any, capsys
     assert run([*arguments, "--json"]) == 0
     out, err = capsys.readouterr()
     warnings = [line for line in err.splitlines() if "warning" in line]
-    assert warnings == [f"opanas: warning: {path}: boxes without area in their image are left out: 3"]
+    assert warnings == [f"opanas: warning: {path}: ignoring boxes with no area inside the image: 3"]
     assert np.isfinite(json.loads(out)["loss_at_end"])
 
 
@@ -178,7 +178,7 @@ def test_a_voc_folder_with_odd_images(
     out, err = capsys.readouterr()
     assert np.isfinite(json.loads(out)["loss_at_end"])
     (warning,) = (line for line in err.splitlines() if "warning" in line)
-    assert "1 images do not have the size that it states" in warning
+    assert "1 image differs in size from the annotations" in warning
     assert "is 64×128 and not 128×128" in warning
 
 
@@ -224,8 +224,8 @@ def test_broken_xml(content: str | None, said: str, voc: Path, tiny_options: tup
     ("content", "said"),
     [
         (b"", "lists no image"),
-        (b"000001\n\n", "line 2: must be the name of an image alone, but got ''"),
-        (b"000001 \n", "line 1: must be the name of an image alone, but got '000001 '"),
+        (b"000001\n\n", "line 2: must be just the name of an image, but got ''"),
+        (b"000001 \n", "line 1: must be just the name of an image, but got '000001 '"),
         (b"\xff\xfe\n", "is not UTF-8 text"),
     ],
 )
@@ -240,9 +240,9 @@ def test_broken_split_files(
 
 def test_classes_that_no_annotation_names(voc: Path, tiny_options: tuple[str, ...], refused: Refused) -> None:
     line = refused(3, *of_voc(voc, tiny_options, "classes=disk,squares"))
-    assert "no object to train on is called 'squares', which the config's classes name; there are disk, " in line
+    assert "no training object has class 'squares', which the config's classes name; the objects have disk, " in line
     line = refused(3, *of_voc(voc, tiny_options, "classes=cat"))
-    assert "no object is of the config's classes (cat); it has " in line
+    assert "no object has one of the config's classes (cat); the objects have " in line
 
 
 def test_images_of_any_suffix_in_a_voc_folder(
@@ -262,7 +262,7 @@ def test_images_of_any_suffix_in_a_voc_folder(
 def test_no_image_in_a_voc_folder(voc: Path, tiny_options: tuple[str, ...], refused: Refused) -> None:
     path = voc / "JPEGImages" / "000002.jpg"
     path.rename(path.with_suffix(".gif"))
-    assert refused(3, *of_voc(voc, tiny_options)).startswith(f"{path}: no such image (but 000002.gif is there")
+    assert refused(3, *of_voc(voc, tiny_options)).startswith(f"{path}: no such image (but 000002.gif exists")
 
 
 def test_a_stand_alone_config_needs_jpg_images(
@@ -293,7 +293,7 @@ def test_coco_categories_in_two_orders(
     for classes in ([], ["classes=disk,square,triangle"], ["classes=triangle,square,disk"]):
         line = refused(3, *command, "--cfg-options", f"data_root={data}", *classes)
         assert line.startswith(f"{path}: its categories come in the order ")
-        assert "bring the categories of all annotation files into one order" in line
+        assert "use one order in all annotation files and in `classes`" in line
 
 
 def test_an_empty_voc_split_and_a_missing_one(voc: Path, tiny_options: tuple[str, ...], refused: Refused) -> None:

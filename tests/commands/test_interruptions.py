@@ -209,7 +209,7 @@ def test_a_broken_newest_checkpoint(how: str, train: Any, whole: bytes, capsys: 
     result, said = resumed(train(), capsys)
     assert result == whole
     assert said.count("\n") == 1
-    what = "is damaged at archive/data/" if how == "flipped" else "is truncated or no checkpoint"
+    what = "is damaged at archive/data/" if how == "flipped" else "is truncated or not a checkpoint"
     assert said.startswith(f"opanas: warning: {newest}: {what}")
     assert said.endswith("resuming from step_00000002.pth, the one before it\n")
     assert names() == ["step_00000004.pth", "step_00000005.pth"]
@@ -257,7 +257,7 @@ def test_another_run_is_refused(change: str, said: str, train: Any, refused: Ref
     with at_step(2, interrupt):
         assert run(train()) == 130
     line = refused(2, *train("--resume", change))
-    assert line.startswith(f"{path_of(1)}: this is another run: {said}")
+    assert line.startswith(f"{path_of(1)}: belongs to a different run: {said}")
     assert line.endswith("; use its settings or another --work-dir")
 
 
@@ -272,7 +272,7 @@ def test_a_full_disk_at_a_checkpoint(train: Any, whole: bytes, refused: Refused,
     with at_step(3, limits.__enter__):
         line = refused(1, *train())
     limits.__exit__(None, None, None)
-    assert line == f"{path_of(3)}: cannot be written (File too large); make room and run again"
+    assert line == f"{path_of(3)}: cannot be written (File too large); free some space and run again"
     assert names() == ["step_00000001.pth", "step_00000002.pth"]
     assert not list(Path("run").rglob(".*"))
     assert resumed(train(), capsys) == (whole, "")
@@ -290,7 +290,7 @@ def test_a_full_disk_at_the_log(room: int, train: Any, whole: bytes, refused: Re
         patch.setattr(supernet_training, "build_runner", limited)
         line = refused(1, *train())
     assert str(Path("run", "train-supernet")) in line
-    assert line.endswith("cannot be written (File too large); make room and run again")
+    assert line.endswith("cannot be written (File too large); free some space and run again")
     assert resumed(train(), capsys) == (whole, "")
 
 
@@ -315,7 +315,7 @@ def test_a_full_disk_at_the_history(
         patch.setattr(History, "append", limited)
         line = refused(1, *search(tmp_path / "run"))
     history = tmp_path / "run" / "history.jsonl"
-    assert line == f"{history}: cannot be written (File too large); make room and run again"
+    assert line == f"{history}: cannot be written (File too large); free some space and run again"
     assert history.read_bytes().endswith(b"\n")
     assert len(history.read_text().splitlines()) == 2
     assert run(search(tmp_path / "run", "--resume")) == 0

@@ -63,7 +63,7 @@ def test_a_truncated_checkpoint(tmp_path: Path, part: float) -> None:
     path = tmp_path / "c.pth"
     torch.save({"state_dict": {"w": torch.zeros(1000)}}, path)
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * part)])
-    with pytest.raises(InvalidCheckpointError, match="is truncated or no checkpoint"):
+    with pytest.raises(InvalidCheckpointError, match="is truncated or not a checkpoint"):
         read_checkpoint(path)
 
 
@@ -75,7 +75,7 @@ def test_a_folder_and_a_missing_file(tmp_path: Path) -> None:
 
 def test_a_list_is_no_checkpoint(tmp_path: Path) -> None:
     torch.save([1, 2], tmp_path / "c.pth")
-    with pytest.raises(InvalidCheckpointError, match="holds a list"):
+    with pytest.raises(InvalidCheckpointError, match="it holds a list"):
         read_checkpoint(tmp_path / "c.pth")
 
 

@@ -33,7 +33,7 @@ def super_net(shapes_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     detector.init_weights()
     file = tmp_path_factory.mktemp("supernet") / "supernet.pth"
     content = {"format": SUPER_NET_FORMAT, "version": 1, "state_dict": detector.state_dict()}
-    write_checkpoint({**content, "meta": {**task_of(config), "search_split": 0.4}}, file)
+    write_checkpoint({**content, "meta": {**task_of(config), "search_split": 0.4, "split_by": "file"}}, file)
     return file
 
 
@@ -94,7 +94,7 @@ def test_files_agree_with_one_another_and_with_the_evaluator(
     cost = CostModel(config)
     assert all(candidate.cost == cost(candidate.genotype) for candidate in result.evaluated)
     state = torch.load(super_net, weights_only=True)["state_dict"]
-    again = SuperNetEvaluator(config, state, super_net, 0.4, None, CPU).evaluate([result.best.genotype])
+    again = SuperNetEvaluator(config, state, super_net, 0.4, CPU).evaluate([result.best.genotype])
     assert again[0].metrics["AP"] == pytest.approx(result.best.fitness, abs=1e-9)
     provenance = record.metadata["provenance"]
     assert provenance["search"]["evaluation"]["super_net"] == fingerprint(super_net)
@@ -125,7 +125,7 @@ def test_candidates_are_ranked_by_vocs_rules_where_asked(shapes_root: Path, supe
 
 
 def test_images_that_were_trained_on_are_not_searched_on(shapes_root: Path, super_net: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"--search-split: 0.5 of the training images .* held out 0.4"):
+    with pytest.raises(UsageError, match=r"--search-split: got 0.5 of the training images .* held out 0.4"):
         search(shapes_root, super_net, tmp_path, search_split=0.5)
     assert not list(tmp_path.iterdir())
 

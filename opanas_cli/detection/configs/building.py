@@ -1,4 +1,4 @@
-"""The one place that makes what fails while a config is read or built, or its images are, an error of the config."""
+"""The one place where a failure while a config is read or built, or its images are loaded, becomes an error of it."""
 
 from __future__ import annotations
 
@@ -23,68 +23,54 @@ from opanas_cli.errors import (
 )
 
 NO_IMAGE = re.compile("Cannot find valid image|always return None|should not get `None`")
-"""What mmengine and mmdet say, in plain exceptions, if a pipeline gives None again and again."""
+"""The messages of mmengine and mmdet, in plain exceptions, if a pipeline gives None again and again."""
 
 _MISSING = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError)
 _OF_THE_MACHINE = (OpanasError, MemoryError, torch.cuda.OutOfMemoryError)
 
 
 @contextmanager
-def faults_of(source: Any, what: str, runtime_errors: bool = True) -> Iterator[None]:
-    """While the block reads or builds what a config describes, what goes wrong is the config's fault.
+def config_errors(source: Any, what: str, runtime_errors: bool = True) -> Iterator[None]:
+    """While the block reads or builds what a config describes, errors of libraries raise InvalidConfigError.
 
-    Full disks, lost connections and memory that runs out are not.
+    Full disks, lost connections and memory that runs out are not errors of the config. A pipeline that gives no image
+    raises InvalidDataError.
 
     Args:
         source: where the settings come from.
-        what: what it is then said of it, as ``cannot be built``.
-        runtime_errors: whether a `RuntimeError` is a fault, as torch raises it of shapes that do not fit; it raises it
-            of devices and of other processes as well.
-
-    Raises:
-        InvalidConfigError: instead of whatever mmengine, mmdet and others raise.
-        InvalidDataError: the pipeline gives no image.
+        what: what the message says of it, such as ``cannot be built``.
+        runtime_errors: whether a `RuntimeError` is an error of the config. torch raises it for shapes that do not fit,
+            but also for devices and for other processes.
     """
     try:
         with loading(source):
             yield
     except Exception as error:
-        if not _is_fault(error, runtime_errors):
+        if not _is_config_error(error, runtime_errors):
             raise
-        reason = f"{reason_of(error)} ({type(error).__name__}; --debug shows where)"
+        reason = f"{reason_of(error)} ({type(error).__name__}; use --debug for the traceback)"
         raise InvalidConfigError(f"{source}: {what}: {reason}") from error
 
 
 @contextmanager
 def loading(source: Any) -> Iterator[None]:
-    """While the block loads images, a pipeline that leaves out whatever it is given is reported as such.
-
-    Args:
-        source: where its settings come from.
-
-    Raises:
-        InvalidDataError: it does.
-    """
+    """While the block loads images, a pipeline of `source` that drops every image raises InvalidDataError."""
     try:
         yield
     except Exception as error:
         if not NO_IMAGE.search(str(error)):
             raise
         raise InvalidDataError(
-            f"{source}: the pipeline leaves out every image that it is given; correct its transforms, as the sizes of "
-            "FilterAnnotations and RandomCrop, or the boxes of the images"
+            f"{source}: the pipeline drops every image; correct its transforms, such as the sizes of FilterAnnotations "
+            "and RandomCrop, or the boxes of the images"
         ) from error
 
 
 @contextmanager
 def building(config: Config) -> Iterator[None]:
-    """While the block builds what a config describes, what goes wrong is the config's fault, and is told with its name.
-
-    Raises:
-        InvalidInputError: instead of whatever is raised.
-    """
+    """While the block builds what a config describes, its errors raise InvalidInputError with the config's name."""
     try:
-        with faults_of(config.filename, "cannot be built"):
+        with config_errors(config.filename, "cannot be built"):
             yield
     except InvalidCheckpointError:
         raise
@@ -95,12 +81,8 @@ def building(config: Config) -> Iterator[None]:
 
 
 def images_of(loader: Any, source: Any) -> Iterator[Any]:
-    """The batches of a loader, whose workers start now; what its pipeline raises is the config's fault.
-
-    Raises:
-        InvalidInputError: instead of whatever the pipeline raises.
-    """
-    with faults_of(source, "its images cannot be loaded", runtime_errors=False):
+    """The batches of a loader, whose workers start now; what its pipeline raises becomes InvalidInputError."""
+    with config_errors(source, "its images cannot be loaded", runtime_errors=False):
         batches = iter(loader)
     return _each(batches, source)
 
@@ -108,7 +90,7 @@ def images_of(loader: Any, source: Any) -> Iterator[Any]:
 def _each(batches: Iterator[Any], source: Any) -> Iterator[Any]:
     end = object()
     while True:
-        with faults_of(source, "its images cannot be loaded", runtime_errors=False):
+        with config_errors(source, "its images cannot be loaded", runtime_errors=False):
             batch = next(batches, end)
         if batch is end:
             return
@@ -116,18 +98,13 @@ def _each(batches: Iterator[Any], source: Any) -> Iterator[Any]:
 
 
 def build_detector(config: Config) -> nn.Module:
-    """The detector of a config, its weights not initialised.
-
-    Raises:
-        InvalidConfigError: it cannot be built.
-    """
+    """The detector of a config, its weights not initialised; raises InvalidConfigError if it cannot be built."""
     with building(config), DefaultScope.overwrite_default_scope("mmdet"):
-        model: nn.Module = MODELS.build(copy.deepcopy(config.model))
-    return model
+        return MODELS.build(copy.deepcopy(config.model))
 
 
 def reason_of(error: BaseException) -> str:
-    """What an error of a library says, in one line; of one from a loader's worker process its last line."""
+    """The message of a library's error, in one line; if it is from a loader's worker process, its last line."""
     # A KeyError quotes its message, and mmengine's registries raise those.
     text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
     if "Original Traceback" in text:
@@ -135,7 +112,7 @@ def reason_of(error: BaseException) -> str:
     return " ".join(text.split()) or "no message"
 
 
-def _is_fault(error: Exception, runtime_errors: bool) -> bool:
+def _is_config_error(error: Exception, runtime_errors: bool) -> bool:
     if isinstance(error, OSError):
         return isinstance(error, _MISSING)
     if isinstance(error, RuntimeError) and not isinstance(error, (NotImplementedError, RecursionError)):

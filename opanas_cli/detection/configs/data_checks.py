@@ -1,4 +1,4 @@
-"""Looks at a data set before hours are spent on it: files, boxes, classes."""
+"""Checks a data set before hours are spent on it: files, boxes, classes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import Any
 from mmdet.registry import DATASETS
 from mmengine.config import Config
 
-from opanas_cli.detection.configs.building import faults_of
+from opanas_cli.detection.configs.building import config_errors
 from opanas_cli.detection.configs.parts import class_heads, each_dataset
-from opanas_cli.detection.configs.setting_checks import stage_settings
+from opanas_cli.detection.configs.sections import section_of
 from opanas_cli.detection.data.annotation_files import forget_coco
 from opanas_cli.detection.data.facts import DataFacts, facts_of
 from opanas_cli.detection.data.image_files import Size, size_or_problem
@@ -35,25 +35,18 @@ def check_data(
     """Check the annotations and images of some splits, and that the heads have as many classes as the data.
 
     One process of each machine checks, the others wait. None of them keeps the annotations that it has read so far.
+    Raises InvalidDataError if an annotation file or an image is missing or broken, a split has no object, or its
+    classes are not those of the config; InvalidConfigError if a split is missing, or the heads' `num_classes` is wrong.
 
     Args:
         splits: of ``train``, ``val`` and ``test``.
-        warn: called with what is left out, boxes without area among it.
+        warn: called with what is ignored, boxes with no area among it.
         say: called with what is checked, before it is: at COCO's size that takes minutes.
-        search_split, max_images: of the images, look at those that a search on this split sees; all by default.
-
-    Raises:
-        InvalidDataError: an annotation file or an image is missing or broken, a split has no object, or its classes
-            are not those of the config.
-        InvalidConfigError: a split is missing, or the heads' `num_classes` does not match the data.
+        search_split, max_images: check only the images that a search on this split evaluates on; all by default.
     """
-
-    def check() -> None:
-        with faults_of(config.filename, "its data cannot be read"):
-            _check_splits(config, splits, warn, say, search_split, max_images)
-
+    check = config_errors(config.filename, "its data cannot be read")(_check_splits)
     try:
-        once_per_machine(check)
+        once_per_machine(lambda: check(config, splits, warn, say, search_split, max_images))
     finally:
         forget_coco()  # Reading a config may read them, in every process.
 
@@ -66,7 +59,7 @@ def _check_splits(
     search_split: float,
     max_images: int | None,
 ) -> None:
-    split_by = stage_settings(config, "supernet").split_by
+    split_by = section_of(config, "supernet").split_by
     seen: set[Path] = set()
     for split in splits:
         datasets = each_dataset(config.get(f"{split}_dataloader"))
@@ -82,10 +75,10 @@ def _check_splits(
             seen.add(facts.source)
             _check_facts(facts, classes, warn)
             _check_head(config, len(classes), facts.source)
-            paths = list(facts.images)
-            names = part_names([str(path) for path in paths], dataset.get("data_root"), split_by)
-            chosen = images_between([str(path) for path in paths], names, 0.0, search_split, max_images)
-            images = {paths[index]: facts.images[paths[index]] for index in chosen}
+            names = list(map(str, facts.images))
+            parts = part_names(names, dataset.get("data_root"), split_by)
+            chosen = {names[index] for index in images_between(names, parts, 0.0, search_split, max_images)}
+            images = {path: size for path, size in facts.images.items() if str(path) in chosen}
             say(f"checking {len(images)} images")
             check_images(images, facts.source, warn, facts.backend)
         if split == "train":
@@ -95,39 +88,33 @@ def _check_splits(
 def check_images(
     images: Mapping[Path, Size | None], source: Path, warn: Callable[[str], None], backend: str = "cv2"
 ) -> None:
-    """Check that images exist, can be decoded, and are whole.
+    """Check that images exist, can be decoded, and are whole; raise InvalidDataError with the path of one that fails.
 
     Args:
         images: each with the (width, height) that its annotation states, if it does.
         warn: called if images are of another size.
         backend: what mmcv decodes them with.
-
-    Raises:
-        InvalidDataError: the first that does not, with its path.
     """
     others: list[str] = []
-    look = partial(size_or_problem, backend=backend)
+    read = partial(size_or_problem, backend=backend)
     # Its threads are daemons and leaving it does not wait for them: a file server that hangs keeps no process alive.
     with ThreadPool(min(32, (os.cpu_count() or 1) + 4)) as pool:
-        for (path, told), found in zip(images.items(), pool.imap(look, images), strict=True):
+        for (path, stated), found in zip(images.items(), pool.imap(read, images), strict=True):
             if isinstance(found, str):
                 raise InvalidDataError(
-                    f"{path}: {found}; restore it, or take it out of {source}, which lists {len(images)} images"
+                    f"{path}: {found}; restore it, or remove it from {source}, which lists {len(images)} images"
                 )
-            if told is not None and told != found:
-                others.append(f"{path} is {found[0]}×{found[1]} and not {told[0]}×{told[1]}")
+            if stated is not None and stated != found:
+                others.append(f"{path} is {found[0]}×{found[1]} and not {stated[0]}×{stated[1]}")
     if others:
-        warn(
-            f"{source}: {len(others)} images do not have the size that it states ({others[0]}); check that the "
-            "boxes fit them"
-        )
+        number = f"{len(others)} images differ" if len(others) > 1 else "1 image differs"
+        warn(f"{source}: {number} in size from the annotations ({others[0]}); check that the boxes fit")
 
 
 def dataset_classes(dataset: Any) -> tuple[str, ...]:
     """The classes that a data set config is read with: those it names, else those of its type.
 
-    Raises:
-        InvalidConfigError: its type is unknown, or its classes are no list.
+    Raises InvalidConfigError if the type is unknown, or the classes are not a list.
     """
     given = (dataset.get("metainfo") or {}).get("classes")
     if given is not None and not isinstance(given, (list, tuple)):
@@ -150,14 +137,15 @@ def _check_facts(facts: DataFacts, classes: tuple[str, ...], warn: Callable[[str
     unknown = [name for name in facts.objects if name not in classes]
     if len(unknown) == len(facts.objects):
         raise InvalidDataError(
-            f"{facts.source}: no object is of the config's classes ({', '.join(classes)}); it has "
+            f"{facts.source}: no object has one of the config's classes ({', '.join(classes)}); the objects have "
             f"{', '.join(facts.objects)}"
         )
     if unknown:
-        left_out = sum(facts.objects[name] for name in unknown)
-        warn(f"{facts.source}: objects of classes that the config leaves out: {left_out} ({', '.join(unknown)})")
+        number = sum(facts.objects[name] for name in unknown)
+        objects = f"{number} object{'s' if number > 1 else ''}"
+        warn(f"{facts.source}: ignoring {objects} of classes not in the config ({', '.join(unknown)})")
     if facts.empty_boxes:
-        warn(f"{facts.source}: boxes without area in their image are left out: {facts.empty_boxes}")
+        warn(f"{facts.source}: ignoring boxes with no area inside the image: {facts.empty_boxes}")
 
 
 def _check_categories(source: Path, categories: tuple[str, ...], classes: tuple[str, ...]) -> None:
@@ -167,13 +155,12 @@ def _check_categories(source: Path, categories: tuple[str, ...], classes: tuple[
             f"{source}: has no category '{missing[0]}', which the config's classes name; its categories are "
             f"{', '.join(categories)}"
         )
-    # mmdet labels categories in the order of the file: in another order the detector would name its finds wrongly.
+    # mmdet labels categories in the order of the file: in another order the detector would confuse the classes.
     ordered = tuple(name for name in categories if name in classes)
     if ordered != classes:
         raise InvalidDataError(
             f"{source}: its categories come in the order {', '.join(ordered)}, and the classes are read in the order "
-            f"{', '.join(classes)}; bring the categories of all annotation files into one order, and write `classes` "
-            "in it if you write them"
+            f"{', '.join(classes)}; use one order in all annotation files and in `classes`"
         )
 
 
@@ -181,7 +168,7 @@ def _check_each_class(named: Mapping[str, int], classes: tuple[str, ...], source
     missing = [name for name in classes if name not in named]
     if missing:
         raise InvalidDataError(
-            f"{source}: no object to train on is called '{missing[0]}', which the config's classes name; there are "
+            f"{source}: no training object has class '{missing[0]}', which the config's classes name; the objects have "
             f"{', '.join(sorted(named))}"
         )
 
@@ -191,5 +178,5 @@ def _check_head(config: Config, count: int, source: Path) -> None:
         if head["num_classes"] != count:
             raise InvalidConfigError(
                 f"{config.filename}: the head has num_classes={head['num_classes']}, but {source} is read with {count} "
-                "classes; set them to the same (--cfg-options classes=… sets both)"
+                "classes; set both to the same number (--cfg-options classes=… does)"
             )

@@ -10,11 +10,10 @@ from typing import Any
 from mmengine.config import Config, DictAction
 
 from opanas_cli.atomic import writing_into
-from opanas_cli.detection.configs.building import faults_of, reason_of
+from opanas_cli.detection.configs.building import config_errors, reason_of
 from opanas_cli.detection.configs.own_folder import resolve_own_folders
 from opanas_cli.detection.configs.parts import DATALOADERS, as_classes, each_dataset, each_evaluator, set_classes
-from opanas_cli.detection.configs.sections import check_sections, require_known_keys
-from opanas_cli.detection.configs.setting_checks import check_settings
+from opanas_cli.detection.configs.sections import check_parts, check_settings, require_known_keys
 from opanas_cli.detection.configs.text import LiteralConfig
 from opanas_cli.errors import InvalidConfigError, MissingDependencyError, OpanasError, UsageError
 from opanas_cli.regular_files import require_regular
@@ -33,8 +32,7 @@ def shipped_configs() -> dict[str, Path]:
 def find_config(name: str) -> Path:
     """The file of a config, given as a path or as the bare name of a shipped one.
 
-    Raises:
-        InvalidConfigError: there is none; the message suggests the closest name.
+    Raises InvalidConfigError, with the closest name, if there is none.
     """
     path = Path(name)
     try:
@@ -56,8 +54,8 @@ def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
     """Read a config, apply ``KEY=VALUE`` overrides, and spread `data_root` and `classes` over its data sets.
 
     Raises:
-        InvalidConfigError: the file is missing, is no mmengine config, has no model, or a wrong setting.
-        UsageError: an override is malformed, or sets a stage that the config has not.
+        InvalidConfigError: the file is missing, is not an mmengine config, has no model, or a wrong setting.
+        UsageError: an override is malformed, or sets a stage that the config does not have.
         InvalidDataError: the user's own data folder has no known layout.
     """
     path = find_config(name)
@@ -82,23 +80,19 @@ def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
     except (KeyError, TypeError, AssertionError, IndexError) as error:
         raise UsageError(f"--cfg-options: {reason_of(error)}") from error
     if config.get("format") == "opanas-genotype":
-        raise InvalidConfigError(f"{name}: is a genotype, not a config; give it as --genotype beside a config")
+        raise InvalidConfigError(f"{name}: is a genotype, not a config; give it as --genotype together with a config")
     if not isinstance(config.get("model"), dict):
         raise InvalidConfigError(f"{name}: has no `model`; start from one of {', '.join(shipped_configs())}")
-    check_sections(config)
-    with faults_of(config.filename, "cannot be used"):
-        _spread_data_settings(config, parsed)
+    check_parts(config)
+    with config_errors(config.filename, "cannot be used"):
+        _spread_overrides(config, parsed)
         check_settings(config)
         resolve_own_folders(config)
     return config
 
 
 def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
-    """``KEY=VALUE`` strings as a dict, values in the syntax of mmdet's tools.
-
-    Raises:
-        UsageError: there is no ``=``, or the value does not parse.
-    """
+    """``KEY=VALUE`` strings as a dict, by the syntax of mmdet's tools; raises UsageError if one does not parse."""
     parsed = {}
     for override in overrides:
         key, equals, value = override.partition("=")
@@ -123,7 +117,7 @@ MMENGINE_KEYS = "train_cfg.max_epochs, optim_wrapper.optimizer.lr, train_dataloa
 
 
 def _refuse_missing_stages(config: Config, overrides: dict[str, Any]) -> None:
-    """One setting of a stage would bring all its defaults with it, against what a config without a super-net says."""
+    """One setting of a stage would add all its defaults, against what a config without a super-net says."""
     model = config.get("model")
     neck = model.get("neck") if isinstance(model, dict) else None
     if not isinstance(neck, dict) or neck.get("type") == "OPASuperNet":
@@ -132,13 +126,13 @@ def _refuse_missing_stages(config: Config, overrides: dict[str, Any]) -> None:
         stage = key.split(".")[0]
         if stage in STAGES and stage not in config:
             raise UsageError(
-                f"--cfg-options: {key}: {config.filename} has no section '{stage}', it is written out in mmengine's "
-                f"own keys; set {MMENGINE_KEYS}"
+                f"--cfg-options: {key}: {config.filename} has no section '{stage}': it is a full mmengine config; set "
+                f"{MMENGINE_KEYS}"
             )
 
 
-def _spread_data_settings(config: Config, overrides: dict[str, Any]) -> None:
-    """Give every data set the `data_root` and the `classes` that were set from outside."""
+def _spread_overrides(config: Config, overrides: dict[str, Any]) -> None:
+    """Give every data set the `data_root` and the `classes` of the overrides."""
     if "data_root" in overrides:
         for name in DATALOADERS:
             for dataset in each_dataset(config.get(name)):

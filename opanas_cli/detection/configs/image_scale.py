@@ -1,4 +1,4 @@
-"""The size that a config's pipelines resize images to, set wherever it is written and nothing else with it."""
+"""The size that a config's pipelines resize images to, set wherever it is written, and nothing else changed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from opanas_cli.errors import InvalidConfigError
 Scale = tuple[int, int]
 
 OTHER_SIZES = re.compile("Resize|MaxSize|RandomScale|Mosaic|MixUp|MultiScaleFlipAug|ImageAug")
-"""Transforms that make images of a size of their own, those of albumentations (`Albu`) included."""
+"""Transforms that set sizes of their own, including those of albumentations (`Albu`)."""
 
 SIZE_KEYS = {"img_scale", "img_scales", "scales"}
 """Settings by which other transforms, a user's too, take sizes in pixels."""
@@ -23,14 +23,13 @@ SIZE_KEYS = {"img_scale", "img_scales", "scales"}
 def set_image_scale(
     config: Config, scale: Any, train_scales: Any = None, dataloaders: Sequence[str] = DATALOADERS
 ) -> None:
-    """Set the (width, height) of every resizing of some dataloaders; what else a transform is set to stays.
+    """Set the (width, height) of every resizing of some dataloaders, and nothing else of it.
+
+    Raises InvalidConfigError if there is no resizing, or one that cannot be set.
 
     Args:
         scale: None leaves the resizing as it is.
         train_scales: the smallest and the largest (width, height) that training images are resized to at random.
-
-    Raises:
-        InvalidConfigError: there is no resizing, or one that cannot be set.
     """
     for name in dataloaders:
         training = name == "train_dataloader"
@@ -73,7 +72,7 @@ def _batch_augments(config: Config) -> list[Any]:
 
 
 def _set_dataset(dataset: Any, scales: list[Scale]) -> bool:
-    """Set what a data set and those inside resize to; whether every image that comes out was resized."""
+    """Set what a data set and those inside resize to; return whether every image that comes out was resized."""
     own = [_set_transform(transform, scales) for transform in dataset.get("pipeline") or ()]
     inner = [_set_dataset(part, scales) for part in inner_datasets(dataset)]
     return any(own) or (bool(inner) and all(inner))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 
 from opanas_cli.errors import InvalidConfigError, InvalidGenotypeError
 from opanas_cli.formats import GenotypeRecord
@@ -12,15 +13,11 @@ from opanas_cli.formats.json_format import document_of
 from opanas_cli.genotype import Genotype, SearchSpace, SpaceKind
 
 SUPER_NET_OPTIONS = ("num_nodes", "space", "paths")
-"""Settings of a super-net that the neck of one genotype has not."""
+"""Settings of a super-net that the neck of one genotype does not have."""
 
 
 def neck_of(config: Config) -> Any:
-    """The neck's settings of a config.
-
-    Raises:
-        InvalidConfigError: there is no neck.
-    """
+    """The neck's settings of a config; raises InvalidConfigError if there is no neck."""
     neck = config.model.get("neck")
     if not isinstance(neck, dict) or "type" not in neck:
         raise InvalidConfigError(
@@ -31,16 +28,12 @@ def neck_of(config: Config) -> Any:
 
 
 def super_net_neck(config: Config) -> Any:
-    """The settings of a config's super-net.
-
-    Raises:
-        InvalidConfigError: the neck is missing or is no super-net.
-    """
+    """The neck's settings of a super-net's config; raises InvalidConfigError if its neck is not a super-net."""
     neck = neck_of(config)
     if neck.type in ("OPAFPN", "StandaloneOPAFPN"):
         raise InvalidConfigError(
-            f"{config.filename}: its neck is that of one genotype already; give the super-net's config instead, or "
-            "leave --genotype out"
+            f"{config.filename}: its neck is already that of one genotype; give the super-net's config instead, or "
+            "leave out --genotype"
         )
     if neck.type != "OPASuperNet":
         raise InvalidConfigError(f"{config.filename}: model.neck.type must be 'OPASuperNet', but got {neck.type!r}")
@@ -50,9 +43,7 @@ def super_net_neck(config: Config) -> Any:
 def search_space(config: Config) -> SearchSpace:
     """The space of the genotypes of a config's super-net.
 
-    Raises:
-        InvalidConfigError: the neck is no super-net.
-        InvalidGenotypeError: there is no such space, or it is empty.
+    Raises InvalidConfigError if the neck is not a super-net, InvalidGenotypeError if there is no such space.
     """
     neck = super_net_neck(config)
     try:
@@ -61,14 +52,16 @@ def search_space(config: Config) -> SearchSpace:
         raise InvalidGenotypeError(f"{config.filename}: model.neck: {error}") from error
 
 
-def sub_net_neck(config: Config, genotype: Genotype, **options: Any) -> dict[str, Any]:
-    """The settings of the stand-alone neck of a genotype, all else as in the config's super-net."""
-    neck = {key: value for key, value in neck_of(config).items() if key not in SUPER_NET_OPTIONS}
-    return {**neck, "type": "OPAFPN", "genotype": _as_setting(genotype), **options}
+def with_sub_net(config: Config, genotype: Genotype, **options: Any) -> Config:
+    """The config with the stand-alone neck of a genotype; what is not among `options` is as in the super-net."""
+    kept = {key: value for key, value in neck_of(config).items() if key not in SUPER_NET_OPTIONS}
+    changed = copy.deepcopy(config)
+    changed.model.neck = ConfigDict({**kept, "type": "OPAFPN", "genotype": _as_setting(genotype), **options})
+    return changed
 
 
 def _as_setting(genotype: Genotype) -> Any:
-    """As path names where that says it all, else as the JSON document."""
+    """As path names if that is enough, else as the JSON document."""
     if genotype.space is SpaceKind.DENSE:
         return [str(path) for path in genotype.paths]
     return document_of(GenotypeRecord(genotype))

@@ -1,4 +1,4 @@
-"""A user's own images: finds out whether a folder is laid out like VOC or like COCO."""
+"""A user's own images: finds out whether a folder is laid out like VOC or like COCO, and which classes it has."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 
 from opanas_cli.detection.configs.parts import DATALOADERS, as_classes, set_classes
-from opanas_cli.detection.data.annotation_files import read_coco
-from opanas_cli.detection.data.class_names import class_names
+from opanas_cli.detection.data.annotation_files import is_voc, read_coco, voc_objects
 from opanas_cli.errors import InvalidConfigError, InvalidDataError
 from opanas_cli.regular_files import require_regular
 
@@ -28,9 +27,8 @@ FALLBACKS = {"test": ("test", "val", "valid"), "val": ("val", "valid", "test"), 
 def resolve_own_folders(config: Config) -> None:
     """Turn every `OwnFolder` data set of a config into a `VOCFolder` or mmdet's `CocoDataset`, and count the classes.
 
-    Raises:
-        InvalidConfigError: `data_root` is not set.
-        InvalidDataError: the folder is missing, has no known layout, or lacks a split.
+    Raises InvalidConfigError if `data_root` is not set, InvalidDataError if the folder is missing, has no known layout,
+    or lacks a split.
     """
     datasets = [(config.get(name) or {}).get("dataset") or {} for name in DATALOADERS]
     own = [dataset for dataset in datasets if dataset.get("type") == "OwnFolder"]
@@ -47,12 +45,12 @@ def resolve_own_folders(config: Config) -> None:
     )
     resolved = [resolve(root, dataset) for dataset in own]
     asked = config.get("classes")
-    classes = class_names(resolved[0], None if asked is None else as_classes(asked))
-    for dataset, settings in zip(own, resolved, strict=True):
+    classes = _class_names(resolved[0], None if asked is None else as_classes(asked))
+    for dataset, found in zip(own, resolved, strict=True):
         pipeline = dataset.get("pipeline")
         mode = dict(filter_cfg=dict(filter_empty_gt=True)) if dataset["split"] == "train" else dict(test_mode=True)
         dataset.clear()
-        dataset.update(ConfigDict(settings, pipeline=pipeline, **mode))
+        dataset.update(ConfigDict(found, pipeline=pipeline, **mode))
     set_classes(config, classes)
 
 
@@ -102,3 +100,26 @@ def _image_folder(root: Path, ann_file: str, split: str) -> str:
             return folder
     places = ", ".join(str(root / folder) for folder in candidates)
     raise InvalidDataError(f"{root / ann_file}: its first image '{name}' is in none of {places}")
+
+
+def _class_names(dataset: dict[str, Any], wanted: tuple[str, ...] | None) -> tuple[str, ...]:
+    """The classes of a data set config in the order of their labels: those wanted, or all that are annotated."""
+    root = Path(dataset["data_root"])
+    source = root / dataset["ann_file"]
+    if is_voc(dataset):
+        if wanted is not None:
+            return wanted
+        names = {str(name.text) for _, tree in voc_objects(root, source) for name in tree.findall("object/name")}
+        if not names:
+            raise InvalidDataError(f"{source}: its annotations name no object")
+        return tuple(sorted(names))
+    categories = read_coco(source).get("categories")
+    entries = categories if isinstance(categories, list) else [None]
+    named = [entry.get("name") if isinstance(entry, dict) else None for entry in entries]
+    if not all(isinstance(name, str) for name in named):
+        raise InvalidDataError(f"{source}: must have a list 'categories', each with an id and a name as text in quotes")
+    missing = [name for name in wanted or () if name not in named]
+    if missing:
+        raise InvalidDataError(f"{source}: has no category '{missing[0]}'; its categories are {', '.join(named)}")
+    # mmdet labels categories in the order of the file, whatever the order asked for.
+    return tuple(name for name in named if wanted is None or name in wanted)

@@ -26,7 +26,7 @@ def _innermost(dataset: Any) -> Iterator[Any]:
 
 
 def inner_datasets(dataset: Any) -> list[Any]:
-    """The data set configs directly inside a wrapper's; none of any other."""
+    """The data set configs directly inside a wrapper's; an empty list for others."""
     return [dataset["dataset"]] if "dataset" in dataset else list(dataset.get("datasets") or ())
 
 

@@ -1,4 +1,4 @@
-"""Whether the parts of a config that we look into are of the kind they must be, told before anything looks."""
+"""Whether the parts and the settings of a config are of the kinds they must be, reported before anything reads them."""
 
 from __future__ import annotations
 
@@ -9,96 +9,141 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from mmengine.config import Config
+from mmengine.registry import OPTIMIZERS
 from mmengine.runner import Runner
 
 from opanas_cli.detection.configs.parts import DATALOADERS
 from opanas_cli.errors import InvalidConfigError, UsageError
-from opanas_cli.stage_settings import SECTIONS
+from opanas_cli.stage_settings import SECTIONS, STAGES, is_size, settings_of
 from opanas_cli.suggestions import suggestion
 
 
-class Kind(NamedTuple):
+class PartKind(NamedTuple):
     """What a part must be, and the kinds of the parts in it by their keys. None always stands for a part left out."""
 
-    said: str
+    wanted: str
     types: tuple[type, ...] = (dict,)
     parts: Mapping[str, Any] = MappingProxyType({})
 
 
-SECTION = Kind("a dict of settings")
-TEXT = Kind("text in quotes", (str, PathLike))
-DICTS = Kind("a list of dicts", (list, tuple))
-ONE_OR_MORE = Kind("a dict of settings, or a list of them", (dict, list, tuple))
+DICT = PartKind("a dict of settings")
+TEXT = PartKind("text in quotes", (str, PathLike))
+DICTS = PartKind("a list of dicts", (list, tuple))
+ONE_OR_MORE = PartKind("a dict of settings, or a list of them", (dict, list, tuple))
 
 
-def _of(**parts: Kind) -> Kind:
-    return SECTION._replace(parts=parts)
+def _of(**parts: PartKind) -> PartKind:
+    return DICT._replace(parts=parts)
 
 
-_DATASET: dict[str, Kind] = dict(pipeline=DICTS, ann_file=TEXT, data_root=TEXT, data_prefix=SECTION, metainfo=SECTION)
-DATASET = SECTION._replace(parts=_DATASET)
+_DATASET: dict[str, PartKind] = dict(pipeline=DICTS, ann_file=TEXT, data_root=TEXT, data_prefix=DICT, metainfo=DICT)
+DATASET = DICT._replace(parts=_DATASET)
 _DATASET.update(dataset=DATASET, datasets=DICTS._replace(parts=_DATASET))  # Of wrappers.
 EVALUATOR = ONE_OR_MORE._replace(parts=dict(ann_file=TEXT, data_root=TEXT))
-CONFIG: dict[str, Kind] = {
+KINDS: dict[str, PartKind] = {
     "model": _of(
-        backbone=SECTION,
-        neck=SECTION,
-        rpn_head=SECTION,
+        backbone=DICT,
+        neck=DICT,
+        rpn_head=DICT,
         roi_head=_of(bbox_head=ONE_OR_MORE, bbox_roi_extractor=ONE_OR_MORE, mask_head=ONE_OR_MORE),
-        bbox_head=SECTION,
-        data_preprocessor=SECTION._replace(parts=dict(batch_augments=DICTS)),
-        test_cfg=_of(rpn=SECTION),
+        bbox_head=DICT,
+        data_preprocessor=DICT._replace(parts=dict(batch_augments=DICTS)),
+        test_cfg=_of(rpn=DICT),
     ),
     **dict.fromkeys(DATALOADERS, _of(dataset=DATASET)),
     **dict.fromkeys(("val_evaluator", "test_evaluator"), EVALUATOR),
-    **dict.fromkeys(("train_cfg", "val_cfg", "test_cfg", "auto_scale_lr", "default_hooks", "visualizer"), SECTION),
-    "optim_wrapper": _of(optimizer=SECTION),
+    **dict.fromkeys(("train_cfg", "val_cfg", "test_cfg", "auto_scale_lr", "default_hooks", "visualizer"), DICT),
+    "optim_wrapper": _of(optimizer=DICT),
     "param_scheduler": ONE_OR_MORE,
     "custom_hooks": DICTS,
     "load_from": TEXT,
 }
-"""What is looked at before mmengine, mmdet and mmcv look at the rest."""
+"""What opanas reads of a config before mmengine, mmdet and mmcv read the rest."""
+
+RUNNER_KEYS = set(inspect.signature(Runner.__init__).parameters) - {"self", "cfg"}
+"""The keys of a config that mmengine's Runner takes."""
 
 OURS = (*SECTIONS, "cost_input", "data_root", "classes")
 """The keys of a config that are none of mmengine's."""
 
 
-def check_sections(config: Config) -> None:
+def check_parts(config: Config) -> None:
     """Check that the parts of a config are of their kinds, and that a detector of two stages has both.
 
-    Raises:
-        InvalidConfigError: one is not, or one is missing.
+    Raises InvalidConfigError if one is not, or is missing.
     """
-    for key, kind in CONFIG.items():
-        _check(config.filename, key, config.get(key), kind)
+    for key, kind in KINDS.items():
+        _check_part(config.filename, key, config.get(key), kind)
     model = config.model
     for part, other in (("rpn_head", "roi_head"), ("roi_head", "rpn_head")):
         if model.get(other) and not model.get(part) and (part == "rpn_head" or part in model):
             raise InvalidConfigError(f"{config.filename}: model.{part} is missing; its {other} needs one")
 
 
-def _check(source: Any, where: str, part: Any, kind: Kind) -> None:
+def _check_part(source: Any, name: str, part: Any, kind: PartKind) -> None:
     if part is None:
         return
     if not isinstance(part, kind.types):
-        raise InvalidConfigError(f"{source}: {where} must be {kind.said}, but got {part!r:.60}")
+        raise InvalidConfigError(f"{source}: {name} must be {kind.wanted}, but got {part!r:.60}")
     if isinstance(part, dict):
         for key, inner in kind.parts.items():
-            _check(source, f"{where}.{key}", part.get(key), inner)
+            _check_part(source, f"{name}.{key}", part.get(key), inner)
     elif isinstance(part, (list, tuple)):
         for index, entry in enumerate(part):
-            _check(source, f"{where}[{index}]", entry, SECTION._replace(parts=kind.parts))
+            _check_part(source, f"{name}[{index}]", entry, DICT._replace(parts=kind.parts))
 
 
 def require_known_keys(config: Config, overrides: Iterable[str]) -> None:
-    """Check that overrides begin with keys that the config has or that mean something.
-
-    Raises:
-        UsageError: one does not; the message suggests the closest.
-    """
-    known = {*config.keys(), *OURS, *inspect.signature(Runner.__init__).parameters} - {"self", "cfg"}
+    """Raise UsageError if an override begins with a key that neither the config has nor means anything."""
+    known = {*config.keys(), *OURS, *RUNNER_KEYS}
     for override in overrides:
         key = override.split(".")[0]
         if key not in known:
             hint = suggestion(key, sorted(known), f"see the keys of {config.filename}")
-            raise UsageError(f"--cfg-options: '{key:.64}' is no key of a config; {hint}")
+            raise UsageError(f"--cfg-options: '{key:.64}' is not a config key; {hint}")
+
+
+def check_settings(config: Config) -> None:
+    """Check all of `SECTIONS` that the config has, and `cost_input`.
+
+    Raises InvalidConfigError if a setting is unknown, or its value is not what it must be.
+    """
+    for name in SECTIONS:
+        if config.get(name) is not None:
+            _check_section(config, name)
+    size = config.get("cost_input")
+    if size is not None and not is_size(size, 1):
+        raise InvalidConfigError(f"{config.filename}: cost_input must be (height, width), but got {size!r:.60}")
+
+
+def section_of(config: Config, stage: str) -> Any:
+    """The section of a stage as an instance of `STAGES[stage]`, with the paper's settings if the config has none.
+
+    Raises InvalidConfigError if a setting is unknown, or its value is not what it must be.
+    """
+    given = config.get(stage)
+    if given is not None:
+        _check_section(config, stage)
+    return STAGES[stage](**(given or {}))
+
+
+def _check_section(config: Config, section: str) -> None:
+    given, known = config[section], settings_of(section)
+    if not isinstance(given, dict):
+        raise InvalidConfigError(f"{config.filename}: {section} must be a dict of settings, but got {given!r:.60}")
+    for name, value in given.items():
+        setting = f"{config.filename}: {section}.{name}"
+        if name not in known:
+            raise InvalidConfigError(f"{setting} is not a setting; the settings are {', '.join(known)}")
+        check = known[name].metadata["check"]
+        if not check.holds(value):
+            raise InvalidConfigError(f"{setting} must be {check.wanted}, but got {value!r:.60}")
+        if name == "optimizer" and not _is_optimizer(value):
+            wanted = "an optimizer of torch that takes lr and weight_decay, as SGD and AdamW do"
+            raise InvalidConfigError(f"{setting} must be {wanted}, but got {value!r:.60}")
+
+
+def _is_optimizer(name: str) -> bool:
+    """Whether there is an optimizer of this name that takes the two settings which every stage gives it."""
+    found = OPTIMIZERS.get(name)
+    return inspect.isclass(found) and {"lr", "weight_decay"} <= set(inspect.signature(found).parameters)

@@ -3,57 +3,57 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
+from mmengine.registry import OPTIMIZERS
 
 from opanas_cli.detection.configs.image_scale import set_image_scale
 from opanas_cli.detection.configs.necks import super_net_neck
 from opanas_cli.detection.configs.parts import each_dataset, inner_datasets
-from opanas_cli.detection.configs.schedule import apply_schedule, fuse_update
-from opanas_cli.detection.configs.setting_checks import stage_settings
+from opanas_cli.detection.configs.sections import section_of
 from opanas_cli.errors import InvalidConfigError
-from opanas_cli.stage_settings import STAGES
+from opanas_cli.stage_settings import STAGES, TrainingSection
 
 
 def super_net_stage(config: Config, seed: int) -> Config:
     """The config of an mmengine Runner that trains the super-net."""
     super_net_neck(config)
-    settings = stage_settings(config, "supernet")
-    stage = _without_stages(config)
-    stage.model = dict(
+    section = section_of(config, "supernet")
+    runnable = _without_sections(config)
+    runnable.model = dict(
         type="SuperNetDetector",
         detector=copy.deepcopy(config.model),
-        l1_weight=settings.l1_weight,
+        l1_weight=section.l1_weight,
         seed=seed,
-        sampling=settings.sampling,
+        sampling=section.sampling,
     )
     for key in ("val_dataloader", "val_evaluator", "val_cfg", "test_dataloader", "test_evaluator", "test_cfg"):
-        stage.pop(key, None)
-    apply_schedule(stage, settings)
-    fuse_update(stage)
-    stage.train_dataloader.dataset = dict(
+        runnable.pop(key, None)
+    apply_schedule(runnable, section)
+    _fuse_update(runnable)
+    runnable.train_dataloader.dataset = dict(
         type="ImageSubset",
-        dataset=stage.train_dataloader.dataset,
+        dataset=runnable.train_dataloader.dataset,
         part="train",
-        search_split=settings.search_split,
-        data_fraction=settings.data_fraction,
-        split_by=settings.split_by,
+        search_split=section.search_split,
+        data_fraction=section.data_fraction,
+        split_by=section.split_by,
     )
-    return stage
+    return runnable
 
 
 def search_dataset(config: Config, search_split: float, max_images: int | None) -> ConfigDict:
     """What candidates are evaluated on: held-out training images, or the validation set at a split of 0.
 
-    Raises:
-        InvalidConfigError: there is no validation set, whose pipeline both need.
+    Raises InvalidConfigError if there is no validation set, whose pipeline both need.
     """
-    settings = stage_settings(config, "supernet")
+    section = section_of(config, "supernet")
     if not each_dataset(config.get("val_dataloader")):
         raise InvalidConfigError(f"{config.filename}: has no val_dataloader with a dataset; add one")
     source = copy.deepcopy(config)
-    set_image_scale(source, settings.image_scale, dataloaders=["val_dataloader"])
+    set_image_scale(source, section.image_scale, dataloaders=["val_dataloader"])
     test_pipeline = _pipeline(source.val_dataloader.dataset)
     if not search_split:
         dataset, split = source.val_dataloader.dataset, 1.0
@@ -65,40 +65,62 @@ def search_dataset(config: Config, search_split: float, max_images: int | None) 
         part="search",
         search_split=split,
         max_images=max_images,
-        split_by=settings.split_by if search_split else "file",
+        split_by=section.split_by if search_split else "file",
     )
 
 
-def retrain_stage(config: Config, neck: dict[str, Any] | None) -> Config:
-    """The config of an mmengine Runner that trains one neck in full, by the `retrain` settings if there are any.
+def retrain_stage(config: Config) -> Config:
+    """The config of an mmengine Runner that trains one neck in full, by the section `retrain` if there is one.
 
-    Args:
-        neck: the neck instead of the config's own.
-
-    Raises:
-        InvalidConfigError: the config does not say how to train.
+    Raises InvalidConfigError if the config does not say how to train.
     """
-    stage = _without_stages(config)
-    if neck is not None:
-        stage.model.neck = ConfigDict(neck)
+    runnable = _without_sections(config)
     if config.get("retrain"):
-        apply_schedule(stage, stage_settings(config, "retrain"))
+        apply_schedule(runnable, section_of(config, "retrain"))
     for part in ("train_cfg", "optim_wrapper"):
-        if not stage.get(part):
+        if not runnable.get(part):
             raise InvalidConfigError(
                 f"{config.filename}: has no {part}, and no section `retrain` to make it of; add retrain=dict(epochs=12)"
             )
     for split in ("val", "test"):
-        if stage.get(f"{split}_dataloader") and not stage.get(f"{split}_cfg"):
-            stage[f"{split}_cfg"] = dict(type="ValLoop" if split == "val" else "TestLoop")
-    return stage
+        if runnable.get(f"{split}_dataloader") and not runnable.get(f"{split}_cfg"):
+            runnable[f"{split}_cfg"] = dict(type="ValLoop" if split == "val" else "TestLoop")
+    return runnable
 
 
-def _without_stages(config: Config) -> Config:
-    stage = copy.deepcopy(config)
+def apply_schedule(runnable: Config, section: TrainingSection) -> None:
+    """Set image size, batch, optimizer and learning rates from the section of a stage (section 4.1)."""
+    epochs, warmup, milestones = section.epochs, section.warmup_iters, section.milestones
+    set_image_scale(runnable, section.image_scale, getattr(section, "train_scales", None))
+    runnable.train_dataloader["batch_size"] = section.batch_size
+    runnable.train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=epochs, val_interval=epochs + 1)
+    momentum = dict(momentum=section.momentum) if section.optimizer == "SGD" else {}
+    runnable.optim_wrapper = dict(
+        type="AmpOptimWrapper" if section.amp else "OptimWrapper",
+        optimizer=dict(type=section.optimizer, lr=section.lr, weight_decay=section.weight_decay, **momentum),
+        clip_grad=dict(max_norm=section.grad_clip) if section.grad_clip else None,
+    )
+    runnable.param_scheduler = []
+    if warmup:
+        runnable.param_scheduler.append(dict(type="LinearLR", start_factor=0.001, by_epoch=False, begin=0, end=warmup))
+    if milestones:
+        runnable.param_scheduler.append(
+            dict(type="MultiStepLR", by_epoch=True, begin=0, milestones=list(milestones), gamma=0.1)
+        )
+
+
+def _fuse_update(runnable: Config) -> None:
+    """Update all weights by one kernel, if torch has one: a super-net has hundreds of small tensors."""
+    optimizer = runnable.optim_wrapper.optimizer
+    if "fused" in inspect.signature(OPTIMIZERS.get(optimizer.type)).parameters:
+        optimizer.fused = True
+
+
+def _without_sections(config: Config) -> Config:
+    runnable = copy.deepcopy(config)
     for name in STAGES:
-        stage.pop(name, None)
-    return stage
+        runnable.pop(name, None)
+    return runnable
 
 
 def _pipeline(dataset: Any) -> Any:

@@ -16,35 +16,31 @@ from opanas_cli.errors import InvalidConfigError
 
 WIDTH = 100
 
-# Top-level objects of other types are what a config file works with, not settings.
+# Top-level objects of other types are helpers of a config file, not settings.
 HELD = (type(None), str, bytes, Number, Mapping, list, tuple, set, os.PathLike)
 
 
 class LiteralConfig(Config):
     """mmengine's Config, written by `config_text` wherever mmengine or mmdet ask for its text.
 
-    mmengine's own text can be left by a value: keys are not quoted, and ``{{…}}`` is substituted when it is read. Its
-    formatter also catches every exception, KeyboardInterrupt among them.
+    In mmengine's own text, a value can become code: keys are not quoted, and ``{{…}}`` is substituted when it is read.
+    Its formatter also catches every exception, KeyboardInterrupt among them.
     """
 
     @classmethod
     def of(cls, config: Config) -> LiteralConfig:
-        """That of a Config, with which it shares its values."""
+        """A Config as a LiteralConfig, with which it shares its values."""
         own = cls.__new__(cls)
         own.__setstate__(config.__getstate__())
         return own
 
     @property
     def pretty_text(self) -> str:
-        """The text of a Python config file.
-
-        Raises:
-            InvalidConfigError: a value is no literal.
-        """
+        """The text of a Python config file; raises InvalidConfigError if a value is not a literal."""
         return config_text(self)
 
     def dump(self, file: str | Path | None = None) -> str | None:
-        """Write the Python text into a file, whose suffix becomes ``.py``, or return it if there is none."""
+        """Write the Python text into a file, whose suffix becomes ``.py``, or return it if no file is given."""
         if file is None:
             return self.pretty_text
         Path(file).with_suffix(".py").write_text(self.pretty_text, encoding="utf-8")
@@ -54,8 +50,7 @@ class LiteralConfig(Config):
 def config_text(config: Config) -> str:
     """The text of a Python config file that mmengine reads as this config.
 
-    Raises:
-        InvalidConfigError: a value is no literal, or a name is none of a Python variable.
+    Raises InvalidConfigError if a value is not a literal, or a name is not that of a Python variable.
     """
     held = {name: value for name, value in config.to_dict().items() if isinstance(value, HELD)}
     values = {name: _plain(value, name) for name, value in held.items()}
@@ -65,7 +60,7 @@ def config_text(config: Config) -> str:
                 f"{name!r:.60} is not a valid name for a setting of a Python config file; rename it"
             )
     text = "".join(f"{name} = {_literal(value, len(name) + 3)}\n" for name, value in sorted(values.items()))
-    # Outside of a string there are never two, as a dict is no key.
+    # Outside of a string there are never two, since a dict is never a key.
     return text.replace("{{", "{\\x7b")
 
 
@@ -74,7 +69,7 @@ def _is_name(key: Any) -> bool:
 
 
 def _plain(value: Any, where: str) -> Any:
-    """A value made of Python's own types alone; a class or a function by its name, by which mmengine finds it."""
+    """A value of Python's own types only; a class or a function by its name, by which mmengine finds it."""
     if isinstance(value, str):
         return str.__str__(value)  # Of an enumeration's member, too.
     if value is None or isinstance(value, (bool, bytes)):
@@ -97,7 +92,7 @@ def _plain(value: Any, where: str) -> Any:
 
 
 def _literal(value: Any, column: int, indent: int = 0) -> str:
-    """The source of a plain value: in one line if there is room behind `column`, else an entry a line."""
+    """The source of a plain value: in one line if it fits after `column`, else one entry per line."""
     if isinstance(value, dict):
         named = all(map(_is_name, value))
         left, right = ("dict(", ")") if named else ("{", "}")

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from opanas_cli.atomic import write_atomically
 from opanas_cli.detection.configs.necks import search_space
 from opanas_cli.detection.costs.profiling import DEFAULT_INPUT
-from opanas_cli.detection.heads import heads_on
+from opanas_cli.detection.evaluating.population_pass import heads_on
 from opanas_cli.detection.quiet import silenced
 from opanas_cli.errors import InvalidInputError
 from opanas_cli.genotype import Edge, PathType
@@ -40,21 +40,17 @@ BLOCK_SECONDS = 0.005
 FEWEST_ROUNDS = 5
 MOST_ROUNDS = 50
 ENOUGH_SECONDS = 30.0
-"""After so long no further round begins, once there were the fewest."""
+"""After so long no further round begins, if there were the fewest."""
 
 MEASURED_UNDER = ("device", "image_size", "detector")
 """The conditions under which a table is used again. A resumed search may have other threads, or a newer torch."""
 
 
 def latency_table(path: Path, detector: nn.Module, config: Config, device: torch.device) -> LatencyTable:
-    """The latency table of a config's super-net on a device: of a file, or measured and written there.
+    """The latency table of a config's super-net on a device: read from a file, or measured and written there.
 
-    Args:
-        detector: the config's detector with the super-net, its weights loaded, on the device.
-
-    Raises:
-        InvalidInputError: the file holds none, or one measured under other conditions.
-        OpanasError: the file cannot be read or written.
+    `detector` is the config's with the super-net, its weights loaded, on the device. Raises InvalidInputError if the
+    file is not a table, or was measured under other conditions.
     """
     conditions = measuring_conditions(config, device)
     if not path.exists():
@@ -80,7 +76,7 @@ def _check_conditions(path: Path, old: dict[str, Any], new: dict[str, Any]) -> N
             "--work-dir"
         )
     if changes := "; ".join(differences(old, new)):
-        warnings.warn(f"{path}: is used though {changes}; delete it to measure again", stacklevel=2)
+        warnings.warn(f"{path}: is used although {changes}; delete it to measure again", stacklevel=2)
 
 
 def measuring_conditions(config: Config, device: torch.device) -> dict[str, Any]:
@@ -96,14 +92,11 @@ def measuring_conditions(config: Config, device: torch.device) -> dict[str, Any]
 
 
 def measure_latencies(detector: nn.Module, config: Config, device: torch.device) -> LatencyTable:
-    """Measure all that a latency table holds.
+    """Measure all that a latency table holds, of the config's detector with the super-net, on the device.
 
-    The fixed part is the whole detector with a neck that hands its input pyramid to its output; images are noise, so
-    the time for sorting out boxes is that of the boxes which the detector sees there. Decoding and resizing of images
-    are not measured. Edge importances, which detectors trained from scratch do not have, are not either.
-
-    Args:
-        detector: the config's detector with the super-net, on the device.
+    The fixed part is the whole detector with a neck that passes its input pyramid to its output; images are noise, so
+    the time for selecting boxes is that for the boxes which the detector finds there. Not measured are the decoding and
+    resizing of images, and edge importances, which detectors trained from scratch do not have.
     """
     detector.eval()
     neck = detector.neck
@@ -136,7 +129,7 @@ def detector_latencies_ms(detectors: Sequence[nn.Module], config: Config, device
 def median_ms(runs: Mapping[Name, Run], device: torch.device) -> dict[Name, float]:
     """Milliseconds of each run, the median of many, without gradients.
 
-    All take turns, round by round, so that what else the machine does falls on all alike.
+    All take turns, round by round, so that other work on the machine slows them alike.
     """
     blocks: dict[Name, list[float]] = {name: [] for name in runs}
     with torch.inference_mode(), silenced():

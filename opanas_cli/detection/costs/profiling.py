@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from mmcv.ops import DeformConv2d, ModulatedDeformConv2d
 from mmdet.models.roi_heads.mask_heads import FCNMaskHead
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from opanas_cli.detection.configs.building import build_detector, building
-from opanas_cli.detection.configs.necks import search_space, sub_net_neck
+from opanas_cli.detection.configs.necks import search_space, with_sub_net
 from opanas_cli.detection.quiet import silenced
 from opanas_cli.genotype import Genotype, PathType
 from opanas_cli.genotype.liveness import live_edges
@@ -31,17 +31,12 @@ _COUNTED = (nn.modules.conv._ConvNd, nn.Linear, DeformConv2d, ModulatedDeformCon
 
 
 def detector_cost(config: Config, size: tuple[int, int] | None = None) -> Cost:
-    """Parameters that require gradients and MACs of a detector for one image.
+    """Parameters that require gradients and MACs of a detector for one image of `size`, (height, width).
 
     MACs are the multiply-adds of convolutions, deformable ones included, and linear layers. RoI heads are counted on as
     many proposals as the config tests with, and mask heads on as many boxes as it keeps. A warning names the parts of
-    the detector that are not counted.
-
-    Args:
-        size: (height, width) of the image; by default the config's `cost_input`, or 800×1280.
-
-    Raises:
-        InvalidConfigError: the detector cannot be built, or its parts do not fit each other.
+    the detector that are not counted. By default the size is the config's `cost_input`, or 800×1280. Raises
+    InvalidConfigError if the detector cannot be built, or its parts do not fit each other.
     """
     height, width = size or config.get("cost_input") or DEFAULT_INPUT
     source = copy.deepcopy(config)
@@ -63,7 +58,7 @@ class CostModel:
     """The cost of a detector with the neck of any genotype of a config's super-net: a fixed part and one per live edge.
 
     All nodes carry pyramids of one size, so an information path costs the same on every edge, and a profile of each
-    tells the cost of all genotypes. Parameters are those of the stand-alone detector.
+    gives the cost of all genotypes. Parameters are those of the stand-alone detector.
     """
 
     def __init__(self, config: Config) -> None:
@@ -90,17 +85,10 @@ class CostModel:
         return detector_cost(with_sub_net(self._config, Genotype((path,))))
 
 
-def with_sub_net(config: Config, genotype: Genotype, **options: Any) -> Config:
-    """The config with the stand-alone neck of a genotype."""
-    changed = copy.deepcopy(config)
-    changed.model.neck = ConfigDict(sub_net_neck(config, genotype, **options))
-    return changed
-
-
 def _run_deformable_ones_plainly(detector: nn.Module) -> None:
     """Run mmcv's deformable convolutions as plain ones, of as many multiply-adds, beside their offset convolutions.
 
-    The counter knows no deformable operator, and mmcv's compiled ones do not run on shapes alone.
+    The counter does not know deformable operators, and mmcv's compiled ones do not run on shapes alone.
     """
     for module in detector.modules():
         if isinstance(module, (DeformConv2d, ModulatedDeformConv2d)):
@@ -114,23 +102,23 @@ def _plain_convolution(module: nn.Module, x: Tensor, *_: Tensor) -> Tensor:
 
 
 def _unused(detector: nn.Module) -> dict[nn.Module, str]:
-    """The layers of heads, each with the name of its part; a layer that is run takes itself out."""
+    """The layers of heads, each with the name of its part; a layer that is run removes itself."""
     unused: dict[nn.Module, str] = {}
 
-    def take_out(layer: nn.Module, _: Any) -> None:
+    def remove(layer: nn.Module, _: Any) -> None:
         unused.pop(layer, None)
 
     for name, module in detector.named_modules():
         parts = name.split(".")
         if isinstance(module, _COUNTED) and parts[0] not in ("backbone", "neck"):
             unused[module] = ".".join(parts[:2] if parts[0] == "roi_head" else parts[:1])
-            module.register_forward_pre_hook(take_out)
+            module.register_forward_pre_hook(remove)
     return unused
 
 
 @cache
 def _warn_once(message: str) -> None:
-    """Warn, but not of each of the many profiles of one config."""
+    """Warn once, not for each of the many profiles of one config."""
     warnings.warn(message, stacklevel=2)
 
 

@@ -1,1 +1,1 @@
-"""Images and annotations: their files, and the data sets that training reads. Knows no whole config."""
+"""Images and annotations: their files, and the data sets that training reads. Independent of configs."""

@@ -1,4 +1,4 @@
-"""Annotation files as they are: COCO's JSON, VOC's split lists and XML, opened only if regular and of a sane size."""
+"""Annotation files: COCO's JSON, VOC's split lists and XML, opened only if regular and not too large."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ MAX_COCO, MAX_XML, MAX_SPLIT = 16 << 30, 64 << 20, 256 << 20
 def read_coco(path: Path) -> dict[str, Any]:
     """A COCO annotation file as a dict, not to be changed: it is kept until `forget_coco`.
 
-    Raises:
-        InvalidDataError: it is missing or is no JSON object.
+    Raises InvalidDataError if it is missing or is not a JSON object.
     """
     try:
         status = path.stat()
@@ -44,7 +43,7 @@ def forget_coco() -> None:
 
 @lru_cache(maxsize=2)
 def _parsed(path: Path, modified: int, size: int) -> Any:
-    """The content of a JSON file; the last two arguments tell it from what the file was before."""
+    """The content of a JSON file; the last two arguments distinguish it from what the file was before."""
     return json.loads(read_regular(path, MAX_COCO))
 
 
@@ -54,10 +53,9 @@ def is_voc(dataset: Any) -> bool:
 
 
 def annotation_files(dataset: Any) -> list[Path]:
-    """The files that say what there is to find in the images of a data set config.
+    """The files with the annotations of the images of a data set config.
 
-    Raises:
-        InvalidDataError: the list of images cannot be read, or a line of it is no name.
+    Raises InvalidDataError if the list of images cannot be read, or a line of it is not a name.
     """
     root = Path(dataset.get("data_root") or "")
     source = root / dataset["ann_file"]
@@ -72,13 +70,9 @@ def _voc_annotation(folder: Path, name: str) -> Path:
 
 
 def voc_objects(root: Path, split: Path) -> Iterator[tuple[Path, ElementTree.Element]]:
-    """Each image's annotation file with its root element, in the order of a VOC split.
+    """Each image's annotation file with its root element, in the order of the file `split` that lists the images.
 
-    Args:
-        split: the file that lists the images.
-
-    Raises:
-        InvalidDataError: a file is missing, an annotation is no XML, or a line of the split is no name.
+    Raises InvalidDataError if a file is missing, an annotation is not XML, or a line of the split is not a name.
     """
     for name in voc_names(split):
         path = _voc_annotation(root, name)
@@ -93,24 +87,20 @@ def voc_objects(root: Path, split: Path) -> Iterator[tuple[Path, ElementTree.Ele
 
 
 def voc_names(split: Path) -> list[str]:
-    """The names of the images that a VOC split lists.
-
-    Raises:
-        InvalidDataError: the file cannot be read, or a line is no name.
-    """
+    """The names of the images in a VOC split; raises InvalidDataError if it cannot be read or one is invalid."""
     try:
         with TextIOWrapper(open_regular(split, MAX_SPLIT), encoding="utf-8") as file:
             names = [line.rstrip("\r\n") for line in file]  # As mmdet does.
     except OSError as error:
         raise InvalidDataError(
-            f"{split}: cannot be read ({error.strerror}); it lists the images of the split, is data_root right?"
+            f"{split}: cannot be read ({error.strerror}); it must list the images of the split; is data_root right?"
         ) from error
     except UnicodeDecodeError as error:
-        raise InvalidDataError(f"{split}: is not UTF-8 text; it lists the images of the split, one a line") from error
+        raise InvalidDataError(f"{split}: is not UTF-8 text; it must list images, one per line") from error
     for number, name in enumerate(names, 1):
         # mmdet takes each line as it is.
         if not name or name != name.strip():
-            raise InvalidDataError(f"{split}: line {number}: must be the name of an image alone, but got {name!r:.40}")
+            raise InvalidDataError(f"{split}: line {number}: must be just the name of an image, but got {name!r:.40}")
         if name.startswith("/") or ".." in Path(name).parts:
-            raise InvalidDataError(f"{split}: line {number}: {name!r:.60} leads out of the data set; give a name in it")
+            raise InvalidDataError(f"{split}: line {number}: {name!r:.60} is outside the data set; give a name in it")
     return names

@@ -22,11 +22,10 @@ MOST_PIXELS = 1 << 31
 
 @dataclass
 class DataFacts:
-    """One annotation file: its images, each with (width, height) where it says so, and its objects by class.
+    """One annotation file: its images, each with (width, height) if it states them, and its objects by class.
 
-    Objects of an area are in `objects`; boxes without one are only counted, in `empty_boxes`. `categories` are the
-    classes that the file declares, in its order; None where it declares none. `backend` is what mmcv decodes the images
-    with.
+    Objects with an area are in `objects`; boxes with none are only counted, in `empty_boxes`. `categories` are the
+    classes that the file declares, in its order; None if it declares none. `backend` is what mmcv decodes images with.
     """
 
     source: Path
@@ -40,16 +39,14 @@ class DataFacts:
 def facts_of(dataset: Any, config_name: str) -> DataFacts:
     """Read the annotations of a data set config.
 
-    Raises:
-        InvalidConfigError: the data set does not say where they are.
-        InvalidDataError: they are missing, or an entry is broken; the message says which.
+    Raises InvalidConfigError if it does not name them, InvalidDataError if they are missing or an entry is broken.
     """
     if not dataset.get("ann_file") or not isinstance(dataset.get("type"), str):
         raise InvalidConfigError(f"{config_name}: a data set has no type or no ann_file; set both")
     loading = next((step for step in dataset.get("pipeline") or () if "imdecode_backend" in step), {})
     facts = (_voc_facts if is_voc(dataset) else _coco_facts)(dataset, loading.get("imdecode_backend", "cv2"))
     if not facts.images:
-        raise InvalidDataError(f"{facts.source}: lists no image")
+        raise InvalidDataError(f"{facts.source}: lists no images")
     return facts
 
 
@@ -68,15 +65,15 @@ def _coco_facts(dataset: Any, backend: str) -> DataFacts:
         facts.images[folder / image["file_name"]] = (width, height)
     annotations = _by_id(document["annotations"], "annotations", source) if images else {}
     for index, annotation in enumerate(annotations.values()):
-        where = f"{source}: annotations[{index}]"
+        place = f"{source}: annotations[{index}]"
         for key, known in (("category_id", names), ("image_id", images)):
             if annotation[key] not in known:
                 what = f"{annotation[key]!r:.40} is not in the file"
-                raise InvalidDataError(f"{where}.{key}: {what}; correct or remove it")
+                raise InvalidDataError(f"{place}.{key}: {what}; correct or remove it")
         box = annotation["bbox"]
         if not isinstance(box, list) or len(box) != 4:
-            raise InvalidDataError(f"{where}.bbox: must be [x, y, width, height], but got {box!r:.60}")
-        left, top, width, height, area = _numbers([*box, annotation["area"]], f"{where}: bbox and area")
+            raise InvalidDataError(f"{place}.bbox: must be [x, y, width, height], but got {box!r:.60}")
+        left, top, width, height, area = _numbers([*box, annotation["area"]], f"{place}: bbox and area")
         image = images[annotation["image_id"]]
         outside = left >= image["width"] or top >= image["height"] or left + width <= 0 or top + height <= 0
         if width < 1 or height < 1 or area <= 0 or outside:
@@ -94,27 +91,27 @@ _COCO_KEYS = {
 """What mmdet reads of every entry."""
 
 _FLAGS = ("iscrowd", "ignore")
-"""What mmdet reads of an annotation if it is there, as true or false: the text "0" would be true."""
+"""Optional keys of an annotation that mmdet reads as true or false: the text "0" would be true."""
 
 
 def _by_id(entries: Sequence[Any], kind: str, source: Path) -> dict[Any, Any]:
     found: dict[Any, Any] = {}
     for index, entry in enumerate(entries):
-        where = f"{source}: {kind}[{index}]"
+        place = f"{source}: {kind}[{index}]"
         if not isinstance(entry, dict):
-            raise InvalidDataError(f"{where}: must be a JSON object, but got {entry!r:.40}")
+            raise InvalidDataError(f"{place}: must be a JSON object, but got {entry!r:.40}")
         for key in _COCO_KEYS[kind]:
             if key not in entry:
-                raise InvalidDataError(f"{where}: has no '{key}'; every entry needs {', '.join(_COCO_KEYS[kind])}")
+                raise InvalidDataError(f"{place}: has no '{key}'; every entry needs {', '.join(_COCO_KEYS[kind])}")
             if key.endswith("id") and (not isinstance(entry[key], (int, str)) or isinstance(entry[key], bool)):
-                raise InvalidDataError(f"{where}.{key}: must be a number, but got {entry[key]!r:.40}")
+                raise InvalidDataError(f"{place}.{key}: must be a number, but got {entry[key]!r:.40}")
             if key.endswith("name") and not isinstance(entry[key], str):
-                raise InvalidDataError(f"{where}.{key}: must be text in quotes, but got {entry[key]!r:.40}")
+                raise InvalidDataError(f"{place}.{key}: must be text in quotes, but got {entry[key]!r:.40}")
         for key in _FLAGS if kind == "annotations" else ():
             if entry.get(key, 0) not in (0, 1):
-                raise InvalidDataError(f"{where}.{key}: must be 0 or 1, but got {entry[key]!r:.40}")
+                raise InvalidDataError(f"{place}.{key}: must be 0 or 1, but got {entry[key]!r:.40}")
         if entry["id"] in found:
-            raise InvalidDataError(f"{where}.id: {entry['id']!r:.40} is given twice; ids must be unique")
+            raise InvalidDataError(f"{place}.id: {entry['id']!r:.40} is given twice; ids must be unique")
         found[entry["id"]] = entry
     return found
 
@@ -127,7 +124,7 @@ def _no_repeats(names: Sequence[str], source: Path) -> Sequence[str]:
 
 
 _LARGEST = float(np.finfo(np.float32).max)
-"""In larger numbers a box would be infinite for the network."""
+"""A box of larger numbers would be infinite for the network."""
 
 
 def _numbers(values: Sequence[Any], what: str) -> list[float]:
@@ -145,11 +142,11 @@ def _voc_facts(dataset: Any, backend: str) -> DataFacts:
     for path, tree in voc_objects(folder, facts.source):
         name = path.relative_to(folder / "Annotations").as_posix().removesuffix(".xml")
         image = images[name] if dataset["type"] == "VOCFolder" else f"{name}.jpg"
-        told = facts.images[folder / IMAGES / image] = _voc_size(tree, path)
-        size = told or size_or_problem(folder / IMAGES / image, facts.backend)
+        stated = facts.images[folder / IMAGES / image] = _voc_size(tree, path)
+        size = stated or size_or_problem(folder / IMAGES / image, facts.backend)
         for index, thing in enumerate(tree.findall("object")):
             name, box = _voc_object(thing, f"{path}: object[{index}]")
-            # What is wrong with an image is reported when the images are looked at.
+            # Problems of an image are reported when the images are checked.
             if isinstance(size, str) or has_area(box, *size):
                 facts.objects[name] += 1
             else:
@@ -173,16 +170,16 @@ def _voc_size(tree: ElementTree.Element, path: Path) -> tuple[float, float] | No
     return size
 
 
-def _voc_object(thing: ElementTree.Element, where: str) -> tuple[str, list[int]]:
-    """The class of an object, and the left, top, right and bottom of its box as mmdet reads them: counted from 0."""
+def _voc_object(thing: ElementTree.Element, place: str) -> tuple[str, list[int]]:
+    """The class of an object, and the left, top, right and bottom of its box counted from 0, as mmdet reads them."""
     name = thing.findtext("name", "")
     if not name.strip():
-        raise InvalidDataError(f"{where}: has no name")
+        raise InvalidDataError(f"{place}: has no name")
     try:
         sides = [float(thing.findtext(f"bndbox/{side}", "")) for side in SIDES]
     except ValueError as error:
-        raise InvalidDataError(f"{where}: bndbox needs the numbers {', '.join(SIDES)}") from error
-    box = [int(side) - 1 for side in _numbers(sides, f"{where}: {', '.join(SIDES)}")]
+        raise InvalidDataError(f"{place}: bndbox needs the numbers {', '.join(SIDES)}") from error
+    box = [int(side) - 1 for side in _numbers(sides, f"{place}: {', '.join(SIDES)}")]
     if not thing.findtext("difficult", "0").strip().isdecimal():
-        raise InvalidDataError(f"{where}: difficult must be 0 or 1, but got {thing.findtext('difficult')!r}")
+        raise InvalidDataError(f"{place}: difficult must be 0 or 1, but got {thing.findtext('difficult')!r}")
     return name, box

@@ -1,4 +1,4 @@
-"""Looks at image files as training will read them, and decodes no more of them than it must."""
+"""Checks image files as training will read them, and decodes no more of them than necessary."""
 
 from __future__ import annotations
 
@@ -27,14 +27,10 @@ Size = tuple[float, float]
 
 
 def size_or_problem(path: Path, backend: str = "cv2") -> Size | str:
-    """The (width, height) of an image, turned as its EXIF data say and as mmcv loads it; or what is wrong with it.
-
-    Args:
-        backend: what mmcv decodes the image with.
-    """
+    """The (width, height) of an image, turned by its EXIF data, as mmcv's `backend` loads it; or its problem."""
     try:
         with open_regular(path, MAX_BYTES) as file:
-            quick = _quick_look(file, READ_BY_ALL.get(backend, ()))
+            quick = _quick_check(file, READ_BY_ALL.get(backend, ()))
             return quick or _decoded_size(file, backend) or f"is not a readable image ({backend} does not decode it)"
     except FileNotFoundError:
         return _missing(path)
@@ -43,7 +39,7 @@ def size_or_problem(path: Path, backend: str = "cv2") -> Size | str:
         return f"is not a readable image ({reason})"
 
 
-def _quick_look(file: BinaryIO, formats: tuple[str, ...]) -> Size | str | None:
+def _quick_check(file: BinaryIO, formats: tuple[str, ...]) -> Size | str | None:
     """The size or the problem of an image in one of the formats; None if it is in another one."""
     try:
         with Image.open(file) as image:
@@ -58,7 +54,7 @@ def _quick_look(file: BinaryIO, formats: tuple[str, ...]) -> Size | str | None:
 
 
 def _is_whole_png(image: Image.Image, file: BinaryIO) -> bool:
-    """Whether the end is there: far cheaper than to decode the image, which is only done if much follows the end."""
+    """Whether the end is there: far cheaper than decoding the image, which is done only if much follows the end."""
     file.seek(0, io.SEEK_END)
     file.seek(max(0, file.tell() - TAIL_BYTES))
     return PNG_END in file.read() or _loads(image)
@@ -67,9 +63,9 @@ def _is_whole_png(image: Image.Image, file: BinaryIO) -> bool:
 def _is_whole_jpeg(image: Image.Image, file: BinaryIO) -> bool:
     """Whether all rows are there.
 
-    libjpeg makes up the rows between the last one in the file and the end marker. Without the marker it waits for
-    them, so that is taken off; the zeros in its place are what the decoder wants to look ahead. Of an image of several
-    scans, as progressive ones are, it needs the marker, and only the place of that is looked at.
+    libjpeg makes up the rows between the last one in the file and the end marker. Without the marker it reports them
+    missing, so that is cut off; the decoder reads ahead the zeros in its place. Of an image of several scans, such as
+    a progressive one, it needs the marker, and only the position of that is checked.
     """
     file.seek(0)
     content = file.read()
@@ -81,7 +77,7 @@ def _is_whole_jpeg(image: Image.Image, file: BinaryIO) -> bool:
     if "progressive" in image.info or components != bytes([getattr(image, "layers", 0)]):
         return True
     with Image.open(io.BytesIO(content[:end] + bytes(16))) as open_ended:
-        open_ended.draft("L", (1, 1))  # An eighth of the size, and grey: the quickest there is.
+        open_ended.draft("L", (1, 1))  # An eighth of the size, and grey: the fastest.
         return _loads(open_ended)
 
 
@@ -110,4 +106,4 @@ def _missing(path: Path) -> str:
     if not others:
         return "no such image"
     hint = "; mmdet's VOC data sets read .jpg only, type='VOCFolder' reads it" if path.parent.name == IMAGES else ""
-    return f"no such image (but {others[0]} is there{hint})"
+    return f"no such image (but {others[0]} exists{hint})"

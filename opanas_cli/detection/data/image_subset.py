@@ -28,23 +28,20 @@ def image_subset(
     """Build a data set with the images that are trained on, or with those that are held out for the search.
 
     Each image's name, or its folder's, is hashed to a number in [0, 1): the images below `search_split` are held out,
-    and of the rest the first `data_fraction` is trained on. So the parts never meet, a smaller split is a subset of a
-    larger one, and an added image moves no other. The parts have the asked size on average.
+    and of the rest the first `data_fraction` is trained on. So the parts never overlap, a smaller split is part of a
+    larger one, and an added image moves no other. The parts have the requested size on average.
 
     The innermost data sets are cut before what wraps them is built. So whatever draws another image, as mmengine does
-    if a pipeline gives None and as mosaics do, draws it from the part.
+    if a pipeline gives None and as mosaics do, draws it from the part. Raises InvalidConfigError if a data set is not
+    one of mmengine's, or lacks the `data_root` that its folders are named from; InvalidDataError if no image is left.
 
     Args:
         dataset: the config of a data set, or of one that wraps others.
         part: ``train`` or ``search``.
-        search_split: the fraction held out for the search, in [0, 1]; of 1, all images are searched on.
+        search_split: the fraction held out for the search, in [0, 1]; at 1, all images are searched on.
         data_fraction: the fraction of the remaining images that is trained on, in (0, 1].
         max_images: at most so many images, those whose file names have the lowest numbers.
-        split_by: ``folder`` keeps the images of a folder together, as the frames of a video are much alike.
-
-    Raises:
-        InvalidConfigError: a data set is none of mmengine's, or has no `data_root` that its folders are named from.
-        InvalidDataError: no image is left.
+        split_by: ``folder`` keeps the images of a folder together, since the frames of a video are much alike.
     """
     if part not in PARTS:
         raise ValueError(f"part must be one of {PARTS}, but got {part!r}")
@@ -59,8 +56,8 @@ def image_subset(
     if not chosen:
         raise InvalidDataError(
             f"the {part} part of {len(all_paths)} training images is empty at search_split={search_split}, "
-            f"data_fraction={data_fraction} and split_by={split_by}, which finds {len(set(all_names))} names; choose "
-            "others or add images"
+            f"data_fraction={data_fraction} and split_by={split_by} ({len(set(all_names))} distinct names); change "
+            "these settings or add images"
         )
     before = 0
     for inner in innermost:
@@ -71,14 +68,16 @@ def image_subset(
 
 
 def _with_innermost_built(dataset: Any, innermost: list[BaseDataset]) -> Any:
-    """The config of a data set with the innermost ones built in it; they are added to a list."""
+    """The config of a data set with the innermost ones in it built; they are added to a list."""
     if "dataset" in dataset:
         return {**dataset, "dataset": _with_innermost_built(dataset["dataset"], innermost)}
     if "datasets" in dataset:
         return {**dataset, "datasets": [_with_innermost_built(inner, innermost) for inner in dataset["datasets"]]}
     built = DATASETS.build(dataset)
     if not isinstance(built, BaseDataset):
-        raise InvalidConfigError(f"{dataset['type']}: is no mmengine BaseDataset, which is needed to hold images out")
+        raise InvalidConfigError(
+            f"{dataset['type']}: is not an mmengine BaseDataset, which is needed to hold images out"
+        )
     built.full_init()
     innermost.append(built)
     return built
@@ -93,8 +92,7 @@ def image_paths(dataset: Any) -> Iterator[str]:
 def part_names(paths: Sequence[str], data_root: str | None, split_by: str) -> list[str]:
     """What decides the part of each image of a data set: its file name, or its folder's path from `data_root` on.
 
-    Raises:
-        InvalidConfigError: there is no `data_root`.
+    Raises InvalidConfigError if there is no `data_root`.
     """
     if split_by == "file":
         # However one image is listed twice, it is in one part.
@@ -109,8 +107,7 @@ def images_between(
 ) -> list[int]:
     """The indices of the images whose `part_names` have numbers in [first, last).
 
-    Args:
-        max_images: at most so many, those whose file names have the lowest numbers.
+    At most `max_images`, those whose file names have the lowest numbers.
     """
     inside = [index for index, name in enumerate(names) if first <= number_of(name) < last]
     return [inside[place] for place in lowest([paths[index] for index in inside], max_images)]
@@ -122,5 +119,5 @@ def lowest(paths: Sequence[str], count: int | None) -> list[int]:
 
 
 def number_of(name: str) -> float:
-    """A number in [0, 1) that depends on nothing but a name."""
+    """A number in [0, 1) that depends on a name alone."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64

@@ -1,7 +1,7 @@
-"""Augmentation that any process can repeat: what is drawn for an image follows from its place in the run alone.
+"""Augmentation that any process can repeat: what is drawn for an image depends on its position in the run alone.
 
 So it depends neither on the number of worker processes nor on what they drew before, and a run that is resumed in the
-middle of an epoch meets the images that the uninterrupted one would have met.
+middle of an epoch gets the images that the uninterrupted one would have got.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class SeededBatches:
 
     def __init__(self, batches: Any, seed: int) -> None:
         self.batches = batches
-        # Where mmengine's hooks look for them.
+        # mmengine's hooks read these two.
         self.sampler = batches.sampler
         self.batch_size = batches.batch_size
         self.seed = seed
@@ -53,7 +53,7 @@ class SeededBatches:
 
 
 class SeededSamples:
-    """A data set whose samples are asked for as (index, seed) pairs; in all else it is the other data set."""
+    """A data set whose samples are requested as (index, seed) pairs; in all else it is the other data set."""
 
     def __init__(self, dataset: Any) -> None:
         self.__dict__["dataset"] = dataset
@@ -79,9 +79,9 @@ class SeededSamples:
 def seeded_loader(loader: DataLoader, seed: int) -> DataLoader:
     """A loader of the same batches, by the same number of workers, whose `batch_sampler` is `SeededBatches`.
 
-    SIGTERM to all processes of a run leaves the workers at work, so that the run can end its step and be saved.
+    SIGTERM to all processes of a run does not end the workers, so that the run can end its step and be saved.
     """
-    settings = ("num_workers", "collate_fn", "pin_memory", "timeout", "persistent_workers")
+    options = ("num_workers", "collate_fn", "pin_memory", "timeout", "persistent_workers")
     workers = ("prefetch_factor", "multiprocessing_context") if loader.num_workers else ()
     return OutlivingLoader(
         SeededSamples(loader.dataset),
@@ -89,7 +89,7 @@ def seeded_loader(loader: DataLoader, seed: int) -> DataLoader:
         # Of its own, for the seeds of the workers: by default each epoch draws one from torch's.
         generator=torch.Generator(),
         worker_init_fn=loader.worker_init_fn,
-        **{name: getattr(loader, name) for name in (*settings, *workers)},
+        **{name: getattr(loader, name) for name in (*options, *workers)},
     )
 
 

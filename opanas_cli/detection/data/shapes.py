@@ -36,8 +36,11 @@ def draw_image(rng: np.random.Generator) -> tuple[NDArray[np.uint8], list[tuple[
             continue
         label = int(rng.integers(len(CLASSES)))
         colour = tuple(int(value) for value in rng.choice((0, 255), 3))
-        scaled = [side * OVERSAMPLING for side in box]
-        _DRAW[CLASSES[label]](pen, scaled, colour)
+        left, top, right, bottom = scaled = [side * OVERSAMPLING for side in box]
+        if CLASSES[label] == "triangle":
+            pen.polygon([((left + right) / 2, top), (right, bottom), (left, bottom)], fill=colour)
+        else:
+            (pen.ellipse if CLASSES[label] == "disk" else pen.rectangle)(scaled, fill=colour)
         objects.append((label, box))
     small = canvas.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BOX)
     noisy = np.asarray(small, dtype=np.float32) + rng.normal(0, 6, (IMAGE_SIZE, IMAGE_SIZE, 1))
@@ -71,26 +74,6 @@ def _overlap(box: Box, other: Box) -> float:
     height = min(box[3], other[3]) - max(box[1], other[1])
     smaller = min((b[2] - b[0]) * (b[3] - b[1]) for b in (box, other))
     return max(width, 0.0) * max(height, 0.0) / smaller
-
-
-def _disk(pen: ImageDraw.ImageDraw, box: list[float], colour: Any) -> None:
-    pen.ellipse(box, fill=colour)
-
-
-def _square(pen: ImageDraw.ImageDraw, box: list[float], colour: Any) -> None:
-    pen.rectangle(box, fill=colour)
-
-
-def _triangle(pen: ImageDraw.ImageDraw, box: list[float], colour: Any) -> None:
-    left, top, right, bottom = box
-    pen.polygon([((left + right) / 2, top), (right, bottom), (left, bottom)], fill=colour)
-
-
-_DRAW: dict[str, Callable[[ImageDraw.ImageDraw, list[float], Any], None]] = {
-    "disk": _disk,
-    "square": _square,
-    "triangle": _triangle,
-}
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 class ImagesByStem:
     """Finds the images of a folder by their names without suffix; each folder is listed once.
 
-    Args:
-        folder: names may lead into folders below it, as ``night/0001``.
+    Names may lead into folders below it, such as ``night/0001``.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -25,7 +24,7 @@ class ImagesByStem:
         self.listed: dict[Path, dict[str, str]] = {}
 
     def __getitem__(self, name: str) -> str:
-        """``NAME.SUFFIX``; of several the `.jpg`, as in mmdet, which is also the answer if there is none."""
+        """``NAME.SUFFIX``; the `.jpg` if there are several, as in mmdet, or none."""
         asked = Path(f"{name}.jpg")
         parent = (self.folder / asked).parent
         if parent not in self.listed:
@@ -41,8 +40,7 @@ class VOCFolder(XMLDataset):
     def load_data_list(self) -> list[dict[str, Any]]:
         """The annotations of every image, as mmdet's."""
         self.images = ImagesByStem(Path(self.sub_data_root, self.img_subdir))
-        data: list[dict[str, Any]] = super().load_data_list()
-        return data
+        return super().load_data_list()
 
     def parse_data_info(self, img_info: dict[str, Any]) -> Any:
         """One image's annotation, as mmdet's."""
@@ -57,9 +55,9 @@ def has_area(box: Sequence[float], width: float, height: float) -> bool:
 
 
 def leave_out_empty_boxes() -> None:
-    """Make mmdet's VOC data sets leave out boxes without area in their image, as its COCO data set does.
+    """Make mmdet's VOC data sets ignore boxes with no area inside the image, as its COCO data set does.
 
-    Resizing would clip such a box to a side of 0, whose logarithm is what a detector learns: the loss would be NaN.
+    Resizing would clip such a box to a side of 0, whose logarithm a detector learns: the loss would be NaN.
     """
     parse = XMLDataset.parse_data_info
 

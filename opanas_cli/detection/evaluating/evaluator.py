@@ -14,9 +14,9 @@ from mmengine.dist import all_gather_object, gather_object, get_rank, get_world_
 from mmengine.registry import DefaultScope
 
 from opanas_cli.detection.checkpoints import load_weights
-from opanas_cli.detection.configs.building import build_detector, building, faults_of, images_of
+from opanas_cli.detection.configs.building import build_detector, building, config_errors, images_of
 from opanas_cli.detection.configs.necks import super_net_neck
-from opanas_cli.detection.configs.setting_checks import stage_settings
+from opanas_cli.detection.configs.sections import section_of
 from opanas_cli.detection.configs.stages import search_dataset
 from opanas_cli.detection.data.image_subset import image_paths, lowest
 from opanas_cli.detection.evaluating.pass_result import PassResult
@@ -29,11 +29,12 @@ from opanas_cli.detection.scoring.image_results import Detections
 from opanas_cli.genotype import Genotype
 from opanas_cli.necks.sharing import Sharing
 from opanas_cli.search.evaluator import Evaluation
+from opanas_cli.stage_settings import SearchSection
 
 T = TypeVar("T")
 
 FIRST_SHARE = 0.25
-"""The part of the images that successive halving judges all candidates on."""
+"""The part of the images on which successive halving evaluates all candidates."""
 
 
 class SuperNetEvaluator:
@@ -43,25 +44,21 @@ class SuperNetEvaluator:
     `PopulationPass`. Of several processes each takes its share of the batches, so that the batches, and with them
     the figures, are those of one process. All must evaluate the same genotypes.
 
+    With halving, all genotypes are evaluated on a quarter of the images, and only the better half on the others. The
+    metrics of the worse half are those of the quarter, and their `image_share` says so.
+
     Args:
-        config: the config of the super-net.
-        state: the `state_dict` of the detector with the super-net.
+        config: the super-net's; raises InvalidConfigError if its neck is another.
+        state: the `state_dict` of the detector with the super-net; raises InvalidCheckpointError if it does not fit.
         source: where the weights come from, for messages.
-        search_split: the held-out fraction of the training images; 0 evaluates on the validation set.
-        max_images: at most so many images.
+        search_split: the held-out fraction of the training images; 0 evaluates on the validation set. Raises
+            InvalidDataError if there are no images.
+        section: what to evaluate on and by, the config's section `search` by default. Its metric is computed beside
+            COCO's statistics; without `memory_mb`, the least that any process may take is used.
         on_images: called after each step of a pass with how many images are done, and how many there are.
-        metric: what will be ranked by, and is computed beside COCO's statistics if it is none of them.
-        memory_mb: see `PopulationPass`; None is the config's, or else the least of what each process may take.
-        halving: all genotypes on a quarter of the images, and only the better half of them on the others. The metrics
-            of the worse half are those of the quarter, and their `image_share` says so.
 
     Attributes:
-        unfinished: keeps what a pass has found, so that a search that was killed takes it up again; None keeps nothing.
-
-    Raises:
-        InvalidConfigError: the neck is no super-net.
-        InvalidCheckpointError: the weights do not fit.
-        InvalidDataError: the split is empty.
+        unfinished: keeps what a pass has found, so that a search that was killed resumes it; None keeps nothing.
     """
 
     def __init__(
@@ -70,28 +67,20 @@ class SuperNetEvaluator:
         state: Any,
         source: Any,
         search_split: float,
-        max_images: int | None,
         device: torch.device,
-        batch_size: int | None = None,
+        section: SearchSection | None = None,
         on_images: Callable[[int, int], None] = lambda done, total: None,
-        *,
-        metric: str = "AP",
-        memory_mb: float | None = None,
-        halving: bool = False,
     ) -> None:
         super_net_neck(config)
-        settings = stage_settings(config, "search")
-        dataset = search_dataset(config, search_split, max_images)
+        self.section = section or section_of(config, "search")
+        dataset = search_dataset(config, search_split, self.section.max_images)
         self.source = str(config.filename)
         self.device = device
         self.on_images = on_images
-        self.metric = metric
-        self.halving = halving
         self.unfinished: UnfinishedPass | None = None
         # One figure for all: the last digits depend on what runs at once.
         least = min(all_gather_object(default_memory_mb(device)))
-        self.memory_mb = float(memory_mb or settings.memory_mb or least)
-        self.batch_size = batch_size or settings.batch_size
+        self.memory_mb = float(self.section.memory_mb or least)
         with silenced(), DefaultScope.overwrite_default_scope("mmdet"):
             self.detector = build_detector(config)
             load_weights(self.detector, state, source)
@@ -109,8 +98,7 @@ class SuperNetEvaluator:
     def evaluate(self, genotypes: Sequence[Genotype]) -> list[Evaluation]:
         """COCO's statistics of each genotype, unrounded, those that are defined on the images.
 
-        Raises:
-            InvalidGenotypeError: a genotype is not of the super-net's space.
+        Raises InvalidGenotypeError if a genotype is not of the super-net's space.
         """
         for genotype in genotypes:
             self.detector.neck.check(genotype)
@@ -132,7 +120,7 @@ class SuperNetEvaluator:
         """The positions of the images, or those of the quarter of the lowest numbers and those of the others."""
         everything = list(range(len(self.dataset)))
         count = math.ceil(FIRST_SHARE * len(everything))
-        if not self.halving or count == len(everything):
+        if not self.section.halving or count == len(everything):
             return [everything]
         first = lowest(list(image_paths(self.dataset)), count)
         return [first, sorted(set(everything) - set(first))]
@@ -143,16 +131,17 @@ class SuperNetEvaluator:
         All of them if the metric is not defined on the quarter of the images, which then says nothing about them.
         """
         order = list(range(len(metrics)))
-        if any(self.metric not in values for values in metrics):
+        metric = self.section.metric
+        if any(metric not in values for values in metrics):
             return order
-        order.sort(key=lambda index: -metrics[index][self.metric])
+        order.sort(key=lambda index: -metrics[index][metric])
         return sorted(order[: (len(order) + 1) // 2])
 
     def _pass(self, genotypes: Sequence[Genotype], round_number: int) -> PassResult:
         """What the genotypes find in this process's share of the images of a round."""
         positions = self.rounds[round_number]
-        starts = range(0, len(positions), self.batch_size)
-        batches = [list(positions[start : start + self.batch_size]) for start in starts]
+        size = self.section.batch_size
+        batches = [positions[start : start + size] for start in range(0, len(positions), size)]
         own = batches[get_rank() :: get_world_size()]
         known = self.unfinished.known(round_number, genotypes, own) if self.unfinished else None
         result = known or PassResult.none(len(genotypes))
@@ -166,7 +155,7 @@ class SuperNetEvaluator:
         with silenced(), head_threads(self.device) as threads:
             run = PopulationPass(self.detector, Sharing.of(genotypes), self.memory_mb, threads)
             for batch, data in zip(own, images_of(loader, self.source), strict=True):
-                with faults_of(self.source, "cannot be evaluated", runtime_errors=False):
+                with config_errors(self.source, "cannot be evaluated", runtime_errors=False):
                     found = run.run(data, batch)
                 result.add(found)
                 if self.unfinished:
@@ -187,8 +176,8 @@ class SuperNetEvaluator:
             if parts is not None:
                 everywhere = _united(parts)
                 own[index] = [everywhere[position] for position in truths]
-        # Only now, as every gathering waits for all processes.
-        scores = score_population(list(own.values()), truth, voc=self.metric == VOC_AP50)
+        # Only now, since every gathering waits for all processes.
+        scores = score_population(list(own.values()), truth, voc=self.section.metric == VOC_AP50)
         scored = _united(all_gather_object(dict(zip(own, scores, strict=True))))
         return [scored[index] for index in range(len(result.found))]
 

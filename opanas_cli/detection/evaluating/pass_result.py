@@ -1,4 +1,4 @@
-"""What a population found in images: kept by image and candidate, put together, and taken apart into plain arrays."""
+"""What a population found in images: by image and candidate, joined, and converted to plain arrays."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ Arrays = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class PassResult:
-    """What there is in some images, and for each candidate what it found there, by the images' positions."""
+    """The ground truth of some images, and what each candidate found in them, by the images' positions."""
 
     truths: dict[int, ImageTruth]
     found: list[dict[int, Detections]]
 
     @classmethod
     def none(cls, num_candidates: int) -> PassResult:
-        """That of no image."""
+        """The result of no image."""
         return cls({}, [{} for _ in range(num_candidates)])
 
     def add(self, other: PassResult) -> None:
-        """Take in the result of other images, of the same candidates."""
+        """Add the result of other images, of the same candidates."""
         self.truths.update(other.truths)
         for own, more in zip(self.found, other.found, strict=True):
             own.update(more)
@@ -44,7 +44,7 @@ class PassResult:
         return PassResult(truths, [{position: found[position] for position in truths} for found in self.found])
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """All of it as a few arrays, from which `from_arrays` makes it again, types included."""
+        """All of it as a few arrays, from which `from_arrays` restores it, types included."""
         positions = list(self.truths)
         truths = list(self.truths.values())
         found = [by_position[position] for by_position in self.found for position in positions]
@@ -57,11 +57,7 @@ class PassResult:
 
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> PassResult:
-        """The inverse of `arrays`.
-
-        Raises:
-            KeyError, ValueError, TypeError: they are of something else.
-        """
+        """The inverse of `arrays`; raises KeyError, ValueError or TypeError if they are of something else."""
         positions = arrays["positions"].tolist()
         truths = [ImageTruth(*parts) for parts in _parted("truth", arrays, ("boxes", "labels", "ignored", "areas"))]
         found = iter([Detections(*parts) for parts in _parted("found", arrays, ("boxes", "scores", "labels"))])
@@ -73,7 +69,7 @@ class PassResult:
 
 
 def _joined(kind: str, items: Sequence[Any], names: Sequence[str]) -> dict[str, NDArray[Any]]:
-    """The fields of all items, one behind the other, and how many rows each item has."""
+    """The fields of all items, concatenated, and how many rows each item has."""
     counts = np.array([len(getattr(item, names[0])) for item in items], dtype=np.int64)
     fields = {name: [getattr(item, name) for item in items] for name in names}
     joined = {f"{kind}_{name}": np.concatenate(rows) for name, rows in fields.items() if rows}

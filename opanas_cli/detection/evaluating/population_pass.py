@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
@@ -12,18 +13,17 @@ import torch
 from torch import Tensor, nn
 
 from opanas_cli.detection.evaluating.pass_result import PassResult
-from opanas_cli.detection.heads import heads_on
 from opanas_cli.detection.scoring.image_results import Detections, ImageTruth
 from opanas_cli.necks.population import most_values_needed, run_population, stack_pyramids
 from opanas_cli.necks.sharing import Sharing
+from opanas_cli.stage_settings import MEMORY_MB
 
 IMAGES_AT_ONCE = {"cpu": 16, "cuda": 32}
 """Heads run on the pyramids of several candidates as one batch, of about so many images."""
 
 MOST_THREADS = 4
-"""More threads would wait for one another: a good part of what heads do on the CPU is Python's own work."""
+"""More threads would wait for one another: much of what heads do on the CPU is Python code."""
 
-MEMORY_MB = 2000
 FREE_SHARE = 1 / 3
 
 
@@ -44,8 +44,8 @@ class PopulationPass:
     Args:
         detector: mmdet's, with a super-net as its neck, in eval mode.
         sharing: of the population.
-        memory_mb: see `run_population`. Where it does not hold all that a batch's candidates share, necks and heads
-            take the batch in parts, down to single images.
+        memory_mb: see `run_population`. If it does not hold all that a batch's candidates share, necks and heads take
+            the batch in parts, down to single images.
         threads: of `head_threads`.
     """
 
@@ -76,14 +76,14 @@ class PopulationPass:
         return PassResult(dict(zip(positions, truths, strict=True)), found)
 
     def _images_that_fit(self, pyramid: Sequence[Tensor]) -> int:
-        """How many images of a batch may be run at once for all that is shared to fit into the memory."""
+        """How many images of a batch may be run at once so that all that is shared fits into the memory."""
         of_one_image = sum(level[0].nbytes for level in pyramid)
         return max(1, int(self.memory_mb * 10**6 / of_one_image / self._most_values))
 
     def _begun(
         self, pyramid: Sequence[Tensor], inputs: Tensor, samples: Sequence[Any]
     ) -> Iterator[tuple[list[int], Future[Iterator[Detections]]]]:
-        """The heads' work, chunk by chunk of candidates, begun before the chunks before it have been asked for."""
+        """The heads' work by chunks of candidates; a chunk begins before earlier ones have been asked for."""
         neck = self.detector.neck
         at_once = max(1, IMAGES_AT_ONCE[inputs.device.type] // len(samples))
         outputs = run_population(neck, pyramid, self.sharing, self.memory_mb)
@@ -100,16 +100,26 @@ class PopulationPass:
         self, pyramid: Sequence[Tensor], inputs: Tensor, samples: Sequence[Any], num_candidates: int
     ) -> Iterator[Detections]:
         """What the heads find, candidate by candidate and in each image by image."""
-        # Threads share neither of the two.
+        # Each thread has its own setting of both.
         with torch.inference_mode(), torch.cuda.device(inputs.device) if inputs.is_cuda else nullcontext():
             repeated = [sample.new() for _ in range(num_candidates) for sample in samples]
             predicted = heads_on(self.detector, pyramid).predict(inputs, repeated)
             return iter([Detections.of(sample.pred_instances) for sample in predicted])
 
 
+def heads_on(detector: nn.Module, pyramid: Sequence[Tensor]) -> nn.Module:
+    """The detector with `extract_feat` giving `pyramid`: every mmdet detector gets its features from it.
+
+    All modules and weights are those of `detector`, which stays as it is, so several threads may each have their own.
+    """
+    twin = copy.copy(detector)
+    twin.__dict__["extract_feat"] = lambda *_, **__: tuple(pyramid)
+    return twin
+
+
 @contextmanager
 def head_threads(device: torch.device) -> Iterator[HeadThreads | None]:
-    """Threads for heads to run in beside the neck: on the CPU as most of what heads do uses one core, else one."""
+    """Threads for heads to run in beside the neck: several on the CPU, where most of what heads do uses one core."""
     count = min(MOST_THREADS, torch.get_num_threads()) if device.type == "cpu" else 1
     if device.type == "cpu" and count == 1:
         yield None
@@ -119,7 +129,7 @@ def head_threads(device: torch.device) -> Iterator[HeadThreads | None]:
 
 
 def default_memory_mb(device: torch.device) -> float:
-    """`memory_mb` where none is asked for: on a GPU a third of what is free now."""
+    """`memory_mb` if none is given: on a GPU a third of what is free now."""
     return FREE_SHARE * torch.cuda.mem_get_info(device)[0] / 10**6 if device.type == "cuda" else MEMORY_MB
 
 

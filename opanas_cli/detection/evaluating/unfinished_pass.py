@@ -1,4 +1,4 @@
-"""A pass over the images that may be killed: what it has found is put on disk now and then, and taken up again."""
+"""A pass over the images that may be killed: what it has found is saved now and then, and resumed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SECONDS_BETWEEN_SAVES = 60.0
 
 
 class UnfinishedPass:
-    """Keeps the results for one population at a time as files in `folder`, a process of a run each its own.
+    """Keeps the results for one population at a time as files in `folder`, each process of a run its own.
 
     Args:
         folder: made when there is something to keep.
@@ -42,7 +42,7 @@ class UnfinishedPass:
         self._saved_at = 0.0
 
     def begin(self, genotypes: Sequence[Genotype]) -> None:
-        """Go over to a population: the files of others are deleted."""
+        """Change to a population: the files of others are deleted."""
         self._population = _digest([self.facts, *map(line_of, genotypes)])
         if get_rank() == 0:
             for file in self._files("*"):
@@ -53,7 +53,7 @@ class UnfinishedPass:
         """What was kept of the images of `batches` in a round of the population's evaluation, by whatever process.
 
         What is added from now on belongs to that round. `genotypes` are those that the round evaluates: what was kept
-        of others is not used, as a ranking that chose them may come out otherwise when the search is resumed.
+        of others is not used, since a ranking that chose them may differ when the search is resumed.
         """
         num_candidates = len(genotypes)
         self._name = f"{self._population}-{round_number}-{_digest(map(line_of, genotypes))}"
@@ -70,11 +70,7 @@ class UnfinishedPass:
         return known
 
     def add(self, result: PassResult) -> None:
-        """One batch more.
-
-        Raises:
-            OpanasError: the folder cannot be written to.
-        """
+        """Add the result of one batch; raises OpanasError if the folder cannot be written to."""
         self._unsaved.add(result)
         if time.monotonic() - self._saved_at >= self.seconds:
             self._save()
@@ -82,19 +78,18 @@ class UnfinishedPass:
     def end_round(self) -> None:
         """Keep the rest of a round that was long enough to be kept so far: putting it together takes long too.
 
-        Raises:
-            OpanasError: the folder cannot be written to.
+        Raises OpanasError if the folder cannot be written to.
         """
         if self._num_files and self._unsaved.truths:
             self._save()
 
     def delete(self) -> None:
-        """Forget everything, when nothing will be taken up again; all processes must have come here."""
+        """Delete everything, when nothing will be resumed any more; all processes must have come here."""
         barrier()
         if get_rank() == 0:
             for file in self._files("*"):
                 file.unlink(missing_ok=True)
-            with contextlib.suppress(OSError):  # It was never made, or somebody keeps something there.
+            with contextlib.suppress(OSError):  # It was never made, or has other files.
                 self.folder.rmdir()
 
     def _save(self) -> None:
@@ -116,7 +111,7 @@ def _digest(lines: Iterable[str]) -> str:
 
 
 def _read(file: Path) -> PassResult | None:
-    """The content of a file of `UnfinishedPass.add`, None where it is broken: its images are then run again."""
+    """The content of a file of `UnfinishedPass.add`, None if it is broken: its images are then run again."""
     try:
         with np.load(io.BytesIO(read_regular(file)), allow_pickle=False) as arrays:
             return PassResult.from_arrays(arrays)

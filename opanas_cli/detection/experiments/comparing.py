@@ -13,7 +13,7 @@ import torch
 from mmengine.config import Config
 
 from opanas_cli.atomic import write_atomically
-from opanas_cli.detection.configs.setting_checks import stage_settings
+from opanas_cli.detection.configs.sections import section_of
 from opanas_cli.detection.experiments.contenders import Contender
 from opanas_cli.detection.experiments.training_log import Row, TrainingLog
 from opanas_cli.detection.experiments.trainings import Report, Training, run_trainings
@@ -100,7 +100,7 @@ def compare(
     log = TrainingLog(files.rows)
     if not resume:
         log.require_none()
-    metric = stage_settings(config, "search").metric
+    metric = section_of(config, "search").metric
     # Seed by seed, so that a comparison that is cut short has all networks.
     trainings = [
         Training(network.name, seed, network.config, {"genotype": network.genotype})

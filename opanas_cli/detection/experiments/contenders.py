@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from mmengine.config import Config
 
-from opanas_cli.detection.configs.necks import search_space
+from opanas_cli.detection.configs.necks import search_space, with_sub_net
 from opanas_cli.detection.configs.stages import retrain_stage
-from opanas_cli.detection.costs.profiling import CostModel, detector_cost, with_sub_net
+from opanas_cli.detection.costs.profiling import CostModel, detector_cost
 from opanas_cli.detection.costs.widths import BASELINES, TOLERANCE, at_macs, of_width, width_step
 from opanas_cli.detection.training.networks import baseline_config, sub_net_config
 from opanas_cli.errors import InfeasibleError, UsageError
@@ -93,4 +93,4 @@ def _other(config: Config, genotype: Genotype, text: str) -> Contender:
     other, name = resolve_genotype(text), name_of(text)
     macs = detector_cost(with_sub_net(config, genotype)).macs
     matched = at_macs(macs, lambda width: with_sub_net(of_width(config, width), other), name, width_step(config))
-    return Contender(name, retrain_stage(matched, None), line_of(other))
+    return Contender(name, retrain_stage(matched), line_of(other))

@@ -6,7 +6,7 @@ import copy
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from mmengine.config import Config
 from opanas_cli.atomic import write_atomically
 from opanas_cli.detection.checkpoints import fingerprint
 from opanas_cli.detection.configs.necks import search_space
-from opanas_cli.detection.configs.setting_checks import stage_settings
+from opanas_cli.detection.configs.sections import section_of
 from opanas_cli.detection.costs.profiling import CostModel
 from opanas_cli.detection.evaluating.evaluator import SuperNetEvaluator
 from opanas_cli.detection.experiments.training_log import Row, TrainingLog
@@ -103,10 +103,10 @@ def correlate(
     require_same_task(content, config, super_net)
     config = copy.deepcopy(config)
     config.supernet = dict(config.get("supernet") or {}, split_by=content["meta"]["split_by"])
-    metric = stage_settings(config, "search").metric
+    search = replace(section_of(config, "search"), halving=False)
     split = content["meta"]["search_split"]
-    evaluator = SuperNetEvaluator(config, content["state_dict"], super_net, split, None, device, metric=metric)
-    genotypes, judged = _chosen(config, evaluator, sampling, metric, np.random.default_rng(seed))
+    evaluator = SuperNetEvaluator(config, content["state_dict"], super_net, split, device, search)
+    genotypes, judged = _chosen(config, evaluator, sampling, search.metric, np.random.default_rng(seed))
     del evaluator
     trainings = [
         Training(canonical_hash(genotype), training_seed, sub_net_config(config, genotype), {})
@@ -116,10 +116,10 @@ def correlate(
     rows = run_trainings(trainings, log, work_dir, device, keep_detectors=False, report=report)
     document = {
         "version": 1,
-        "metric": metric,
+        "metric": search.metric,
         "super_net": fingerprint(super_net),
         "seeds": list(range(seed, seed + num_seeds)),
-        **correlation_of(_networks(genotypes, judged, rows, metric)),
+        **correlation_of(_networks(genotypes, judged, rows, search.metric)),
     }
     write_atomically(files.summary, json.dumps(document, indent=2) + "\n")
     return document

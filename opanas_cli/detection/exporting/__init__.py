@@ -1,1 +1,1 @@
-"""What leaves opanas: mmdet configs and necks that stand alone."""
+"""What is exported: mmdet configs and stand-alone necks."""

@@ -12,9 +12,9 @@ from mmengine.hub import get_config
 
 from opanas_cli.detection.configs.data_checks import dataset_classes
 from opanas_cli.detection.configs.files import load_config
-from opanas_cli.detection.configs.necks import sub_net_neck
+from opanas_cli.detection.configs.necks import with_sub_net
 from opanas_cli.detection.configs.parts import DATALOADERS, class_heads, each_dataset, each_evaluator
-from opanas_cli.detection.configs.setting_checks import stage_settings
+from opanas_cli.detection.configs.sections import section_of
 from opanas_cli.detection.configs.stages import retrain_stage
 from opanas_cli.detection.costs.widths import set_width
 from opanas_cli.detection.data.annotation_files import voc_names
@@ -29,43 +29,29 @@ DETECTORS = {
     "retinanet": "mmdet::_base_/models/retinanet_r50_fpn.py",
 }
 
-RESNET = dict(
-    type="ResNet",
-    num_stages=4,
-    out_indices=(0, 1, 2, 3),
-    frozen_stages=1,
-    norm_cfg=dict(type="BN", requires_grad=True),
-    norm_eval=True,
-    style="pytorch",
-)
+
+def _backbone(kind: str, depth: int, checkpoint: str, **more: Any) -> dict[str, Any]:
+    return dict(
+        type=kind,
+        depth=depth,
+        num_stages=4,
+        out_indices=(0, 1, 2, 3),
+        frozen_stages=1,
+        norm_cfg=dict(type="BN", requires_grad=True),
+        norm_eval=True,
+        style="pytorch",
+        init_cfg=dict(type="Pretrained", checkpoint=checkpoint),
+        **more,
+    )
 
 
-def _pretrained(checkpoint: str) -> dict[str, str]:
-    return dict(type="Pretrained", checkpoint=checkpoint)
-
-
+_DCN = dict(dcn=dict(type="DCN", deform_groups=1, fallback_on_stride=False), stage_with_dcn=(False, True, True, True))
 BACKBONES: dict[str, dict[str, Any]] = {
-    "r18": {**RESNET, "depth": 18, "init_cfg": _pretrained("torchvision://resnet18")},
-    "r50": {**RESNET, "depth": 50, "init_cfg": _pretrained("torchvision://resnet50")},
-    "r101": {**RESNET, "depth": 101, "init_cfg": _pretrained("torchvision://resnet101")},
-    "x101-64x4d": {
-        **RESNET,
-        "type": "ResNeXt",
-        "depth": 101,
-        "groups": 64,
-        "base_width": 4,
-        "init_cfg": _pretrained("open-mmlab://resnext101_64x4d"),
-    },
-    "res2net101-dcn": {
-        **RESNET,
-        "type": "Res2Net",
-        "depth": 101,
-        "scales": 4,
-        "base_width": 26,
-        "dcn": dict(type="DCN", deform_groups=1, fallback_on_stride=False),
-        "stage_with_dcn": (False, True, True, True),
-        "init_cfg": _pretrained("open-mmlab://res2net101_v1d_26w_4s"),
-    },
+    "r18": _backbone("ResNet", 18, "torchvision://resnet18"),
+    "r50": _backbone("ResNet", 50, "torchvision://resnet50"),
+    "r101": _backbone("ResNet", 101, "torchvision://resnet101"),
+    "x101-64x4d": _backbone("ResNeXt", 101, "open-mmlab://resnext101_64x4d", groups=64, base_width=4),
+    "res2net101-dcn": _backbone("Res2Net", 101, "open-mmlab://res2net101_v1d_26w_4s", scales=4, base_width=26, **_DCN),
 }
 """The backbones of the paper's tables, as mmdet names and loads them."""
 
@@ -86,15 +72,10 @@ def export_config(
     schedule: str | None = None,
     overrides: tuple[str, ...] = (),
 ) -> Config:
-    """The mmengine config that trains a detector with a genotype from scratch.
+    """The mmengine config that trains a detector with a genotype from scratch, with a pyramid of so many channels.
 
-    Args:
-        dataset: ``coco``, ``voc``, or a config whose data, and whatever the other arguments leave open, is taken.
-        channels: the width of the pyramid.
-
-    Raises:
-        UsageError: `num_classes` contradicts the classes of the data set.
-        InvalidConfigError: the config of the data set has no neck or no data.
+    The data is that of `dataset`, ``coco``, ``voc`` or a config, and so is whatever the other arguments leave open.
+    Raises UsageError if `num_classes` contradicts it, InvalidConfigError if that config has no neck or no data.
     """
     config = load_config(dataset, overrides)
     for part in ("train_dataloader", "test_dataloader"):
@@ -107,11 +88,11 @@ def export_config(
     if num_classes is not None:
         _set_num_classes(config, num_classes)
     if schedule:
-        config.retrain = ConfigDict(asdict(replace(stage_settings(config, "retrain"), **SCHEDULES[schedule])))
-    exported = retrain_stage(config, sub_net_neck(config, genotype))
+        config.retrain = ConfigDict(asdict(replace(section_of(config, "retrain"), **SCHEDULES[schedule])))
+    exported = retrain_stage(with_sub_net(config, genotype))
     exported.custom_imports = dict(imports=["opanas_cli.detection"], allow_failed_imports=False)
     exported.train_cfg.val_interval = 1
-    if not (exported.get("auto_scale_lr") or {}).get("enable"):  # Else the data set's config asks for it.
+    if not (exported.get("auto_scale_lr") or {}).get("enable"):  # Otherwise the config of the data set asks for it.
         exported.auto_scale_lr = dict(enable=False, base_batch_size=int(exported.train_dataloader.batch_size))
     exported.pop("data_root", None)
     return exported
@@ -120,8 +101,7 @@ def export_config(
 def standalone_config(config: Config, module: str) -> Config:
     """An exported config that names the neck in `module`, and otherwise mmdet's parts only; see `exported_text`.
 
-    Raises:
-        InvalidDataError: mmdet's data sets cannot read the images.
+    Raises InvalidDataError if mmdet's data sets cannot read the images.
     """
     changed = copy.deepcopy(config)
     changed.custom_imports = dict(imports=[module], allow_failed_imports=False)
@@ -157,8 +137,7 @@ sys.path.insert(0, os.path.dirname(sys._getframe().f_code.co_filename))  # The n
 def exported_text(config: Config, standalone: bool = False) -> str:
     """The text of an exported config.
 
-    Args:
-        standalone: find the neck in the config's own folder, wherever it is run from.
+    A stand-alone one finds the neck in the config's own folder, wherever it is run from.
     """
     return "\n".join([NOT_SCALED, *([FIND_NECK] if standalone else []), config.pretty_text])
 
@@ -176,7 +155,7 @@ def _require_jpg(dataset: Any) -> None:
 
 
 def _mmdet_evaluator(evaluator: Any, dataset: Any) -> Any:
-    """mmdet's metric in place of ours, which stands alone."""
+    """mmdet's metric in place of ours, independent of opanas."""
     if evaluator.get("ann_file"):
         path = str(Path(evaluator.get("data_root") or "", evaluator["ann_file"]))
         return dict(type="CocoMetric", ann_file=path, metric="bbox")

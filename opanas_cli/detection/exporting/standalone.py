@@ -1,4 +1,4 @@
-"""The neck of one genotype as a single Python file that needs torch alone."""
+"""The neck of one genotype as a single Python file that needs only torch."""
 
 from __future__ import annotations
 
@@ -58,10 +58,8 @@ else:
 def standalone_source(genotype: Genotype) -> str:
     """The Python source of the neck: ours, the imports among its modules replaced by the modules themselves.
 
-    Of a plug-in, the module of the path's builder is in it, but not what that imports from elsewhere.
-
-    Raises:
-        InvalidGenotypeError: nothing reaches the output.
+    Of a plug-in, the module of the path's builder is in it, but not what that imports from elsewhere. Raises
+    InvalidGenotypeError if nothing reaches the output.
     """
     validate(genotype)
     builders = {str(path): path.builder for _, path in live_edges(genotype)}
@@ -77,7 +75,7 @@ def standalone_source(genotype: Genotype) -> str:
 
 
 def _in_order(module: str) -> list[str]:
-    """The modules of this package that `module` needs, each behind those that it needs itself."""
+    """The modules of this package that `module` needs, each after those that it needs itself."""
     ordered: dict[str, None] = {}
     for statement in ast.parse(_source(module)).body:
         if isinstance(statement, ast.ImportFrom) and _is_own(statement) and statement.module != BUILDER:
@@ -100,7 +98,7 @@ def _imports(modules: list[str]) -> str:
 
 
 def _body(module: str) -> str:
-    """The source of a module from behind its docstring and its imports on."""
+    """The source of a module without its docstring and its imports."""
     source = _source(module)
     kept = [
         statement

@@ -8,7 +8,7 @@ from torch import Tensor
 from opanas_cli.detection.operators.kernels import kernels, widen
 
 LEAST_BOXES = 128
-"""Fewer boxes than these are not worth a call of their own."""
+"""Fewer boxes are not worth a call of their own."""
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Tensor:
@@ -17,16 +17,15 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
     `boxes` is (N, 4) as x1, y1, x2, y2 and `scores` is (N,). A box is `x2 - x1 + offset` wide: with offset 1 the far
     corner is a pixel that belongs to it, which is the same as a far corner one pixel further.
 
-    The work grows with the square of N. On the CPU boxes that lie apart, as those of different classes or pyramid
-    levels do once mmcv has moved them, are therefore suppressed apart, with the same result.
+    The work grows with the square of N. On the CPU, boxes in separate groups, such as those of different classes or
+    pyramid levels once mmcv has shifted them, are therefore suppressed group by group, with the same result.
     """
     boxes, scores = widen(boxes, scores)
     if offset:
         boxes = boxes + boxes.new_tensor([0, 0, offset, offset])
     groups = _apart(boxes) if boxes.device.type == "cpu" and len(boxes) >= 2 * LEAST_BOXES else ()
     if len(groups) < 2:
-        kept: Tensor = kernels.nms(boxes, scores, iou_threshold)
-        return kept
+        return kernels.nms(boxes, scores, iou_threshold)
     kept = torch.cat([group[kernels.nms(boxes[group], scores[group], iou_threshold)] for group in groups])
     # The order that one call gives: of equal scores the first box comes first.
     kept = kept.sort().values

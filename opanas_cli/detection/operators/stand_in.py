@@ -1,4 +1,4 @@
-"""The module that takes the place of `mmcv._ext`, mmcv's compiled operators, where they are missing."""
+"""The module that takes the place of `mmcv._ext`, mmcv's compiled operators, if they are missing."""
 
 from __future__ import annotations
 
@@ -10,36 +10,16 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, NoReturn
 
-from opanas_cli.detection.operators import (
-    deform_conv,
-    focal_loss,
-    modulated_deform_conv,
-    nms,
-    roi_align,
-    soft_nms,
-)
+from opanas_cli.detection.operators import deform_conv, focal_loss, nms, roi_align, soft_nms
+from opanas_cli.detection.operators.kernels import MissingOperatorError
 from opanas_cli.detection.quiet import quietly
-from opanas_cli.errors import MissingDependencyError
 
-NAME = "mmcv._ext"
-COMPILED_MMCV = "pip install --force-reinstall --no-deps --no-cache-dir --no-build-isolation onedl-mmcv"
-"""Builds mmcv against the torch that is installed, so that its own operators are compiled along."""
-
-
-class MissingOperatorError(MissingDependencyError, NotImplementedError):
-    """A detector calls an operator of mmcv that needs mmcv's compiled code."""
-
-    def __init__(self, operator: str) -> None:
-        super().__init__(
-            f"mmcv's operator '{operator}' is compiled code that this mmcv was installed without, and opanas has no "
-            f"stand-in for it: with a C++ compiler (and the CUDA toolkit for a GPU) `{COMPILED_MMCV}` builds it"
-        )
-        self.operator = operator
+MODULE = "mmcv._ext"
 
 
 def get_compiler_version() -> str:
-    """The compiler of mmcv's operators: there is none, torchvision's stand in."""
-    import torchvision  # At the top it would fail without the words of `kernels`.
+    """The compiler of mmcv's operators: none, since torchvision's stand in."""
+    import torchvision  # At the top it would fail without the message of `kernels`.
 
     return f"none (operators of torchvision {torchvision.__version__})"
 
@@ -59,8 +39,8 @@ OPERATORS: dict[str, Callable[..., Any]] = {
         deform_conv.deform_conv_forward,
         focal_loss.sigmoid_focal_loss_backward,
         focal_loss.sigmoid_focal_loss_forward,
-        modulated_deform_conv.modulated_deform_conv_backward,
-        modulated_deform_conv.modulated_deform_conv_forward,
+        deform_conv.modulated_deform_conv_backward,
+        deform_conv.modulated_deform_conv_forward,
         nms.nms,
         roi_align.roi_align_backward,
         roi_align.roi_align_forward,
@@ -73,40 +53,40 @@ OPERATORS: dict[str, Callable[..., Any]] = {
 def install() -> bool:
     """Make `mmcv._ext` importable; return whether the stand-in is in use. A compiled one that loads is left alone.
 
-    Raises ImportError if there is no mmcv, or none that can be imported.
+    Raises ImportError if mmcv is missing or cannot be imported.
     """
     with quietly():
         mmcv = importlib.import_module("mmcv")
     try:
-        return isinstance(importlib.import_module(NAME), StandIn)
+        return isinstance(importlib.import_module(MODULE), StandIn)
     except ModuleNotFoundError as error:
-        if error.name != NAME:
+        if error.name != MODULE:
             raise
     except (ImportError, OSError) as error:
         warnings.warn(
-            f"mmcv's compiled operators do not load ({error}): torchvision's stand in for them; build mmcv again "
-            "against the torch that is installed to use its own",
+            f"mmcv's compiled operators do not load ({error}): torchvision's stand in for them; to use its own, "
+            "build mmcv again with the torch that is installed",
             RuntimeWarning,
             stacklevel=2,
         )
     module = StandIn()
-    sys.modules[NAME] = module
+    sys.modules[MODULE] = module
     vars(mmcv)["_ext"] = module
     return True
 
 
 class StandIn(ModuleType):
-    """A module of the operators that are mapped; any other name is an operator that raises when it is called."""
+    """A module of `OPERATORS`; any other name is an operator that raises MissingOperatorError when it is called."""
 
     def __init__(self) -> None:
-        super().__init__(NAME, "Stand-in for mmcv's compiled operators, on torchvision and plain torch.")
-        self.__spec__ = ModuleSpec(NAME, loader=None)
+        super().__init__(MODULE, "Stand-in for mmcv's compiled operators, on torchvision and plain torch.")
+        self.__spec__ = ModuleSpec(MODULE, loader=None)
         vars(self).update(OPERATORS)
 
     def __getattr__(self, name: str) -> Callable[..., NoReturn]:
-        # mmcv asks at import whether each operator is there, so that they all have to seem to be
+        # mmcv checks at import that each operator exists, so they all must seem to
         if name.startswith("_"):
-            raise AttributeError(f"module '{NAME}' has no attribute '{name}'")
+            raise AttributeError(f"module '{MODULE}' has no attribute '{name}'")
 
         def missing(*_: object, **__: object) -> NoReturn:
             raise MissingOperatorError(name)

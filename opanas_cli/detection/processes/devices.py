@@ -1,4 +1,4 @@
-"""The device that the user asks for."""
+"""The device that the user chooses."""
 
 from __future__ import annotations
 
@@ -12,12 +12,9 @@ from opanas_cli.errors import UsageError
 
 
 def select_device(name: str) -> torch.device:
-    """The device called ``auto``, ``cpu``, ``cuda`` or ``cuda:i``.
+    """The device called ``auto``, ``cpu``, ``cuda`` or ``cuda:i``; raises UsageError if it does not exist.
 
     Of several processes on a machine, each takes the CUDA device of its local rank.
-
-    Raises:
-        UsageError: there is no such device here, or not one for each process.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -32,14 +29,17 @@ def select_device(name: str) -> torch.device:
         raise UsageError(f"--device: '{name}' is one device for several processes; use --device cuda, cpu or auto")
     index = int(os.environ.get("LOCAL_RANK", "0")) if several else int(match[1] or 0)
     if several and index >= count:
-        here = f"{os.environ.get('LOCAL_WORLD_SIZE', 'more')} processes, but {count} CUDA devices are here"
-        raise UsageError(f"--device: {here}; set torchrun's --nproc-per-node to {count}, or use --device cpu")
+        wanted = os.environ.get("LOCAL_WORLD_SIZE", "more")
+        raise UsageError(
+            f"--device: {wanted} processes, but only {count} CUDA devices; set torchrun's --nproc-per-node to {count}, "
+            "or use --device cpu"
+        )
     if index >= count:
-        raise UsageError(f"--device: '{name}' is not here ({count} CUDA devices found); use --device cpu or auto")
+        raise UsageError(f"--device: no device '{name}' ({count} CUDA devices found); use --device cpu or auto")
     torch.cuda.set_device(index)
     return torch.device("cuda", index)
 
 
 def use_device(device: torch.device) -> None:
-    """Make `device` the one that mmengine's runners take; on its own mmengine takes the first GPU that it sees."""
+    """Make `device` the one that mmengine's runners use; on its own mmengine uses the first GPU."""
     mmengine.device.utils.DEVICE = str(device)

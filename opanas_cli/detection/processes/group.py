@@ -1,4 +1,4 @@
-"""Several processes that work as one run: torchrun starts them, the first speaks and writes for all."""
+"""Several processes that work as one run: torchrun starts them, the first prints and writes for all."""
 
 from __future__ import annotations
 
@@ -17,19 +17,16 @@ from torch.distributed import distributed_c10d
 
 from opanas_cli.detection.processes.devices import select_device
 from opanas_cli.detection.processes.presence import LostProcessError, present, wait_for_all
-from opanas_cli.detection.processes.rendezvous import meet
-from opanas_cli.errors import OpanasError, ProcessError, ToldElsewhereError
+from opanas_cli.detection.processes.rendezvous import meet, reported_elsewhere
+from opanas_cli.errors import OpanasError, ProcessError, ReportedElsewhereError
 
 T = TypeVar("T")
 
 TIMEOUT = timedelta(minutes=30)
-"""How long a collective waits. For what one process does alone, as to check a data set, the others wait before it."""
+"""How long a collective waits. For the work of one process alone, such as a check of data, others wait before it."""
 
 SECONDS_TO_AGREE = 5.0
 """How long a process with an error waits to see whether the others have it too."""
-
-SECONDS_TO_TELL = 1.0
-"""How long the others leave to the one that reports: torchrun ends all when one has ended."""
 
 LOST = "lost"
 
@@ -38,20 +35,15 @@ LOST = "lost"
 def joined(device: str) -> Iterator[bool]:
     """While the block runs, this process is one of those that torchrun started, and all but the first print nothing.
 
-    They talk by gloo on the CPU and by NCCL on CUDA. An error that all processes meet is raised in the first one as it
-    is; one that some meet is raised in the lowest of them, with its rank.
-
-    Args:
-        device: as the user asked for it.
-
-    Returns:
-        Whether torchrun started the processes again after one had failed.
+    They communicate by gloo on the CPU and by NCCL on CUDA. An error in all processes is raised in the first one as it
+    is; an error in some of them is raised in the lowest, with its rank. The block gets whether torchrun started the
+    processes again after one had failed.
 
     Raises:
         UsageError: the environment describes no process group, or there are not as many devices as processes.
-        OpanasError: the processes do not find each other.
+        OpanasError: the processes do not connect.
         ProcessError: some processes failed and others did not.
-        ToldElsewhereError: another process has the error too, and raises it.
+        ReportedElsewhereError: another process has the error too, and raises it.
     """
     with _silent() if os.environ.get("RANK", "0") != "0" else contextlib.nullcontext():
         store, rank, size = meet()
@@ -66,13 +58,13 @@ def joined(device: str) -> Iterator[bool]:
                     timeout=TIMEOUT,
                     device_id=target if target.type == "cuda" else None,
                 )
-                # On several machines, only the one that a process failed on counts.
+                # Of several machines, only the one on which a process failed counts.
                 restarts = all_gather_object(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
                 yield any(count != "0" for count in restarts)
                 barrier()
                 torch_dist.destroy_process_group()
             except Exception as error:
-                raise _one_voice(error, store, rank, size) from error
+                raise _to_report(error, store, rank, size) from error
             finally:
                 if torch_dist.is_initialized():  # Something went wrong.
                     _abandon_group()
@@ -81,58 +73,45 @@ def joined(device: str) -> Iterator[bool]:
 def from_first(make: Callable[[], T]) -> T:
     """What `make` gives in the first process, in every process. The others do not call it.
 
-    It must be picklable and small: it travels as a pickle, and on CUDA through the memory of every device. Of a large
-    file hand on the path, and let each process read it with `in_each`.
-
-    Raises:
-        OpanasError: `make` raised it, in every process.
+    It must be picklable and small: it travels as a pickle, and on CUDA through the memory of every device. For a large
+    file, pass on the path, and let each process read it with `in_each`. An OpanasError of `make` is raised in all.
     """
-    told: list[T | OpanasError | None] = [None]
-    if is_main_process():
-        try:
-            told[0] = make()
-        except OpanasError as error:
-            told[0] = error
+    shared = [_made(make) if is_main_process() else None]
     wait_for_all()
-    broadcast_object_list(told)
-    return _unless_error(told)
+    broadcast_object_list(shared)
+    return _unless_error(shared[0])
 
 
 def once_per_machine(check: Callable[[], None]) -> None:
-    """Call `check` in one process of each machine, and wait for it in the others.
-
-    Raises:
-        OpanasError: a check raised it, in every process.
-    """
+    """Call `check` in one process of each machine, while the others wait; an OpanasError is raised in all."""
     alone = get_world_size() == 1 or os.environ.get("LOCAL_RANK", "0") == "0"
     in_each(check if alone else lambda: None)
 
 
 def in_each(make: Callable[[], T]) -> T:
-    """What `make` gives in this process; all of them call it.
-
-    Raises:
-        OpanasError: `make` raised it in some process, in every process.
-    """
-    made: list[T] = []
-    error: OpanasError | None = None
-    try:
-        made.append(make())
-    except OpanasError as raised:
-        error = raised
+    """What `make` gives in this process; all of them call it, and an OpanasError of one is raised in all."""
+    made = _made(make)
     wait_for_all()
-    _unless_error(sorted(all_gather_object(error), key=lambda told: told is None))
-    return made[0]
+    for error in all_gather_object(made if isinstance(made, OpanasError) else None):
+        _unless_error(error)
+    return made
 
 
-def _unless_error(told: list[T | OpanasError | None]) -> T:
-    if isinstance(told[0], OpanasError):
-        raise told[0]
-    return told[0]  # type: ignore[return-value]
+def _made(make: Callable[[], T]) -> T | OpanasError:
+    try:
+        return make()
+    except OpanasError as error:
+        return error
+
+
+def _unless_error(made: T | OpanasError) -> T:
+    if isinstance(made, OpanasError):
+        raise made
+    return made
 
 
 def _abandon_group() -> None:
-    """Leave the group at once, while others may wait in it for what will never come.
+    """Leave the group at once, although others may wait in it for what will never come.
 
     torch from 2.6 on waits for NCCL's pending work when it destroys a group; before, it aborted that.
     """
@@ -150,10 +129,10 @@ def _silent() -> Iterator[None]:
         yield
 
 
-def _one_voice(error: Exception, store: torch_dist.Store, rank: int, size: int) -> Exception:
-    """The error to raise in this process, so that the user reads of each failure once.
+def _to_report(error: Exception, store: torch_dist.Store, rank: int, size: int) -> Exception:
+    """The error to raise in this process, so that each failure is reported once.
 
-    The processes find out by the store, which outlives a process that fails: torchrun holds it.
+    The processes compare their errors in the store, which outlives a process that fails: torchrun holds it.
     """
     try:
         if _is_lost_connection(error):
@@ -161,43 +140,42 @@ def _one_voice(error: Exception, store: torch_dist.Store, rank: int, size: int) 
         text = f"{type(error).__name__}: {error}"
         store.set(f"error/{rank}", text)
         alike = _ranks_with(text, store, rank, size)
-    except RuntimeError:  # The store itself is gone.
+    except RuntimeError:  # The store itself has ended.
         alike = [rank]
     if alike[0] != rank:
-        time.sleep(SECONDS_TO_TELL)
-        return ToldElsewhereError(error)
+        return reported_elsewhere(error)
     return error if len(alike) == size else ProcessError(f"rank {rank} of {size}", error)
 
 
 def _ranks_with(text: str, store: torch_dist.Store, rank: int, size: int) -> list[int]:
-    """The processes that failed with this text, once all have failed or had the time to."""
+    """The processes that failed with this text, once all have failed or have had the time to."""
     keys = [f"error/{other}" for other in range(size)]
     _wait_until(lambda: store.check(keys))
-    told = {other: store.get(key).decode() for other, key in enumerate(keys) if store.check([key])}
+    errors = {other: store.get(key).decode() for other, key in enumerate(keys) if store.check([key])}
     store.add("read", 1)
-    if rank == 0:  # Without torchrun the store is this process's, and goes with it.
-        _wait_until(lambda: store.add("read", 0) >= len(told))
-    return [other for other, theirs in told.items() if theirs == text]
+    if rank == 0:  # Without torchrun the store is in this process, and ends with it.
+        _wait_until(lambda: store.add("read", 0) >= len(errors))
+    return [other for other, theirs in errors.items() if theirs == text]
 
 
-def _wait_until(so: Callable[[], bool]) -> None:
+def _wait_until(holds: Callable[[], bool]) -> None:
     deadline = time.monotonic() + SECONDS_TO_AGREE
-    while time.monotonic() < deadline and not so():
+    while time.monotonic() < deadline and not holds():
         time.sleep(0.05)
 
 
 def _of_lost_connection(store: torch_dist.Store, size: int) -> Exception:
-    """Who lost the connection reports it if nobody reports why: at once, before torchrun ends all."""
+    """Of those that lost the connection the first reports it at once, unless another process reports the reason."""
     error = OpanasError(
-        "lost the connection to another process of this run, which was ended or whose machine is gone; continue "
+        "lost the connection to another process of this run, which exited or whose machine is unreachable; continue "
         "with --resume"
     )
     known = any(store.check([f"error/{rank}"]) for rank in range(size))
-    return ToldElsewhereError(error) if known or store.add(LOST, 1) > 1 else error
+    return ReportedElsewhereError(error) if known or store.add(LOST, 1) > 1 else error
 
 
 def _is_lost_connection(error: Exception) -> bool:
-    """Whether a collective failed because its other end did; gloo raises a plain RuntimeError."""
+    """Whether a collective failed because another process did; gloo raises a plain RuntimeError."""
     backend_error = getattr(torch_dist, "DistBackendError", LostProcessError)
     if isinstance(error, (LostProcessError, backend_error)):
         return True

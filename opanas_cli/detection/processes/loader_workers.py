@@ -1,7 +1,7 @@
 """Worker processes of a loader, which a signal to all processes of a run must not end before the run is saved.
 
 torchrun, Slurm and terminals signal more than the process that trains, and torch raises an error in the middle of its
-step when a worker is gone.
+step when a worker has ended.
 """
 
 from __future__ import annotations
@@ -21,15 +21,12 @@ WorkerInit = Callable[[int], Any]
 class OutlivingLoader(DataLoader):
     """A DataLoader whose workers SIGTERM ends only if it comes from their parent.
 
-    They still end with the parent, however it ends: torch's workers look every few seconds whether it lives. If the
-    system does not say who sent a signal (macOS, Windows) nothing changes.
-
-    Args:
-        arguments, settings: as for a DataLoader.
+    They still end with the parent, however it ends: torch's workers check every few seconds whether it is alive. If
+    the system does not say who sent a signal (macOS, Windows), nothing changes.
     """
 
-    def __init__(self, *arguments: Any, worker_init_fn: WorkerInit | None = None, **settings: Any) -> None:
-        super().__init__(*arguments, worker_init_fn=partial(_begin, worker_init_fn), **settings)
+    def __init__(self, *arguments: Any, worker_init_fn: WorkerInit | None = None, **options: Any) -> None:
+        super().__init__(*arguments, worker_init_fn=partial(_begin, worker_init_fn), **options)
 
     def __iter__(self) -> Any:
         """Batches as of a DataLoader, by workers that begin with SIGTERM blocked.
@@ -53,7 +50,7 @@ def _begin(then: WorkerInit | None, worker: int) -> None:
 
 
 def _end_with(parent: int) -> None:
-    # Not ignored altogether: a parent that ends joins the workers that it told to end.
+    # Not ignored altogether: a parent that ends terminates its workers and joins them.
     while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
         pass
     os._exit(0)

@@ -12,7 +12,7 @@ import torch
 
 
 def random_states() -> dict[str, Any]:
-    """The states as tensors and plain data, for `restore_random_states`; CUDA's where this process uses it."""
+    """The states as tensors and plain data, for `restore_random_states`; CUDA's if this process uses it."""
     name, keys, *rest = np.random.get_state(legacy=True)  # noqa: NPY002 (mmdet draws from it)
     states: dict[str, Any] = {
         "python": random.getstate(),
@@ -25,7 +25,7 @@ def random_states() -> dict[str, Any]:
 
 
 def restore_random_states(states: dict[str, Any]) -> None:
-    """Make all generators go on from where `random_states` took them; CUDA's too, if there is one and it has."""
+    """Make all generators continue from where `random_states` took them, CUDA's too if its state was taken."""
     version, words, gauss = states["python"]
     random.setstate((version, tuple(words), gauss))
     name, keys, *rest = states["numpy"]
@@ -36,20 +36,25 @@ def restore_random_states(states: dict[str, Any]) -> None:
 
 
 @contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """While the block runs, everything drawn on the CPU follows from `seed`; afterwards all is as if it had not run."""
-    before = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
-    random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002
-    torch.default_generator.manual_seed(seed)
+def random_states_kept() -> Iterator[None]:
+    """Whatever the block draws, all generators continue from where they were."""
+    states = random_states()
     try:
         yield
     finally:
-        random.setstate(before[0])
-        np.random.set_state(before[1])  # noqa: NPY002
-        torch.set_rng_state(before[2])
+        restore_random_states(states)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """While the block runs, all generators of the CPU follow from `seed`; afterwards they are as before."""
+    with random_states_kept():
+        random.seed(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002
+        torch.default_generator.manual_seed(seed)
+        yield
 
 
 def _plain(value: Any) -> int | float:
-    """A number of NumPy's state as Python's, which any torch reads back without unpickling."""
+    """A number of NumPy's state as one of Python, which every torch reads without unpickling."""
     return float(value) if isinstance(value, float) else int(value)

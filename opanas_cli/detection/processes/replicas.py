@@ -8,7 +8,6 @@ one process (some heads ask the others).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import chain
 from typing import Any
 
 import torch
@@ -16,6 +15,7 @@ from mmengine.config import Config
 from mmengine.dist import all_gather_object, all_reduce, all_reduce_params, get_world_size
 from mmengine.model import MMDistributedDataParallel, is_model_wrapper
 from mmengine.optim import OptimWrapper
+from mmengine.registry import MODEL_WRAPPERS
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -23,22 +23,23 @@ BUCKET_MB = 32
 
 
 def replicate(config: Config, wrapper: type[nn.Module]) -> None:
-    """Make the Runner of `config` train one of several replicas. Where there is one process, nothing changes."""
+    """Make the Runner of `config` train one of several replicas, unless there is only one process."""
     if get_world_size() == 1:
         return
-    config.launcher = "pytorch"  # The processes are connected already; this tells the Runner that there are several.
+    config.launcher = "pytorch"  # The processes are already connected; this lets the Runner know of them.
     config.model_wrapper_cfg = dict(type=wrapper.__name__)
     if config.get("find_unused_parameters") and wrapper is DetectorReplica:
         config.model_wrapper_cfg.find_unused_parameters = True
     for evaluator in (config.get("val_evaluator"), config.get("test_evaluator")):
         for metric in evaluator if isinstance(evaluator, (list, tuple)) else [evaluator or {}]:
             if metric.get("type"):
-                # mmengine's other way is by files in the current folder, which machines may not share.
+                # mmengine would otherwise use files in the current folder, which machines may not share.
                 metric.collect_device = "gpu"
 
 
+@MODEL_WRAPPERS.register_module(force=True)
 class SuperNetReplica(nn.Module):
-    """What mmengine's Runner trains of a `SuperNetDetector`, which talks to the other processes itself.
+    """The wrapper for mmengine's Runner of a `SuperNetDetector`, which exchanges gradients itself.
 
     DistributedDataParallel does not fit: it expects one backward pass through its own forward.
     """
@@ -48,41 +49,39 @@ class SuperNetReplica(nn.Module):
         self.module = module
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """That of the detector."""
+        """As of the detector."""
         return self.module(*args, **kwargs)
 
     def train_step(self, data: Any, optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
-        """That of the detector."""
-        logs: dict[str, Tensor] = self.module.train_step(data, optim_wrapper)
-        return logs
+        """As of the detector."""
+        return self.module.train_step(data, optim_wrapper)
 
 
+@MODEL_WRAPPERS.register_module(force=True)
 class DetectorReplica(MMDistributedDataParallel):
     """torch's DistributedDataParallel of a detector, with losses and batch norm's statistics of all processes."""
 
     def __init__(self, module: nn.Module, **options: Any) -> None:
-        # mmengine names a device by the local rank. Without it, it is the one that the module is on, the CPU too.
+        # mmengine passes a device by the local rank. Without it, it is the one that the module is on, also the CPU.
         super().__init__(module, **{**options, "device_ids": None, "broadcast_buffers": False})
-        self.log_means = LogMeans()
 
     def train_step(self, data: Any, optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
         """One update; returns the log variables, averaged over the processes."""
         logs = super().train_step(data, optim_wrapper)
         average_statistics(self.module)
-        return self.log_means.of(logs)
+        return mean_logs(logs)
 
 
 def original(model: nn.Module) -> nn.Module:
     """The model of a Runner without the wrapper that makes it a replica."""
-    module: nn.Module = model.module if is_model_wrapper(model) else model
-    return module
+    return model.module if is_model_wrapper(model) else model
 
 
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     """Replace every gradient by its mean over the processes.
 
-    A parameter with a gradient in one process gets one in all, so that their optimizers do the same: where a batch
-    gives it none it counts as zero. Parameters without any are left without.
+    A parameter with a gradient in one process gets one in all, so that their optimizers do the same: if a batch gives
+    it none, it counts as zero. Parameters without any are left without.
     """
     if get_world_size() == 1:
         return
@@ -99,43 +98,21 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     all_reduce_params(gradients, bucket_size_mb=BUCKET_MB, op="mean")
 
 
-class LogMeans:
+def mean_logs(logs: dict[str, Tensor]) -> dict[str, Tensor]:
     """Scalars of one batch as means over the processes: the same numbers in all, so that all stop where one must.
 
-    mmdet's heads leave out what a batch has no samples for. So the processes reduce a place for each name that any of
-    them has ever had, and ask each other for names only when one has a new one. A mean is over those that have a value.
+    mmdet's heads leave out what a batch has no samples for, so a mean is over the processes that have a value. Every
+    process calls this after each of its batches.
     """
-
-    def __init__(self) -> None:
-        self._names: tuple[str, ...] = ()
-
-    def of(self, logs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The means, of all names that some process has. Every process calls it after each of its batches."""
-        if get_world_size() == 1:
-            return logs
-        means, any_new = self._reduced(logs)
-        if any_new:
-            everyone = all_gather_object(list(logs))
-            self._names = tuple(dict.fromkeys([*self._names, *chain.from_iterable(everyone)]))
-            means, _ = self._reduced(logs)
-        return means
-
-    def _reduced(self, logs: dict[str, Tensor]) -> tuple[dict[str, Tensor], bool]:
-        """The means of the names that are known, and whether a process has others too."""
-        device = logs["loss"].device
-        values = [torch.as_tensor(logs.get(name, 0.0), device=device).detach().float() for name in self._names]
-        present = [float(name in logs) for name in self._names]
-        flags = torch.tensor([*present, float(len(logs) > sum(present))], device=device)
-        row = torch.stack([*values, *flags])
-        all_reduce(row, "sum")
-        *counts, new = row[len(values) :].tolist()
-        sums = row[: len(values)].unbind()
-        means = {name: total / count for name, total, count in zip(self._names, sums, counts, strict=True) if count}
-        return means, new > 0
+    if get_world_size() == 1:
+        return logs
+    everyone = all_gather_object({name: float(value) for name, value in logs.items()})
+    values = {name: [own[name] for own in everyone if name in own] for own in everyone for name in own}
+    return {name: torch.tensor(sum(found) / len(found)) for name, found in values.items()}
 
 
 def average_statistics(model: nn.Module) -> None:
-    """Replace batch norm's running statistics by their means over the processes, where training changes them."""
+    """Replace batch norm's running statistics by their means over the processes, if training changes them."""
     norms = [module for module in model.modules() if isinstance(module, _BatchNorm) and module.training]
     running = [value for norm in norms for value in (norm.running_mean, norm.running_var) if value is not None]
     all_reduce_params(running, op="mean")

@@ -6,10 +6,12 @@ import contextlib
 import gc
 import io
 from collections.abc import Iterator, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from mmengine.evaluator import BaseMetric
+from numpy.typing import NDArray
 
 from opanas_cli.detection.scoring.image_results import Detections, ImageTruth, truths_of_file, width_and_height
 from opanas_cli.detection.scoring.voc_average_precision import voc_average_precision
@@ -24,11 +26,11 @@ except ImportError:  # The extra `fast` brings it.
     from pycocotools.cocoeval import COCOeval
 
 *STATISTICS, VOC_AP50 = METRICS
-"""The first six figures of COCO's summary, not defined where no ground truth falls into a range; and PASCAL VOC's."""
+"""The first six figures of COCO's summary, not defined if no ground truth falls into a range; and PASCAL VOC's."""
 
 
 class GroundTruth:
-    """What there is to find in a set of images, indexed once for any number of candidates.
+    """The ground truth of a set of images, indexed once for any number of candidates.
 
     Args:
         images: in the order in which the detections will be given. Among detections of equal scores those of earlier
@@ -40,21 +42,8 @@ class GroundTruth:
         self.images = images
         self.num_classes = len(meta["classes"])
         self.dataset_type = meta.get("dataset_type")
-        annotations: list[dict[str, Any]] = []
-        for index, truth in enumerate(images):
-            columns = (truth.boxes.tolist(), truth.labels.tolist(), truth.ignored.tolist(), truth.areas.tolist())
-            for box, label, ignored, area in zip(*columns, strict=True):
-                annotations.append(
-                    {
-                        "id": len(annotations) + 1,
-                        "image_id": index,
-                        "category_id": label,
-                        "bbox": box,
-                        "area": area,
-                        "iscrowd": int(ignored),
-                    }
-                )
-        self.coco = _coco(len(images), self.num_classes, annotations)
+        columns = [(own.boxes, own.areas, own.labels, own.ignored.astype(int), own.labels * 0) for own in images]
+        self.coco = _coco(columns, self.num_classes)
 
 
 def score_population(
@@ -66,11 +55,11 @@ def score_population(
         population: for each candidate its detections in each image, in the order of the images of `truth`.
         truth: built once, and only read.
         voc: also `VOC_AP50`, the mean average precision at an overlap of one half by PASCAL VOC's rules: by eleven
-            points where the data set is VOC 2007, by the area under the curve elsewhere.
+            points if the data set is VOC 2007, else by the area under the curve.
 
     Returns:
-        `STATISTICS` by their names, and `VOC_AP50` where asked, without those that are not `defined`, as where there is
-        nothing to find.
+        `STATISTICS` by their names, and `VOC_AP50` if asked for, without those that are not `defined`, for example
+        because there are no objects.
     """
     with _quick():
         scores = [_coco_statistics(candidate, truth) for candidate in population]
@@ -91,7 +80,7 @@ class DetectionAP(BaseMetric):
         data_root: prefix of a relative `ann_file`.
     """
 
-    # None would make mmengine warn that there is none.
+    # mmengine would warn of None.
     default_prefix = ""
 
     def __init__(self, ann_file: str | None = None, data_root: str | None = None, **kwargs: Any) -> None:
@@ -121,7 +110,7 @@ class DetectionAP(BaseMetric):
 
 @contextlib.contextmanager
 def _quick() -> Iterator[None]:
-    """Hold the garbage collector: millions of small dicts, none in a circle, make it search all memory in vain."""
+    """Pause the garbage collector: millions of small dicts, none in a cycle, make it search all memory for nothing."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -134,43 +123,44 @@ def _quick() -> Iterator[None]:
 def _coco_statistics(candidate: Sequence[Detections], truth: GroundTruth) -> dict[str, float]:
     if not truth.images:
         return dict.fromkeys(STATISTICS, float("nan"))
+    boxes = [width_and_height(found.boxes) for found in candidate]
+    columns = [
+        (own, own[:, 2] * own[:, 3], found.labels, found.labels * 0, found.scores)
+        for own, found in zip(boxes, candidate, strict=True)
+    ]
     with contextlib.redirect_stdout(io.StringIO()):
-        evaluation = COCOeval(truth.coco, _detections(candidate, truth), "bbox")
+        evaluation = COCOeval(truth.coco, _coco(columns, truth.num_classes), "bbox")
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
     values = [float(value) for value in evaluation.stats[: len(STATISTICS)]]
-    # The library says -1 where there is nothing to find.
+    # The library gives -1 if there are no objects.
     return {name: value if value >= 0 else float("nan") for name, value in zip(STATISTICS, values, strict=True)}
 
 
-def _detections(candidate: Sequence[Detections], truth: GroundTruth) -> COCO:
-    annotations: list[dict[str, Any]] = []
-    for index, found in enumerate(candidate):
-        boxes = width_and_height(found.boxes)
-        columns = (boxes.tolist(), (boxes[:, 2] * boxes[:, 3]).tolist(), found.scores.tolist(), found.labels.tolist())
-        for box, area, score, label in zip(*columns, strict=True):
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": index,
-                    "category_id": label,
-                    "bbox": box,
-                    "area": area,
-                    "score": score,
-                    "iscrowd": 0,
-                }
-            )
-    return _coco(len(truth.images), truth.num_classes, annotations)
+def _coco(images: Sequence[Sequence[NDArray[Any]]], num_classes: int) -> COCO:
+    """An indexed data set whose images and categories are numbered from 0.
 
-
-def _coco(num_images: int, num_classes: int, annotations: list[dict[str, Any]]) -> COCO:
-    """An indexed data set whose images and categories are numbered from 0."""
+    Of each image: boxes (n, 4) as x, y, width, height, and (n,) of areas, labels, whether crowds, and scores.
+    """
+    numbers = count(1)
     coco = COCO()
     coco.dataset = {
         "info": {},
-        "images": [{"id": index} for index in range(num_images)],
-        "annotations": annotations,
+        "images": [{"id": index} for index in range(len(images))],
+        "annotations": [
+            {
+                "id": next(numbers),
+                "image_id": index,
+                "category_id": label,
+                "bbox": box,
+                "area": area,
+                "iscrowd": crowd,
+                "score": score,
+            }
+            for index, columns in enumerate(images)
+            for box, area, label, crowd, score in zip(*(column.tolist() for column in columns), strict=True)
+        ],
         "categories": [{"id": label} for label in range(num_classes)],
     }
     with contextlib.redirect_stdout(io.StringIO()):

@@ -1,4 +1,4 @@
-"""What there is in an image, and what a detector found there, as compact arrays."""
+"""The ground truth of an image, and what a detector found in it, as compact arrays."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ class Detections:
 
 @dataclass(frozen=True)
 class ImageTruth:
-    """What there is to find in one image.
+    """The ground truth of one image.
 
     `boxes` (m, 4) are x, y, width, height in pixels of the original image, float64; `labels` (m,); `ignored` (m,) says
-    which are crowds or difficult, that count neither as found nor as missed; `areas` (m,) decide between small, medium
+    which are crowds or difficult, and count neither as found nor as missed; `areas` (m,) decide between small, medium
     and large.
     """
 
@@ -49,11 +49,7 @@ class ImageTruth:
 
     @classmethod
     def of(cls, sample: Mapping[str, Any]) -> ImageTruth:
-        """The ground truth that mmdet's pipeline loaded, without boxes that have no area; areas are those of the boxes.
-
-        Args:
-            sample: mmdet's data sample, as a dict.
-        """
+        """The ground truth in mmdet's data sample, a dict, without boxes with no area; areas are those of the boxes."""
         kept, ignored = sample["gt_instances"], sample["ignored_instances"]
         boxes = width_and_height(np.concatenate([_array(part["bboxes"]).reshape(-1, 4) for part in (kept, ignored)]))
         labels = np.concatenate([_array(part["labels"]) for part in (kept, ignored)])
@@ -66,11 +62,8 @@ class ImageTruth:
 def truths_of_file(ann_file: str, classes: Sequence[str], image_ids: Sequence[Any]) -> list[ImageTruth]:
     """What a COCO annotation file says of some of its images.
 
-    Args:
-        classes: those that are detected. mmdet labels categories in the order of the file, whatever the order here.
-
-    Raises:
-        InvalidDataError: the file cannot be read, or has no such class.
+    Raises InvalidDataError if the file cannot be read, or lacks one of `classes`. mmdet labels categories in the order
+    of the file, whatever the order of these.
     """
     document = read_coco(Path(ann_file))
     by_name = {category["name"]: category["id"] for category in document["categories"]}
@@ -104,5 +97,5 @@ def width_and_height(corners: NDArray[Any]) -> NDArray[Any]:
 
 def _array(values: Any) -> NDArray[Any]:
     tensor = getattr(values, "tensor", values)
-    # A copy: of a slice the rest would stay in memory.
+    # A copy: a slice would keep the rest in memory.
     return np.array(tensor.detach().cpu().numpy())

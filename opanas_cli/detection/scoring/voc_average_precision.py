@@ -1,6 +1,6 @@
 """Average precision by the rules of PASCAL VOC: one overlap, difficult objects ignored, sides counted in whole pixels.
 
-mmdet's `eval_map` computes the same in a pool of processes; a search scores hundreds of candidates and wants none.
+mmdet's `eval_map` computes the same in a pool of processes, too slow for the hundreds of candidates of a search.
 """
 
 from __future__ import annotations
@@ -26,16 +26,14 @@ def voc_average_precision(
 ) -> float:
     """The mean over the classes of the average precision at one overlap (Everingham et al., IJCV 2010, section 4.2).
 
-    A detection is matched to the object of its class that it overlaps most. It is left out where that object is
-    ignored, right where it is the first by score to be matched to it, and wrong otherwise.
+    A detection is matched to the object of its class that it overlaps most. It is left out if that object is ignored,
+    right if it is the first by score to be matched to it, and wrong otherwise. The result is a fraction in [0, 1]; NaN
+    if there are no objects.
 
     Args:
         found, truths: of the same images in the same order.
         eleven_points: the mean of the precision at eleven recalls, as until VOC 2007, instead of the area under the
             curve, as since VOC 2010.
-
-    Returns:
-        A fraction in [0, 1]; NaN where there is nothing to find.
     """
     matched, scores, labels = _matches(found, truths, overlap)
     ignored = _joined([truth.ignored for truth in truths], bool)
@@ -75,12 +73,11 @@ def _overlaps(corners: NDArray[np.float64], boxes: Floats) -> Floats:
     shared = np.minimum(ours[..., 2:], right_bottom) - np.maximum(ours[..., :2], left_top) + 1
     intersection = shared.clip(min=0).prod(axis=-1)
     union = (ours[..., 2:] - ours[..., :2] + 1).prod(axis=-1) + (boxes[:, 2:] + 1).prod(axis=-1) - intersection
-    overlaps: Floats = intersection / union
-    return overlaps
+    return intersection / union
 
 
 def _is_right(matched: Integers, scores: Floats, ignored: Flags) -> Flags:
-    """Whether each detection of a class is right, the surest first, without those of ignored objects."""
+    """Whether each detection of a class is right, by falling score, without those of ignored objects."""
     order = np.argsort(-scores, kind="stable")
     matched = matched[order]
     matched = matched[(matched < 0) | ~ignored[matched]]

@@ -1,4 +1,4 @@
-"""What a full training trains: the detector of a genotype, its baseline, or that of a config with a neck of its own."""
+"""The configs of full trainings: the detector of a genotype, its baseline, or a config with a neck of its own."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from torch import nn
 
 from opanas_cli.detection.checkpoints import load_weights
 from opanas_cli.detection.configs.building import build_detector
-from opanas_cli.detection.configs.necks import neck_of, sub_net_neck, super_net_neck
+from opanas_cli.detection.configs.necks import neck_of, super_net_neck, with_sub_net
 from opanas_cli.detection.configs.stages import retrain_stage
-from opanas_cli.detection.costs.profiling import detector_cost, with_sub_net
+from opanas_cli.detection.costs.profiling import detector_cost
 from opanas_cli.detection.costs.widths import BASELINES, at_macs, width_step
 from opanas_cli.detection.quiet import silenced
 from opanas_cli.detection.super_net_file import read_super_net, require_same_task
@@ -25,19 +25,17 @@ from opanas_cli.necks.super_net import inherited_state_dict
 def sub_net_config(config: Config, genotype: Genotype, edge_importance: bool = False) -> Config:
     """The config that trains one genotype with the detector, data and `retrain` settings of a super-net's config.
 
-    Raises:
-        InvalidConfigError: the config's neck is no super-net.
+    Raises InvalidConfigError if the config's neck is not a super-net.
     """
     super_net_neck(config)
-    return retrain_stage(config, sub_net_neck(config, genotype, edge_importance=edge_importance))
+    return retrain_stage(with_sub_net(config, genotype, edge_importance=edge_importance))
 
 
 def inherited_weights(config: Config, genotype: Genotype, super_net: Path) -> dict[str, torch.Tensor]:
     """The weights of the stand-alone detector of a genotype, taken from a trained super-net.
 
-    Raises:
-        InvalidCheckpointError: the file is no super-net, or not one of this config and its classes.
-        InvalidGenotypeError: the genotype is not of the super-net's space.
+    Raises InvalidCheckpointError if the file is not a super-net of this config and its classes, InvalidGenotypeError if
+    the genotype is not of the super-net's space.
     """
     content = read_super_net(super_net)
     require_same_task(content, config, super_net)
@@ -52,28 +50,23 @@ def inherited_weights(config: Config, genotype: Genotype, super_net: Path) -> di
 def baseline_config(config: Config, genotype: Genotype, neck: str = "fpn") -> Config:
     """The config that trains a neck of `BASELINES` at the MACs of a genotype's detector, all else as `sub_net_config`.
 
-    Raises:
-        InvalidConfigError: the config's neck is no super-net.
-        InfeasibleError: no width comes within 5 %.
+    Raises InvalidConfigError if the config's neck is not a super-net, InfeasibleError if no width comes within 5 %.
     """
     super_net_neck(config)
     macs = detector_cost(with_sub_net(config, genotype)).macs
-    build = partial(BASELINES[neck], config)
-    return retrain_stage(at_macs(macs, build, neck.upper(), width_step(config)), None)
+    return retrain_stage(at_macs(macs, partial(BASELINES[neck], config), neck.upper(), width_step(config)))
 
 
 def whole_config(config: Config) -> Config:
     """A config that names its own neck, as `opanas export` writes it.
 
     Validation between epochs, which such configs have for mmdet's own tools, is left out: the test split decides.
-
-    Raises:
-        InvalidConfigError: its neck is a super-net, of which one genotype must be chosen.
+    Raises InvalidConfigError if the neck is a super-net, of which one genotype must be chosen.
     """
     if neck_of(config).type == "OPASuperNet":
         raise InvalidConfigError(f"{config.filename}: its neck is a super-net; choose a genotype with --genotype")
-    stage = retrain_stage(config, None)
-    epochs = stage.train_cfg.get("max_epochs")
+    runnable = retrain_stage(config)
+    epochs = runnable.train_cfg.get("max_epochs")
     if epochs:
-        stage.train_cfg.val_interval = epochs + 1
-    return stage
+        runnable.train_cfg.val_interval = epochs + 1
+    return runnable

@@ -1,4 +1,4 @@
-"""What a training reports as it goes: each step to whoever watches, and the losses at its start and at its end."""
+"""What a training reports as it goes: each step, its first and last losses, and a loss that is not finite."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 
-from opanas_cli.detection.training.finite_loss import FiniteLoss
+from opanas_cli.errors import OpanasError
 
 
 @dataclass(frozen=True)
 class TrainingStep:
-    """Where a training run stands; `loss` is that of this step."""
+    """The position of a training run; `loss` is that of this step."""
 
     epoch: int
     epochs: int
@@ -28,14 +29,39 @@ OnStep = Callable[[TrainingStep], None]
 
 LOSS_WINDOW = 10
 
+MOST_IN_A_ROW = 10
+"""Steps; after so many a loss scale has fallen to a thousandth, and the network itself overflows."""
+
+
+class FiniteLoss:
+    """Ends a training whose loss is not finite: at once, or at the tenth step in a row with a loss scale.
+
+    The gradients of such a step overflow, so that mmengine's AmpOptimWrapper skips it and scales the next one less. All
+    processes must give the same loss, so that all end. `way_out` says what the user can do about it.
+    """
+
+    def __init__(self, way_out: str) -> None:
+        self.way_out = way_out
+        self.in_a_row = 0
+
+    def require(self, loss: float, step: int, optim_wrapper: OptimWrapper) -> None:
+        """Check the loss of a step, the first being 1; each step is checked once.
+
+        Raises OpanasError if it is not finite, and no loss scale compensates for it.
+        """
+        self.in_a_row = 0 if math.isfinite(loss) else self.in_a_row + 1
+        if not self.in_a_row:
+            return
+        scaler = getattr(optim_wrapper, "loss_scaler", None)
+        if scaler is None or not scaler.is_enabled() or self.in_a_row == MOST_IN_A_ROW:
+            raise OpanasError(f"the loss is {loss} at step {step}; {self.way_out}")
+
 
 class ProgressHook(Hook):
-    """Tells a callback of every training step, and keeps the losses at the start and at the end of the training.
+    """Reports every training step to a callback, and keeps the losses at the start and at the end of the training.
 
-    They are kept in the checkpoints too, so that those of a resumed run are those of the whole of it.
-
-    Args:
-        finite_loss: checks the loss of every step; None if the network does so itself, before it updates.
+    They are kept in the checkpoints too, so that those of a resumed run are those of the whole of it. `finite_loss`
+    checks the loss of every step; it is None if the network does so itself, before it updates.
     """
 
     def __init__(self, on_step: OnStep | None, finite_loss: FiniteLoss | None = None) -> None:
@@ -68,4 +94,4 @@ class ProgressHook(Hook):
 
 
 def _mean(losses: list[float]) -> float:
-    return sum(losses) / len(losses) if losses else math.nan  # Of steps that a loss scale left out there is none.
+    return sum(losses) / len(losses) if losses else math.nan  # There are none if a loss scale skipped all steps.

@@ -1,4 +1,4 @@
-"""mmengine's loop over epochs, able to go on at any batch of one."""
+"""mmengine's loop over epochs, able to continue at any batch of one."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from mmengine.dist import all_reduce, get_rank
+from mmengine.dist import all_gather_object, all_reduce, get_rank
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from opanas_cli.detection.configs.building import images_of
 from opanas_cli.detection.data.sample_seeds import seeded_loader
-from opanas_cli.detection.processes.random_states import restore_random_states
+from opanas_cli.detection.processes.random_states import random_states, restore_random_states
 from opanas_cli.detection.training.run_checkpoints import RunCheckpoints
 from opanas_cli.termination import Terminated, asked_to_end
 
-GO_ON, SAVE, SAVE_AND_END = range(3)
+CONTINUE, SAVE, SAVE_AND_END = range(3)
 
 
 class ResumableTrainLoop(EpochBasedTrainLoop):
     """Trains by epochs, and saves the run at the end of each and every so often in between.
 
     Its batches are seeded one by one (see `SeededBatches`), and mmengine's own loop restarts an epoch from its first
-    batch.
+    batch. The loop owns the position of the run and its random states: `state` gives them for a checkpoint.
 
     Args:
         checkpoints: keep the run as it is. All processes save at the same step.
-        resumed: the content of the checkpoint to go on from; None begins with the first step.
+        resumed: the content of the checkpoint to continue from; None begins with the first step.
         others: as for mmengine's `EpochBasedTrainLoop`.
 
     Attributes:
@@ -58,6 +58,10 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         """The steps done, the epochs done, and the batches done of the next epoch."""
         return {"step": self._iter, "epoch": self._epoch, "batch": self._batch}
 
+    def state(self) -> dict[str, Any]:
+        """The position, and the random states of all processes in the order of their ranks; all of them must ask."""
+        return {"position": self.position, "random_states": all_gather_object(random_states())}
+
     def run_epoch(self) -> None:
         """The rest of one epoch, and then what hooks do at its end.
 
@@ -72,7 +76,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         self._epoch += 1
         self._batch = 0
         if self._updated:
-            self._save_where_due(end=False)
+            self._save_if_due(end=False)
 
     def _rest_of_batches(self, asked: Callable[[], bool]) -> None:
         self.dataloader.batch_sampler.begin(self._epoch, self._batch)
@@ -85,7 +89,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
             self.begun = True
             self._batch = index + 1
             if self._updated:
-                self._save_where_due(asked())
+                self._save_if_due(asked())
 
     @property
     def _updated(self) -> bool:
@@ -93,20 +97,17 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         steps_per_update = getattr(self.runner.optim_wrapper, "_accumulative_counts", 1)
         return self._iter % steps_per_update == 0 or self._iter == self.max_iters
 
-    def _save_where_due(self, end: bool) -> None:
+    def _save_if_due(self, end: bool) -> None:
         due = self._batch == len(self.dataloader) or self.checkpoints.due(
             self._iter - self._saved_step, time.monotonic() - self._saved_time
         )
-        wish = torch.tensor(SAVE_AND_END if end else SAVE if due else GO_ON)
-        all_reduce(wish, "max")  # Clocks differ, and a signal may reach one process alone.
-        if wish >= SAVE:
-            self._save()
-        if wish == SAVE_AND_END:
+        request = torch.tensor(SAVE_AND_END if end else SAVE if due else CONTINUE)
+        all_reduce(request, "max")  # Clocks differ, and a signal may reach one process alone.
+        if request >= SAVE:
+            self.checkpoints.save(self.runner)
+            self._saved()
+        if request == SAVE_AND_END:
             raise Terminated
-
-    def _save(self) -> None:
-        self.checkpoints.save(self.runner)
-        self._saved()
 
     def _saved(self) -> None:
         self._saved_step, self._saved_time = self._iter, time.monotonic()

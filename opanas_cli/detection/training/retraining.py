@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,17 +14,14 @@ from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
 from opanas_cli import __version__
-from opanas_cli.atomic import writing_into
 from opanas_cli.detection.checkpoints import read_checkpoint, write_checkpoint
-from opanas_cli.detection.configs.building import faults_of
 from opanas_cli.detection.costs.profiling import detector_cost
 from opanas_cli.detection.processes.group import from_first
 from opanas_cli.detection.processes.replicas import DetectorReplica, original, replicate
-from opanas_cli.detection.training.finite_loss import FiniteLoss
-from opanas_cli.detection.training.progress import OnStep, ProgressHook
-from opanas_cli.detection.training.run_settings import finished_settings
-from opanas_cli.detection.training.runner import build_runner, training
-from opanas_cli.errors import InvalidCheckpointError, InvalidConfigError
+from opanas_cli.detection.training.progress import FiniteLoss, OnStep, ProgressHook
+from opanas_cli.detection.training.run_identity import finished, result_identity
+from opanas_cli.detection.training.runner import build_runner
+from opanas_cli.errors import InvalidConfigError
 from opanas_cli.search.cost import Cost
 from opanas_cli.search.evaluator import defined
 
@@ -54,50 +50,37 @@ def train_detector(
 ) -> TrainedDetector:
     """Train the detector of an mmengine config, test it, and write ``detector.pth``.
 
+    Raises InvalidConfigError if there is no test split, OpanasError if the loss is not finite.
+
     Args:
         config: a config of a whole run, as `sub_net_config` makes it or as `opanas export` writes it.
-        weights: to start from, all of them by name, instead of an initialisation.
-
-    Raises:
-        InvalidConfigError: it has no test split.
-        OpanasError: the loss is not finite.
+        weights: to begin with instead of an initialisation, all of them by name.
     """
     if not config.get("test_dataloader") or not config.get("test_evaluator"):
         raise InvalidConfigError(f"{config.filename}: has no test_dataloader and test_evaluator to measure AP with")
     cost = detector_cost(config)
     path = work_dir / "detector.pth"
     start = None if weights is None else _digest(weights)
-    settings = json.dumps(finished_settings(config, seed, inherited=start))
-    meta = {"opanas_version": __version__, "config": config.pretty_text, "settings": settings, "seed": seed}
-    if resume and (found := from_first(lambda: _finished(path, settings))):
+    identity = result_identity(config, seed, inherited=start)
+    meta = {"opanas_version": __version__, "config": config.pretty_text, "settings": identity, "seed": seed}
+    if resume and (found := from_first(lambda: _finished_metrics(path, identity))):
         return TrainedDetector(path, cost, found, found=True)
-    stage = copy.deepcopy(config)
-    replicate(stage, DetectorReplica)
+    runnable = copy.deepcopy(config)
+    replicate(runnable, DetectorReplica)
     hook = ProgressHook(on_step, FiniteLoss("lower the learning rate or clip gradients"))
-    runner = build_runner(stage, work_dir / "retrain", seed, device, resume, hook, inherited=start)
-    with training(config), writing_into(work_dir):
-        if weights is not None and runner.resumed is None:
-            # Now, and never again: the runner would initialise the network when training begins.
-            runner._init_model_weights = lambda: None
-            original(runner.model).load_state_dict(weights)
-        runner.train()
-        # Written before the test too, which may fail where the training did not.
-        _write_detector(path, runner, meta)
-        with faults_of(config.filename, "cannot be tested", runtime_errors=False):
-            metrics = defined(runner.test())
-        _write_detector(path, runner, {**meta, "metrics": metrics})
+    runner = build_runner(runnable, work_dir / "retrain", seed, device, resume, hook, weights, inherited=start)
+    runner.train()
+    # Written before the test too, which may fail although the training did not.
+    _write_detector(path, runner, meta)
+    metrics = defined(runner.test())
+    _write_detector(path, runner, {**meta, "metrics": metrics})
     return TrainedDetector(path, cost, metrics)
 
 
-def _finished(path: Path, settings: str) -> dict[str, float] | None:
-    """The metrics in a detector's file, if it is what a training with these `finished_settings` ends with."""
-    try:
-        found = read_checkpoint(path).get("meta")
-    except InvalidCheckpointError:
-        return None
-    if not isinstance(found, dict) or found.get("settings") != settings:
-        return None
-    metrics = found.get("metrics")
+def _finished_metrics(path: Path, identity: str) -> dict[str, float] | None:
+    """The metrics in a detector's file, if a run of this identity ended with it and has tested it."""
+    content = finished(lambda: read_checkpoint(path), identity)
+    metrics = content["meta"].get("metrics") if content else None
     return metrics if isinstance(metrics, dict) else None
 
 

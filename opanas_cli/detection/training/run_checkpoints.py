@@ -1,63 +1,65 @@
-"""The checkpoints of a training run: whole files of which the last two are kept, and the newest good one is found."""
+"""The checkpoints of a training run: its whole state in files. The last two are kept, the newest good one is found."""
 
 from __future__ import annotations
 
 import json
 import re
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from socket import gethostname
 from typing import Any
 from zipfile import ZipFile
 
-from mmengine.dist import get_world_size
+from mmengine.dist import get_world_size, is_main_process
 from mmengine.runner import Runner
 
 from opanas_cli.detection.checkpoints import read_checkpoint, write_checkpoint
 from opanas_cli.detection.processes.group import from_first, in_each
-from opanas_cli.detection.training.run_state import FORMAT, KEYS, VERSION, state_of
+from opanas_cli.detection.processes.replicas import original
 from opanas_cli.errors import InvalidCheckpointError, UsageError
 from opanas_cli.search.settings import differences
 from opanas_cli.stage_settings import CheckpointsSection
 
+FORMAT = "opanas-run"
+VERSION = 1
+KEYS = ("settings", "processes", "position", "state_dict", "optimizer", "param_schedulers", "random_states")
 KEPT = 2
-
 SHOWN = 3
 
 
 class BrokenCheckpointError(InvalidCheckpointError):
-    """A file is not what was written."""
+    """A file differs from what was written."""
 
 
 class RunCheckpoints:
     """The checkpoints in the folder of one run.
 
     Args:
-        settings: what two runs must share to be the same run; see `run_settings`.
-        limits: the most minutes, but for the length of a step, and the most steps between two checkpoints.
+        identity: what two runs must share to be the same run; see `run_identity`.
+        limits: the most minutes, up to the length of a step, and the most steps between two checkpoints.
     """
 
-    def __init__(self, folder: Path, settings: dict[str, Any], limits: CheckpointsSection | None = None) -> None:
+    def __init__(self, folder: Path, identity: dict[str, Any], limits: CheckpointsSection | None = None) -> None:
         self.folder = folder
-        self.settings = settings
+        self.identity = identity
         self.limits = limits or CheckpointsSection()
 
     def due(self, steps: int, seconds: float) -> bool:
-        """Whether the next checkpoint is, so long after the last one."""
+        """Whether the next checkpoint is due, so long after the last one."""
         limits = ((self.limits.steps, steps), (self.limits.minutes, seconds / 60))
         return any(most is not None and passed >= most for most, passed in limits)
 
     def save(self, runner: Runner) -> None:
         """Write the state of a run, and delete all but the last two. Every process calls it, the first one writes.
 
-        Raises:
-            OpanasError: it cannot be written; those written before are as they were.
+        Raises OpanasError if it cannot be written; earlier checkpoints are left as they were.
         """
-        content = state_of(runner)
+        content = _state_of(runner)
         if content is None:
             return
         path = self.folder / f"step_{content['position']['step']:08}.pth"
-        write_checkpoint({**content, "settings": json.dumps(self.settings)}, path)
+        write_checkpoint({**content, "settings": json.dumps(self.identity)}, path)
         files = checkpoint_files(self.folder)
         last = files.index(path) + 1
         # Those of later steps could not be read when the run was resumed.
@@ -67,11 +69,9 @@ class RunCheckpoints:
     def newest(self, processes: int) -> tuple[Path, dict[str, Any]] | None:
         """The newest checkpoint that can be read, and its content; None if there is none at all.
 
-        If the newest is truncated or damaged, the one before it is taken, with a warning.
-
-        Raises:
-            InvalidCheckpointError: none can be read, or it is of a newer opanas.
-            UsageError: it is of a run with other settings, or of another number of processes.
+        If the newest is truncated or damaged, the one before it is taken, with a warning. Raises InvalidCheckpointError
+        if none can be read, or it is of a newer version of opanas; UsageError if it is of a run with other settings, or
+        of another number of processes.
         """
         files = checkpoint_files(self.folder)
         broken: BrokenCheckpointError | None = None
@@ -97,8 +97,7 @@ class RunCheckpoints:
     def newest_for_all(self) -> tuple[Path, dict[str, Any]] | None:
         """The newest checkpoint that the first process can read, and its content, which each process reads itself.
 
-        Raises:
-            InvalidCheckpointError, UsageError: as `newest`; all processes must call it.
+        All processes must call it. Raises what `newest` raises.
         """
         read: dict[Path, dict[str, Any]] = {}
 
@@ -110,11 +109,7 @@ class RunCheckpoints:
         return None if path is None else (path, in_each(lambda: read.get(path) or _read_here(path)))
 
     def require_none(self) -> None:
-        """Check that no run has begun here.
-
-        Raises:
-            UsageError: one has.
-        """
+        """Raise UsageError if a run has begun here."""
         if checkpoint_files(self.folder):
             raise UsageError(
                 f"{self.folder}: a training run already exists; add --resume to continue it, or choose another "
@@ -124,14 +119,14 @@ class RunCheckpoints:
     def _require_same(self, path: Path, content: dict[str, Any], processes: int) -> None:
         if content["processes"] != processes:
             raise UsageError(
-                f"{path}: is of {content['processes']} processes, which shared out the images, but there are "
-                f"{processes}; start as many, or choose another --work-dir"
+                f"{path}: was written by {_processes(content['processes'])}, which shared the images; start "
+                f"as many instead of {processes}, or choose another --work-dir"
             )
-        changes = list(differences(json.loads(content["settings"]), self.settings))
+        changes = list(differences(json.loads(content["settings"]), self.identity))
         if changes:
             more = f"; and {len(changes) - SHOWN} more" if len(changes) > SHOWN else ""
             raise UsageError(
-                f"{path}: this is another run: {'; '.join(changes[:SHOWN])}{more}; use its settings or another "
+                f"{path}: belongs to a different run: {'; '.join(changes[:SHOWN])}{more}; use its settings or another "
                 "--work-dir"
             )
 
@@ -147,12 +142,51 @@ def forget_run(folder: Path) -> None:
         path.unlink()
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """The content of a checkpoint, whole as it was written.
+def restore(runner: Runner, content: dict[str, Any]) -> None:
+    """Bring network, optimizer, schedules and hooks of a run to the state in a checkpoint; the rest is the loop's."""
+    runner.call_hook("after_load_checkpoint", checkpoint=content)
+    original(runner.model).load_state_dict(content["state_dict"])
+    runner.optim_wrapper.load_state_dict(content["optimizer"])
+    states = iter(_flat(content["param_schedulers"]))
+    _each(runner.param_schedulers, lambda scheduler: scheduler.load_state_dict(next(states)))
 
-    Raises:
-        BrokenCheckpointError: it is truncated or damaged.
-        InvalidCheckpointError: it is whole, and no checkpoint that this opanas can go on from.
+
+def _state_of(runner: Runner) -> dict[str, Any] | None:
+    """The state of a run between two steps: None in all processes but the first, and all of them must ask.
+
+    mmengine's hooks add theirs.
+    """
+    loop = runner.train_loop.state()
+    if not is_main_process():
+        return None
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "processes": get_world_size(),
+        **loop,
+        "state_dict": {name: value.cpu() for name, value in original(runner.model).state_dict().items()},
+        "optimizer": runner.optim_wrapper.state_dict(),
+        "param_schedulers": _each(runner.param_schedulers, lambda scheduler: scheduler.state_dict()),
+    }
+    runner.call_hook("before_save_checkpoint", checkpoint=content)
+    return content
+
+
+def _each(schedulers: Any, call: Callable[[Any], Any]) -> Any:
+    """The results for all schedulers, which are a list, or a list for each of several optimizers by name."""
+    if isinstance(schedulers, dict):
+        return {name: _each(part, call) for name, part in schedulers.items()}
+    return [call(scheduler) for scheduler in schedulers or ()]
+
+
+def _flat(states: Any) -> list[Any]:
+    return [state for part in states.values() for state in part] if isinstance(states, dict) else list(states)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The content of a checkpoint, if the file is as it was written.
+
+    Raises BrokenCheckpointError if it is truncated or damaged, InvalidCheckpointError if it cannot be resumed from.
     """
     _require_whole(path)
     content = read_checkpoint(path)
@@ -165,13 +199,15 @@ def _read(path: Path) -> dict[str, Any]:
     missing = [key for key in KEYS if key not in content]
     if missing:
         raise InvalidCheckpointError(f"{path}: has no '{missing[0]}' to resume from; start again without --resume")
-    if not _says_where(content):
-        raise BrokenCheckpointError(f"{path}: does not say where its run stands; start again in another --work-dir")
+    if not _is_valid(content):
+        raise BrokenCheckpointError(
+            f"{path}: has no valid position, settings or random states; start again in another --work-dir"
+        )
     return content
 
 
-def _says_where(content: dict[str, Any]) -> bool:
-    """Whether all that is read before the network is built is of the kind it must be."""
+def _is_valid(content: dict[str, Any]) -> bool:
+    """Whether all that is read before the network is built is of the right kind."""
     try:
         places = [content["position"][name] for name in ("step", "epoch", "batch")]
         settings, processes, states = json.loads(content["settings"]), content["processes"], content["random_states"]
@@ -185,19 +221,23 @@ def _says_where(content: dict[str, Any]) -> bool:
         return False
 
 
+def _processes(number: int) -> str:
+    return f"{number} process{'es' if number > 1 else ''}"
+
+
 def _read_here(path: Path) -> dict[str, Any]:
     try:
         return read_checkpoint(path)
     except InvalidCheckpointError as error:
-        raise InvalidCheckpointError(f"on {gethostname()}, where the work dir must be the same: {error}") from error
+        raise InvalidCheckpointError(f"on {gethostname()}, which must share the work dir: {error}") from error
 
 
 def _require_whole(path: Path) -> None:
-    """Compare all of a file with its checksums: torch takes the bytes of a tensor as they are."""
+    """Compare all of a file with its checksums: torch loads the bytes of a tensor unchecked."""
     try:
         with ZipFile(path) as archive:
             damaged = archive.testzip()
     except Exception as error:  # By what is damaged, zipfile raises one of many.
-        raise BrokenCheckpointError(f"{path}: is truncated or no checkpoint ({type(error).__name__})") from error
+        raise BrokenCheckpointError(f"{path}: is truncated or not a checkpoint ({type(error).__name__})") from error
     if damaged is not None:
-        raise BrokenCheckpointError(f"{path}: is damaged at {damaged}, whose bytes are not those that were written")
+        raise BrokenCheckpointError(f"{path}: is damaged at {damaged} (checksum mismatch)")

@@ -1,11 +1,11 @@
-"""mmengine's Runner, which saves and resumes our way, and is quiet: its log goes to files in its folder."""
+"""mmengine's Runner, made to save and resume as opanas does, and to be quiet: its log goes to files in its folder."""
 
 from __future__ import annotations
 
 import copy
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -18,8 +18,9 @@ from mmengine.runner import BaseLoop, Runner
 
 from opanas_cli.atomic import writing_into
 from opanas_cli.detection.checkpoints import refuse_unsafe_checkpoints, require_fit
-from opanas_cli.detection.configs.building import building, faults_of, loading, reason_of
+from opanas_cli.detection.configs.building import building, config_errors, loading, reason_of
 from opanas_cli.detection.configs.parts import DATALOADERS
+from opanas_cli.detection.configs.sections import RUNNER_KEYS
 from opanas_cli.detection.processes.devices import use_device
 from opanas_cli.detection.processes.group import from_first
 from opanas_cli.detection.processes.replicas import original
@@ -27,55 +28,48 @@ from opanas_cli.detection.quiet import silenced
 from opanas_cli.detection.training.mixed_precision import fit_precision
 from opanas_cli.detection.training.progress import ProgressHook
 from opanas_cli.detection.training.resumable_loop import ResumableTrainLoop
-from opanas_cli.detection.training.run_checkpoints import RunCheckpoints
-from opanas_cli.detection.training.run_settings import run_settings
-from opanas_cli.detection.training.run_state import restore
+from opanas_cli.detection.training.run_checkpoints import RunCheckpoints, restore
+from opanas_cli.detection.training.run_identity import run_identity
 from opanas_cli.errors import InvalidCheckpointError, InvalidConfigError, OpanasError
 from opanas_cli.stage_settings import CheckpointsSection
 
 
-class NewFiles:
-    """The files that appear in a folder from now on, and the folder itself if it does not exist."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.existed, self.old = folder, folder.exists(), set(folder.glob("*"))
-
-    def remove(self) -> None:
-        """Delete them: the log of a run that has not begun says nothing."""
-        if not is_main_process():
-            return
-        for path in set(self.folder.glob("*")) - self.old:
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
-        if not self.existed:
-            with suppress(OSError):
-                self.folder.rmdir()
-
-
 class ResumableRunner(Runner):
-    """mmengine's Runner, which goes on from the content of one of our checkpoints, or begins anew without one."""
+    """mmengine's Runner, which saves to our checkpoints and continues from one. It reads its data sets at once.
 
-    checkpoints: RunCheckpoints
-    new_files: NewFiles
-    resumed_from: Path | None
-    resumed: dict[str, Any] | None
-    """What the newest checkpoint held; empty once it was taken, since it is as large as network and optimizer."""
+    If it fails before its first step is done, it leaves no files: the log of a run that has not begun is of no use.
+    Raises InvalidConfigError or InvalidDataError if what the config names cannot be built, InvalidCheckpointError if
+    the checkpoint is of another network.
 
-    @classmethod
-    def of(
-        cls, config: Config, checkpoints: RunCheckpoints, found: tuple[Path, dict[str, Any]] | None
-    ) -> ResumableRunner:
-        """The runner of a config and of the checkpoint that `newest` found, its data sets read."""
-        runner: ResumableRunner = cls.from_cfg(config)
-        runner.checkpoints = checkpoints
-        runner.resumed_from, runner.resumed = found or (None, None)
-        if found:
-            require_fit(original(runner.model), found[1]["state_dict"], found[0])
-        # Reads the data sets now, and not in the middle of what mmengine does next, or when all is trained.
-        runner.train_loop, runner.test_loop  # noqa: B018
-        return runner
+    Args:
+        config: as `build_runner` makes it.
+        found: the checkpoint to continue from, and its content; None begins with the first step.
+        weights: to begin with instead of an initialisation, all of them by name.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        checkpoints: RunCheckpoints,
+        found: tuple[Path, dict[str, Any]] | None,
+        weights: dict[str, torch.Tensor] | None = None,
+    ) -> None:
+        self.checkpoints = checkpoints
+        # The content is dropped once it is restored, since it is as large as network and optimizer.
+        self.resumed_from, self.resumed = found or (None, None)
+        self.weights = weights
+        self.folder = Path(config.work_dir)
+        self.files_before = self._files() if self.folder.exists() else set()
+        try:
+            with silenced(), building(config), writing_into(self.folder):
+                super().__init__(**{key: config[key] for key in RUNNER_KEYS if key in config}, cfg=config)
+                if found:
+                    require_fit(original(self.model), found[1]["state_dict"], found[0])
+                # Reads the data sets now, and not in the middle of what mmengine does next, or when all is trained.
+                self.train_loop, self.test_loop  # noqa: B018
+        except Exception:
+            self._remove_new_files()
+            raise
 
     def build_train_loop(self, loop: Any) -> Any:
         """What mmengine calls for `train_cfg`, and for the loop that was made of it."""
@@ -85,53 +79,64 @@ class ResumableRunner(Runner):
         return ResumableTrainLoop(self, self._train_dataloader, self.checkpoints, self.resumed, **options)
 
     def train(self) -> Any:
-        """Train as mmengine does. What fails before the first step is done leaves no files, and is the config's fault.
+        """Train as mmengine does; whatever fails before the first step is done raises InvalidInputError."""
+        with training(self.cfg), writing_into(self.folder):
+            try:
+                return super().train()
+            except Exception:
+                if self.train_loop.begun:
+                    raise
+                self._remove_new_files()
+                with config_errors(self.cfg.filename, "cannot be trained", runtime_errors=False):
+                    raise
 
-        Raises:
-            InvalidInputError: instead of whatever else is raised then.
-        """
-        try:
-            return super().train()
-        except Exception:
-            if self.train_loop.begun:
-                raise
-            self.new_files.remove()
-            with faults_of(self.cfg.filename, "cannot be trained", runtime_errors=False):
-                raise
+    def test(self) -> Any:
+        """Test as mmengine does; errors of the config raise InvalidConfigError."""
+        errors = config_errors(self.cfg.filename, "cannot be tested", runtime_errors=False)
+        with training(self.cfg), writing_into(self.folder), errors:
+            return super().test()
 
     def _init_model_weights(self) -> None:
-        if self.resumed is None:
+        if self.resumed is not None:
+            return
+        if self.weights is None:
             super()._init_model_weights()
+        else:
+            original(self.model).load_state_dict(self.weights)
 
     def load_or_resume(self) -> None:
         """What mmengine calls when network, optimizer and schedules are built."""
         if self.resumed is None:
             super().load_or_resume()
         elif not self._has_loaded:
-            self._has_loaded = self._resume = True  # As mmengine's own resuming does; its hooks look at the second.
-            with _going_on_from(self.resumed_from):
+            self._has_loaded = self._resume = True  # As mmengine's own resuming does; its hooks read the second.
+            try:
                 restore(self, self.resumed)
+            except (AttributeError, LookupError, TypeError, ValueError, RuntimeError, StopIteration) as error:
+                raise InvalidCheckpointError(
+                    f"{self.resumed_from}: cannot be resumed: {reason_of(error)} ({type(error).__name__}); start again "
+                    "in another --work-dir"
+                ) from error
             self.resumed.clear()
 
+    def _files(self) -> set[Path]:
+        return {self.folder, *self.folder.glob("*")}
 
-@contextmanager
-def _going_on_from(path: Path | None) -> Iterator[None]:
-    try:
-        yield
-    except (AttributeError, LookupError, TypeError, ValueError, RuntimeError, StopIteration) as error:
-        raise InvalidCheckpointError(
-            f"{path}: holds no state that this run can go on from: {reason_of(error)} ({type(error).__name__}); start "
-            "again in another --work-dir"
-        ) from error
+    def _remove_new_files(self) -> None:
+        if not is_main_process():
+            return
+        for path in self._files() - self.files_before:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 @contextmanager
 def training(config: Config) -> Iterator[None]:
-    """While the block trains, nothing is printed, and weights that cannot be downloaded are reported as such.
+    """While the block trains, nothing is printed, and weights that cannot be downloaded raise OpanasError.
 
-    Raises:
-        OpanasError: instead of an error of the network.
-        InvalidDataError: the pipeline gives no image.
+    A pipeline that gives no image raises InvalidDataError.
     """
     try:
         with silenced(), loading(config.filename):
@@ -148,61 +153,50 @@ def training(config: Config) -> Iterator[None]:
 
 def build_runner(
     config: Config,
-    work_dir: Path,
+    folder: Path,
     seed: int,
     device: torch.device,
     resume: bool,
     hook: ProgressHook,
-    **more_settings: Any,
+    weights: dict[str, torch.Tensor] | None = None,
+    **more_identity: Any,
 ) -> ResumableRunner:
-    """A Runner of `config` that logs and saves into `work_dir`.
+    """A Runner of `config` that logs and saves into a folder, and continues from its newest checkpoint with `resume`.
 
-    Args:
-        resume: go on from the newest checkpoint there, if there is one.
-        more_settings: what else two runs must share to be the same run, as JSON-able values.
-
-    Raises:
-        InvalidConfigError, InvalidDataError: what the config names cannot be built.
-        UsageError: there is a run already and `resume` is not set, or it is another run.
-        InvalidCheckpointError: the checkpoints to resume from are broken or of another network.
+    `more_identity` is what else two runs must share to be the same run, as JSON-able values. Raises what
+    `ResumableRunner` raises, and UsageError if there is a run already and `resume` is not set, or it is another run.
     """
     refuse_unsafe_checkpoints()
     use_device(device)
-    runnable = _runnable(config, work_dir, seed, device)
+    runnable = _runnable(config, folder, seed, device)
     limits = CheckpointsSection(**(runnable.pop("checkpoints", None) or {}))
-    checkpoints = RunCheckpoints(work_dir, run_settings(config, seed, **more_settings), limits)
+    checkpoints = RunCheckpoints(folder, run_identity(config, seed, **more_identity), limits)
     found = checkpoints.newest_for_all() if resume else from_first(checkpoints.require_none)
-    new_files = NewFiles(work_dir)
-    try:
-        with silenced(), building(config), writing_into(work_dir):
-            runner = ResumableRunner.of(runnable, checkpoints, found)
-    except Exception:
-        new_files.remove()
-        raise
-    runner.new_files = new_files
+    runner = ResumableRunner(runnable, checkpoints, found, weights)
     runner.register_hook(hook, priority="LOW")
     return runner
 
 
-def _runnable(config: Config, work_dir: Path, seed: int, device: torch.device) -> Config:
-    """The config as mmengine's Runner takes it, with our way to save instead of its own."""
-    config = copy.deepcopy(config)
-    if config.train_cfg.get("type", "EpochBasedTrainLoop") != "EpochBasedTrainLoop" or not config.train_cfg.get(
-        "by_epoch", True
-    ):
-        raise InvalidConfigError(f"{config.filename}: train_cfg: must be an EpochBasedTrainLoop, which can be resumed")
-    config.default_hooks = dict(config.get("default_hooks") or {}, checkpoint=None)
-    fit_precision(config, device)
-    config.work_dir = str(work_dir)
-    config.randomness = dict(seed=seed, deterministic=False)
-    config.resume = False
-    config.default_scope = "mmdet"
+def _runnable(config: Config, folder: Path, seed: int, device: torch.device) -> Config:
+    """The config as mmengine's Runner takes it, which saves as opanas does."""
+    runnable = copy.deepcopy(config)
+    train_cfg = runnable.train_cfg
+    if train_cfg.get("type", "EpochBasedTrainLoop") != "EpochBasedTrainLoop" or not train_cfg.get("by_epoch", True):
+        raise InvalidConfigError(
+            f"{config.filename}: train_cfg: must be an EpochBasedTrainLoop; other loops cannot be resumed"
+        )
+    runnable.default_hooks = dict(runnable.get("default_hooks") or {}, checkpoint=None)
+    fit_precision(runnable, device)
+    runnable.work_dir = str(folder)
+    runnable.randomness = dict(seed=seed, deterministic=False)
+    runnable.resume = False
+    runnable.default_scope = "mmdet"
     # Two runs of one process may start in the same second, and mmengine keys its loggers by this name; visualizers too
-    # where they have none of their own, and one of another run would write into that run's folder.
-    config.experiment_name = f"{work_dir.name}-{uuid4().hex[:12]}"
-    if config.get("visualizer"):
-        config.visualizer.pop("name", None)
-    for loader in (config.get(name) or {} for name in DATALOADERS):
+    # if they have none of their own, and one of another run would write into that run's folder.
+    runnable.experiment_name = f"{folder.name}-{uuid4().hex[:12]}"
+    if runnable.get("visualizer"):
+        runnable.visualizer.pop("name", None)
+    for loader in (runnable.get(name) or {} for name in DATALOADERS):
         if loader.get("num_workers") == 0:
             loader.pop("persistent_workers", None)
-    return config
+    return runnable

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from functools import partial
 from typing import Any
 
 import torch
@@ -12,14 +11,15 @@ from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper
 from torch import Tensor
 
-from opanas_cli.detection.heads import heads_on
-from opanas_cli.detection.processes.replicas import LogMeans, average_gradients, average_statistics
-from opanas_cli.detection.training.backward_thread import backward_thread
-from opanas_cli.detection.training.finite_loss import FiniteLoss
+from opanas_cli.detection.evaluating.population_pass import heads_on
+from opanas_cli.detection.processes.replicas import average_gradients, average_statistics, mean_logs
+from opanas_cli.detection.training.progress import FiniteLoss
 from opanas_cli.genotype import Genotype
 from opanas_cli.search.fair_sampling import fair_genotypes, step_generator
+from opanas_cli.stage_settings import SuperNetSection
 
 
+@MODELS.register_module(force=True)
 class SuperNetDetector(BaseModel):
     """Trains an mmdet detector with an `OPASuperNet` neck.
 
@@ -31,12 +31,16 @@ class SuperNetDetector(BaseModel):
     Args:
         detector: the config of the detector.
         l1_weight: μ of Eq. 12, the weight of the L1 norm of the edge importances.
-        seed: of the sub-nets drawn; step n draws the same whatever ran before.
+        seed: of the sub-nets drawn; step n draws the same ones whatever ran before.
         sampling: which paths are drawn, see `fair_genotypes`.
     """
 
     def __init__(
-        self, detector: dict[str, Any], l1_weight: float = 1e-4, seed: int = 0, sampling: str = "parameterised"
+        self,
+        detector: dict[str, Any],
+        l1_weight: float = SuperNetSection.l1_weight,
+        seed: int = 0,
+        sampling: str = SuperNetSection.sampling,
     ) -> None:
         super().__init__()
         self.detector = MODELS.build(detector)
@@ -45,7 +49,6 @@ class SuperNetDetector(BaseModel):
         self.seed = seed
         self.sampling = sampling
         self.finite_loss = FiniteLoss("lower supernet.lr or set supernet.grad_clip")
-        self.log_means = LogMeans()
         self.register_buffer("step", torch.zeros((), dtype=torch.long))
 
     def init_weights(self) -> None:
@@ -53,21 +56,18 @@ class SuperNetDetector(BaseModel):
         self.detector.init_weights()
 
     def forward(self, inputs: Tensor, data_samples: Any = None, mode: str = "tensor") -> Any:
-        """The detector's own forward; its neck must be running a genotype."""
+        """The detector's own forward pass; its neck must be running a genotype."""
         return self.detector(inputs, data_samples, mode)
 
     def train_step(self, data: Any, optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
         """One update on the mean gradient of K fairly sampled sub-nets and μ‖γ‖₁ (Eq. 12).
 
-        Returns:
-            The log variables: each loss, averaged over the sub-nets and over the processes.
-
-        Raises:
-            OpanasError: the loss is not finite, and no loss scale leaves such a step out.
+        Returns the log variables: each loss, averaged over the sub-nets and over the processes. Raises OpanasError if
+        the loss is not finite, and no loss scale skips such a step.
         """
         step = int(self.step)
         genotypes = fair_genotypes(self.detector.neck.search_space, step_generator(self.seed, step), self.sampling)
-        logs = self.log_means.of(self.accumulate_gradients(data, genotypes, optim_wrapper))
+        logs = mean_logs(self.accumulate_gradients(data, genotypes, optim_wrapper))
         self.finite_loss.require(float(logs["loss"]), step + 1, optim_wrapper)
         average_gradients(self.parameters())
         average_statistics(self)
@@ -86,17 +86,16 @@ class SuperNetDetector(BaseModel):
             pyramid = neck.project(self.detector.backbone(data["inputs"]))
         leaves = [_leaf(level) for level in pyramid]
         logs: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=leaves[0].device))
-        with backward_thread(leaves[0].device) as run:
-            for genotype in genotypes:
-                with optim_wrapper.optim_context(self):
-                    losses = self._losses(_as(pyramid, leaves), genotype, data)
-                loss, values = self.detector.parse_losses(losses)
-                run(partial(optim_wrapper.backward, loss / len(genotypes)))
-                for name, value in values.items():
-                    logs[name] = logs[name] + value.detach() / len(genotypes)
+        for genotype in genotypes:
+            with optim_wrapper.optim_context(self):
+                losses = self._losses(_as(pyramid, leaves), genotype, data)
+            loss, values = self.detector.parse_losses(losses)
+            optim_wrapper.backward(loss / len(genotypes))
+            for name, value in values.items():
+                logs[name] = logs[name] + value.detach() / len(genotypes)
         torch.autograd.backward(pyramid, _as(pyramid, [leaf.grad for leaf in leaves]))
         importance = torch.as_tensor(self.l1_weight * neck.edge_l1())
-        if importance.requires_grad:  # A neck without edge importances has none to train.
+        if importance.requires_grad:  # Not of a neck without edge importances.
             optim_wrapper.backward(importance)
         logs["loss"] = logs["loss"] + importance.detach()
         logs["edge_l1"] = importance.detach()
@@ -104,8 +103,7 @@ class SuperNetDetector(BaseModel):
 
     def _losses(self, pyramid: list[Tensor], genotype: Genotype, data: dict[str, Any]) -> dict[str, Tensor]:
         heads = heads_on(self.detector, self.detector.neck.aggregate(pyramid, genotype))
-        losses: dict[str, Tensor] = heads.loss(data["inputs"], data["data_samples"])
-        return losses
+        return heads.loss(data["inputs"], data["data_samples"])
 
 
 def _leaf(level: Tensor) -> Tensor:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,9 +15,9 @@ from mmengine.runner import Runner
 from torch import nn
 
 from opanas_cli.detection.configs.necks import search_space
-from opanas_cli.detection.configs.setting_checks import stage_settings
+from opanas_cli.detection.configs.sections import section_of
 from opanas_cli.detection.evaluating.evaluator import SuperNetEvaluator
-from opanas_cli.detection.processes.random_states import random_states, restore_random_states
+from opanas_cli.detection.processes.random_states import random_states_kept
 from opanas_cli.detection.processes.replicas import original
 from opanas_cli.errors import InvalidConfigError
 from opanas_cli.search.operators import sample
@@ -27,64 +26,59 @@ from opanas_cli.search.operators import sample
 class WatchHook(Hook):
     """After every epoch gives the visualizer each edge importance, and every so often the mean AP of some sub-nets.
 
-    They are the same sub-nets each time, drawn from the seed. Training goes on as if nobody had looked: the evaluator
-    has a network of its own, and the random states are put back. What was seen is kept in the checkpoints, so that a
-    resumed run has all of it.
+    They are the same sub-nets each time, drawn from the seed. Evaluating them changes nothing in the training: the
+    evaluator has a network of its own, and the random states are put back. The means are kept in the checkpoints, so
+    that a resumed run has all of them.
 
-    Args:
-        config: the super-net's; `supernet.watch_interval` is in epochs, None for never, and the last epoch is always
-            looked at. The mean is of `search.metric`.
-        evaluator_of: makes the evaluator, given the detector, before the first step; called in every process.
-
-    Raises:
-        InvalidConfigError: no images are held out to evaluate on.
+    The config is the super-net's: `supernet.watch_interval` is in epochs, None for never, and after the last epoch
+    sub-nets are always evaluated; the mean is of `search.metric`. Raises InvalidConfigError if no images are held out.
     """
 
-    def __init__(self, config: Config, seed: int, evaluator_of: Callable[[nn.Module], SuperNetEvaluator]) -> None:
-        settings = stage_settings(config, "supernet")
-        self.interval = settings.watch_interval
-        if self.interval and not settings.search_split:
+    def __init__(self, config: Config, seed: int, device: torch.device) -> None:
+        section = section_of(config, "supernet")
+        self.interval = section.watch_interval
+        if self.interval and not section.search_split:
             raise InvalidConfigError(
                 f"{config.filename}: supernet.watch_interval: no images are held out from training to evaluate on; set "
                 "supernet.search_split above 0"
             )
-        self.metric = str(stage_settings(config, "search").metric)
-        self.evaluator_of = evaluator_of
+        self.metric = str(section_of(config, "search").metric)
+        self.config, self.device = config, device
         self.evaluator: SuperNetEvaluator | None = None
         space, rng = search_space(config), np.random.default_rng(seed)
-        self.genotypes = [sample(space, rng) for _ in range(settings.watch_sub_nets if self.interval else 0)]
+        self.genotypes = [sample(space, rng) for _ in range(section.watch_sub_nets if self.interval else 0)]
         self.watched: list[dict[str, float]] = []
         self._warned = False
 
     def before_train(self, runner: Runner) -> None:
-        """Make the evaluator, which finds out whether there is anything to evaluate on."""
+        """Make the evaluator, in every process; it raises an error if there is no image to evaluate on."""
         if self.interval:
             with random_states_kept():
-                self.evaluator = self.evaluator_of(original(runner.model).detector)
+                self.evaluator = held_out_evaluator(self.config, original(runner.model).detector, self.device)
 
     def after_train_epoch(self, runner: Runner, metrics: Any = None) -> None:
         """Evaluate, and give the visualizer the mean."""
         detector = original(runner.model).detector
-        seen = edge_importances(detector.neck)
+        scalars = edge_importances(detector.neck)
         if self.evaluator and (self.every_n_epochs(runner, self.interval) or self.is_last_train_epoch(runner)):
             mean = self._mean(detector, self.evaluator)
             if mean is not None:
-                seen[f"sub_nets/mean_{self.metric}"] = mean
+                scalars[f"sub_nets/mean_{self.metric}"] = mean
                 watch = {"epoch": runner.epoch + 1, "step": runner.iter, f"mean_{self.metric}": mean}
                 self.watched = [*self.watched, watch]
             elif not self._warned:
                 self._warned = True
                 _warn(f"{self.metric} is not defined on the held-out images, so the mean of sub-nets is left out")
-        if seen:
-            runner.visualizer.add_scalars(seen, step=runner.iter)
+        if scalars:
+            runner.visualizer.add_scalars(scalars, step=runner.iter)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Keep what was seen."""
+        """Keep the means so far."""
         checkpoint["watched"] = self.watched
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Go on behind what was seen."""
-        self.watched = checkpoint.get("watched", [])
+        """Take the means so far."""
+        self.watched = checkpoint["watched"]
 
     def _mean(self, detector: nn.Module, evaluator: SuperNetEvaluator) -> float | None:
         with random_states_kept():
@@ -95,31 +89,20 @@ class WatchHook(Hook):
 
 
 def held_out_evaluator(config: Config, detector: nn.Module, device: torch.device) -> SuperNetEvaluator:
-    """Evaluates on the images that a search would see: those held out from training, at most `search.max_images`."""
-    split, search = stage_settings(config, "supernet").search_split, stage_settings(config, "search")
-    source, metric = "the super-net in training", str(search.metric)
-    return SuperNetEvaluator(config, detector.state_dict(), source, split, search.max_images, device, metric=metric)
+    """Evaluates on the images of a search: those held out from training, at most `search.max_images`."""
+    split, section = section_of(config, "supernet").search_split, replace(section_of(config, "search"), halving=False)
+    return SuperNetEvaluator(config, detector.state_dict(), "the super-net in training", split, device, section)
 
 
 def _warn(message: str) -> None:
-    """Warn though what libraries warn while they train is dropped."""
+    """Warn although warnings of libraries are dropped during training."""
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         warnings.warn(message, stacklevel=2)
 
 
-@contextmanager
-def random_states_kept() -> Iterator[None]:
-    """Whatever the block draws, all generators go on from where they were."""
-    states = random_states()
-    try:
-        yield
-    finally:
-        restore_random_states(states)
-
-
 def edge_importances(neck: nn.Module) -> dict[str, float]:
-    """Each edge importance of a super-net as ``edge_importance/SOURCE_TARGET``; none where it has none."""
+    """Each edge importance of a super-net as ``edge_importance/SOURCE_TARGET``, if it has any."""
     if neck.edge_importance is None:
         return {}
     values = neck.edge_importance.detach().cpu().tolist()
@@ -128,9 +111,9 @@ def edge_importances(neck: nn.Module) -> dict[str, float]:
 
 
 def watched_visualizer(config: Config) -> ConfigDict:
-    """The visualizer of a config, which writes ``scalars.json`` in any case, and for TensorBoard where it is installed.
+    """The visualizer of a config, which always writes ``scalars.json``, and for TensorBoard if that is installed.
 
-    What else the config names, as Weights & Biases, stays.
+    Other backends that the config names, such as Weights & Biases, stay.
     """
     visualizer = ConfigDict(config.get("visualizer") or dict(type="DetLocalVisualizer"))
     given = list(visualizer.get("vis_backends") or ())

@@ -180,7 +180,7 @@ def test_sizes_are_those_after_turning(tmp_path: Path) -> None:
         content = encoded("JPEG", exif=exif)
         assert checked(content, tmp_path / "image", (120, 200) if turned else (200, 120)) == []
         (warning,) = checked(content, tmp_path / "image", (200, 120) if turned else (120, 200))
-        assert warning.startswith("list.json: 1 images do not have the size that it states")
+        assert warning.startswith("list.json: 1 image differs in size from the annotations (")
 
 
 def test_sizes_are_those_that_mmcv_loads(tmp_path: Path) -> None:

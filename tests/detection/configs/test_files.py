@@ -8,7 +8,7 @@ import pytest
 
 from opanas_cli.detection.configs.files import find_config, load_config, parse_overrides, shipped_configs
 from opanas_cli.detection.configs.parts import as_classes, class_heads, each_dataset, each_evaluator
-from opanas_cli.detection.configs.setting_checks import stage_settings
+from opanas_cli.detection.configs.sections import section_of
 from opanas_cli.detection.exporting.detector_config import export_config
 from opanas_cli.errors import InvalidConfigError, UsageError
 from opanas_cli.formats import resolve_genotype
@@ -113,7 +113,7 @@ def test_a_super_net_without_sections_takes_their_settings(tmp_path: Path) -> No
     file = tmp_path / "own.py"
     file.write_text("model = dict(type='FasterRCNN', neck=dict(type='OPASuperNet'))")
     config = load_config(str(file), ["supernet.epochs=3"])
-    assert stage_settings(config, "supernet") == SuperNetSection(epochs=3)
+    assert section_of(config, "supernet") == SuperNetSection(epochs=3)
 
 
 def test_a_section_of_the_file_takes_settings_whatever_the_neck(tmp_path: Path) -> None:

@@ -8,10 +8,9 @@ from mmengine.config import Config
 from tiny_config import tiny_config
 
 from opanas_cli.detection.configs.files import load_config, shipped_configs
-from opanas_cli.detection.configs.necks import search_space, sub_net_neck
-from opanas_cli.detection.configs.schedule import apply_schedule
-from opanas_cli.detection.configs.setting_checks import stage_settings
-from opanas_cli.detection.configs.stages import retrain_stage, search_dataset, super_net_stage
+from opanas_cli.detection.configs.necks import search_space, with_sub_net
+from opanas_cli.detection.configs.sections import section_of
+from opanas_cli.detection.configs.stages import apply_schedule, retrain_stage, search_dataset, super_net_stage
 from opanas_cli.detection.costs.profiling import DEFAULT_INPUT
 from opanas_cli.errors import InvalidConfigError
 from opanas_cli.genotype import Genotype
@@ -42,7 +41,7 @@ def test_the_protocols_are_the_papers(name: str, scale: tuple[int, int], fractio
     assert stage.train_cfg.max_epochs == 12
     assert stage.optim_wrapper.optimizer == dict(type="SGD", lr=0.02, momentum=0.9, weight_decay=1e-4, fused=True)
     assert (stage.model.type, stage.model.l1_weight, stage.model.seed) == ("SuperNetDetector", 1e-4, 3)
-    settings = stage_settings(config, "search")
+    settings = section_of(config, "search")
     assert (settings.population, settings.generations, settings.top_k, settings.mutation_prob) == (50, 12, 10, 0.1)
     assert settings.metric == metric
     space = search_space(config)
@@ -85,7 +84,7 @@ def test_concatenated_training_sets_are_held_out_from_too() -> None:
 
 def test_retraining_takes_the_neck_and_its_own_settings(shapes_root: Path) -> None:
     config = tiny_config(shapes_root)
-    stage = retrain_stage(config, sub_net_neck(config, SMALL, edge_importance=True))
+    stage = retrain_stage(with_sub_net(config, SMALL, edge_importance=True))
     assert stage.model.neck.type == "OPAFPN"
     assert stage.model.neck.genotype == ["top_down", "none", "bottom_up"]
     assert stage.model.neck.edge_importance is True
@@ -116,7 +115,7 @@ def test_unknown_settings_are_named(shapes_root: Path, stage: str) -> None:
     config = tiny_config(shapes_root)
     config[stage].epoch = 3
     with pytest.raises(InvalidConfigError, match=rf"{stage}\.epoch is not a setting"):
-        stage_settings(config, stage)
+        section_of(config, stage)
 
 
 def test_the_shared_config_and_the_defaults_agree() -> None:

@@ -17,7 +17,7 @@ from tiny_config import tiny_config
 
 from opanas_cli.commands import run
 from opanas_cli.detection.configs import text
-from opanas_cli.detection.configs.necks import sub_net_neck
+from opanas_cli.detection.configs.necks import with_sub_net
 from opanas_cli.detection.configs.parts import set_classes
 from opanas_cli.detection.configs.stages import retrain_stage
 from opanas_cli.detection.configs.text import LiteralConfig
@@ -107,7 +107,7 @@ def test_the_copies_of_a_run_are_read_as_they_were(shapes_root: Path, tmp_path: 
     config.update(work_dir=str(tmp_path), experiment_name="copies")
     config.visualizer.name = "copies"  # Else one of an earlier test is used again, with its folder.
     with silenced():
-        runner = Runner.from_cfg(retrain_stage(config, sub_net_neck(config, Genotype.of(["skip_connect"] * 3))))
+        runner = Runner.from_cfg(retrain_stage(with_sub_net(config, Genotype.of(["skip_connect"] * 3))))
         runner.call_hook("before_run")
     copies = list(tmp_path.rglob("*.py"))
     assert sorted(file.name for file in copies) == ["config.py", "shapes.py"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from opanas_cli.detection.configs.necks import search_space
 from opanas_cli.detection.costs import latency
 from opanas_cli.detection.costs.latency import detector_latencies_ms, latency_table, measure_latencies, median_ms
 from opanas_cli.errors import InvalidInputError
-from opanas_cli.genotype import Edge, Genotype
+from opanas_cli.genotype import Edge, PathType
 from opanas_cli.genotype.liveness import output_nodes
 
 CPU = torch.device("cpu")
@@ -147,7 +148,7 @@ def test_a_table_is_measured_once_and_refused_under_other_conditions(
     assert path.read_bytes() == whole
     document["conditions"]["threads"] += 3
     path.write_text(json.dumps(document))
-    with pytest.warns(UserWarning, match=r"latency\.json: is used though threads was .*; delete it to measure again"):
+    with pytest.warns(UserWarning, match=r"latency\.json: is used although threads was .*; delete it to measure again"):
         assert latency_table(path, detector, config, CPU).paths_ms == table.paths_ms
     document["conditions"]["threads"] -= 3
     del document["paths"][3]
@@ -164,12 +165,14 @@ def test_a_real_clock_gives_real_times(shapes_root: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(latency, "MOST_ROUNDS", latency.FEWEST_ROUNDS)
     config = tiny_config(shapes_root, kind)
 
-    table = measure_latencies(super_net(config), config, CPU)
+    detector = super_net(config)
+    detector.neck.paths["0_2"]["bottom_up"].register_forward_hook(lambda *_: time.sleep(0.1))
+
+    table = measure_latencies(detector, config, CPU)
 
     path_times = sorted(table.paths_ms.values())
-    assert 0 < table.sum_ms < path_times[len(path_times) // 2] < table.fixed_ms
-    assert path_times[0] > 0
-    assert table.predict(Genotype.of(["top_down", "none", "none"])) > table.fixed_ms
+    assert table.sum_ms < path_times[len(path_times) // 2] < table.fixed_ms
+    assert path_times[-1] == table.paths_ms[Edge(0, 2), PathType.BOTTOM_UP] > 100.0 > path_times[0]
     assert {edge for edge, _ in table.paths_ms} == {Edge(0, 1), Edge(0, 2), Edge(1, 2)}
 
 

@@ -13,7 +13,8 @@ from mmengine.config import Config
 from tiny_config import tiny_config
 
 from opanas_cli.detection.configs.files import load_config
-from opanas_cli.detection.costs.profiling import CostModel, detector_cost, with_sub_net
+from opanas_cli.detection.configs.necks import with_sub_net
+from opanas_cli.detection.costs.profiling import CostModel, detector_cost
 from opanas_cli.detection.costs.widths import with_fpn
 from opanas_cli.detection.exporting.detector_config import export_config
 from opanas_cli.detection.training.networks import sub_net_config

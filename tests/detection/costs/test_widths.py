@@ -13,7 +13,8 @@ from torch.nn import GroupNorm
 
 from opanas_cli.detection.configs.building import build_detector
 from opanas_cli.detection.configs.files import load_config
-from opanas_cli.detection.costs.profiling import CostModel, detector_cost, with_sub_net
+from opanas_cli.detection.configs.necks import with_sub_net
+from opanas_cli.detection.costs.profiling import CostModel, detector_cost
 from opanas_cli.detection.costs.widths import at_macs, set_width, width_step, with_fpn
 from opanas_cli.errors import InfeasibleError
 from opanas_cli.formats import resolve_genotype

@@ -15,7 +15,7 @@ from mmengine.runner import Runner
 from tiny_config import tiny_config
 
 from opanas_cli.detection.configs.building import build_detector
-from opanas_cli.detection.costs.profiling import with_sub_net
+from opanas_cli.detection.configs.necks import with_sub_net
 from opanas_cli.detection.evaluating.evaluator import SuperNetEvaluator
 from opanas_cli.detection.evaluating.pass_result import PassResult
 from opanas_cli.detection.evaluating.population_pass import PopulationPass
@@ -24,6 +24,7 @@ from opanas_cli.detection.quiet import silenced
 from opanas_cli.errors import InvalidConfigError, InvalidGenotypeError
 from opanas_cli.genotype import Genotype
 from opanas_cli.necks import inherited_state_dict
+from opanas_cli.stage_settings import SearchSection
 
 CPU = torch.device("cpu")
 GENOTYPES = [
@@ -96,7 +97,7 @@ def test_metrics_are_those_of_the_stand_alone_sub_nets(shapes_root: Path, tmp_pa
     first = stand_alone(config, state, GENOTYPES[0], tmp_path / f"{detector}-first")
     config = tiny_config(found_by(first, shapes_root, tmp_path / "data"), detector)
 
-    evaluator = SuperNetEvaluator(config, state, "test", 0.0, None, CPU, batch_size=4)
+    evaluator = SuperNetEvaluator(config, state, "test", 0.0, CPU, SearchSection(batch_size=4))
     assert evaluator.num_images == 6
     ours = evaluator.evaluate(GENOTYPES)
     assert ours[0].metrics["AP"] > 0.3, "a detector that finds nothing tells nothing"
@@ -116,10 +117,10 @@ def test_a_genotype_is_judged_alike_alone_and_in_company_and_whatever_the_batch(
     first = stand_alone(config, state, GENOTYPES[0], tmp_path / "first")
     config = tiny_config(found_by(first, shapes_root, tmp_path / "data"))
 
-    evaluator = SuperNetEvaluator(config, state, "test", 0.0, None, CPU, batch_size=2)
+    evaluator = SuperNetEvaluator(config, state, "test", 0.0, CPU, SearchSection(batch_size=2))
     together = evaluator.evaluate(GENOTYPES)
     assert together == evaluator.evaluate(GENOTYPES), "the same again, to the last digit"
-    other = SuperNetEvaluator(config, state, "test", 0.0, None, CPU, batch_size=3)
+    other = SuperNetEvaluator(config, state, "test", 0.0, CPU, SearchSection(batch_size=3))
     for again in (
         [evaluator.evaluate([genotype])[0] for genotype in GENOTYPES],
         list(reversed(evaluator.evaluate(GENOTYPES[::-1]))),
@@ -132,7 +133,7 @@ def test_a_genotype_is_judged_alike_alone_and_in_company_and_whatever_the_batch(
 def test_detections_are_those_of_the_stand_alone_sub_nets(shapes_root: Path, tmp_path: Path) -> None:
     config = tiny_config(shapes_root)
     state = with_weights(config)
-    evaluator = SuperNetEvaluator(config, state, "test", 0.0, None, CPU, batch_size=2)
+    evaluator = SuperNetEvaluator(config, state, "test", 0.0, CPU, SearchSection(batch_size=2))
     found = evaluator._pass(GENOTYPES, 0).found
     for index, genotype in enumerate(GENOTYPES):
         runner = stand_alone(config, state, genotype, tmp_path / f"{index}")
@@ -155,8 +156,8 @@ def test_little_memory_gives_the_same_figures(shapes_root: Path) -> None:
     state = with_weights(config)
     parts = []
     for memory_mb in (None, 0.3, 1e-6):
-        config.search.memory_mb = memory_mb
-        evaluator = SuperNetEvaluator(config, state, "test", 0.0, None, CPU, batch_size=3)
+        section = SearchSection(batch_size=3, memory_mb=memory_mb)
+        evaluator = SuperNetEvaluator(config, state, "test", 0.0, CPU, section)
         parts.append(evaluator._pass(GENOTYPES, 0))
     for other in parts[1:]:
         for found, expected in zip(other.found, parts[0].found, strict=True):
@@ -176,9 +177,9 @@ def test_the_worse_half_is_judged_on_a_quarter_of_the_images(shapes_root: Path, 
     config = tiny_config(found_by(first, shapes_root, tmp_path / "data"))
     arguments = (config, state, "test", 0.0)
 
-    whole = SuperNetEvaluator(*arguments, None, CPU, batch_size=2).evaluate(GENOTYPES)
-    quarter = SuperNetEvaluator(*arguments, 2, CPU, batch_size=2).evaluate(GENOTYPES)
-    halving = SuperNetEvaluator(*arguments, None, CPU, batch_size=2, halving=True)
+    whole = SuperNetEvaluator(*arguments, CPU, SearchSection(batch_size=2)).evaluate(GENOTYPES)
+    quarter = SuperNetEvaluator(*arguments, CPU, SearchSection(max_images=2, batch_size=2)).evaluate(GENOTYPES)
+    halving = SuperNetEvaluator(*arguments, CPU, SearchSection(batch_size=2, halving=True))
     assert [len(stage) for stage in halving.rounds] == [2, 4]
     metrics = halving.evaluate(GENOTYPES)
 
@@ -197,7 +198,7 @@ def test_all_are_judged_on_all_images_if_the_quarter_has_no_object_of_the_metric
     first = stand_alone(config, state, GENOTYPES[0], tmp_path / "first")
     data = found_by(first, shapes_root, tmp_path / "data")
     config = tiny_config(data)
-    halving = SuperNetEvaluator(config, state, "test", 0.0, None, CPU, metric="AP_medium", halving=True)
+    halving = SuperNetEvaluator(config, state, "test", 0.0, CPU, SearchSection(metric="AP_medium", halving=True))
     quarter = {halving.dataset[position]["data_samples"].img_id for position in halving.rounds[0]}
     file = data / "annotations" / "val.json"
     document = json.loads(file.read_text())
@@ -206,7 +207,7 @@ def test_all_are_judged_on_all_images_if_the_quarter_has_no_object_of_the_metric
     file.write_text(json.dumps({**document, "annotations": kept}))
 
     halving, whole = (
-        SuperNetEvaluator(config, state, "test", 0.0, None, CPU, metric="AP_medium", halving=halves)
+        SuperNetEvaluator(config, state, "test", 0.0, CPU, SearchSection(metric="AP_medium", halving=halves))
         for halves in (True, False)
     )
     metrics = halving.evaluate(GENOTYPES)
@@ -219,7 +220,7 @@ def test_a_killed_pass_is_taken_up_where_it_was(
     shapes_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = tiny_config(shapes_root)
-    evaluator = SuperNetEvaluator(config, with_weights(config), "test", 0.0, None, CPU, batch_size=2)
+    evaluator = SuperNetEvaluator(config, with_weights(config), "test", 0.0, CPU, SearchSection(batch_size=2))
     expected = evaluator.evaluate(GENOTYPES)
     original, runs = PopulationPass.run, []
 
@@ -245,7 +246,7 @@ def test_survivors_of_a_changed_ranking_do_not_get_the_boxes_of_others(
     state = with_weights(config)
     first = stand_alone(config, state, GENOTYPES[0], tmp_path / "first")
     config = tiny_config(found_by(first, shapes_root, tmp_path / "data"))
-    evaluator = SuperNetEvaluator(config, state, "test", 0.0, None, CPU, batch_size=2, halving=True)
+    evaluator = SuperNetEvaluator(config, state, "test", 0.0, CPU, SearchSection(batch_size=2, halving=True))
     monkeypatch.setattr(evaluator, "_better_half", lambda metrics: [0, 1])
     evaluator.unfinished = UnfinishedPass(tmp_path / "evolve", "facts", seconds=0)
     evaluator.evaluate(GENOTYPES)
@@ -259,7 +260,7 @@ def test_survivors_of_a_changed_ranking_do_not_get_the_boxes_of_others(
 
 def test_the_heads_are_left_as_they_were(shapes_root: Path) -> None:
     config = tiny_config(shapes_root)
-    evaluator = SuperNetEvaluator(config, with_weights(config), "test", 0.4, 2, CPU)
+    evaluator = SuperNetEvaluator(config, with_weights(config), "test", 0.4, CPU, SearchSection(max_images=2))
     before = {name: value.clone() for name, value in evaluator.detector.state_dict().items()}
     assert evaluator.num_images == 2
     evaluator.evaluate(GENOTYPES)
@@ -270,10 +271,10 @@ def test_the_heads_are_left_as_they_were(shapes_root: Path) -> None:
 def test_other_genotypes_and_other_necks_are_refused(shapes_root: Path) -> None:
     config = tiny_config(shapes_root)
     state = with_weights(config)
-    evaluator = SuperNetEvaluator(config, state, "test", 0.4, None, CPU)
+    evaluator = SuperNetEvaluator(config, state, "test", 0.4, CPU)
     with pytest.raises(InvalidGenotypeError, match="got a dense one of 5 nodes"):
         evaluator.evaluate([Genotype.of(["top_down"] * 15)])
     with pytest.raises(InvalidGenotypeError, match="the output is dead"):
         evaluator.evaluate([Genotype.of(["none"] * 3)])
-    with pytest.raises(InvalidConfigError, match="its neck is that of one genotype already"):
-        SuperNetEvaluator(with_sub_net(config, GENOTYPES[0]), state, "test", 0.4, None, CPU)
+    with pytest.raises(InvalidConfigError, match="its neck is already that of one genotype"):
+        SuperNetEvaluator(with_sub_net(config, GENOTYPES[0]), state, "test", 0.4, CPU)

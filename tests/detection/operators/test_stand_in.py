@@ -11,11 +11,11 @@ from mmcv.ops import CARAFE, get_compiler_version, get_compiling_cuda_version
 from mmcv.utils import collect_env
 
 from opanas_cli.detection.operators import MissingOperatorError, install
-from opanas_cli.detection.operators.stand_in import NAME, OPERATORS, StandIn
+from opanas_cli.detection.operators.stand_in import MODULE, OPERATORS, StandIn
 from opanas_cli.detection.quiet import quietly
 from opanas_cli.errors import MissingDependencyError
 
-COMPILED = pytest.mark.skipif(not isinstance(sys.modules[NAME], StandIn), reason="mmcv's operators are compiled here")
+COMPILED = pytest.mark.skipif(not isinstance(sys.modules[MODULE], StandIn), reason="mmcv's operators are compiled here")
 
 
 def python(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -27,17 +27,17 @@ def python(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file that takes the place of mmcv's compiled operators, in a process that has not looked for them yet."""
-    monkeypatch.delitem(sys.modules, NAME)
+    monkeypatch.delitem(sys.modules, MODULE)
     monkeypatch.setattr(mmcv, "_ext", None, raising=False)
     monkeypatch.setattr(mmcv, "__path__", [str(tmp_path)])
     yield tmp_path / "_ext.py"
-    sys.modules.pop(NAME, None)
+    sys.modules.pop(MODULE, None)
 
 
 def test_compiled_operators_are_left_alone(compiled: Path) -> None:
     compiled.write_text("origin = 'compiled'\n")
     assert install() is False
-    assert sys.modules[NAME].origin == "compiled"
+    assert sys.modules[MODULE].origin == "compiled"
     assert install() is False
 
 
@@ -45,15 +45,15 @@ def test_compiled_operators_that_do_not_load_are_replaced_with_a_warning(compile
     compiled.write_text("raise ImportError('undefined symbol: _ZN3c10')\n")
     with pytest.warns(RuntimeWarning, match=r"do not load \(undefined symbol: _ZN3c10\)"):
         assert install() is True
-    assert isinstance(sys.modules[NAME], StandIn)
+    assert isinstance(sys.modules[MODULE], StandIn)
 
 
 def test_a_missing_module_is_replaced_once(compiled: Path) -> None:
     assert install() is True
-    module = sys.modules[NAME]
+    module = sys.modules[MODULE]
     assert mmcv._ext is module
     assert install() is True
-    assert sys.modules[NAME] is module
+    assert sys.modules[MODULE] is module
 
 
 def test_a_package_that_the_compiled_operators_miss_is_named(compiled: Path) -> None:
@@ -87,7 +87,7 @@ def test_an_operator_without_stand_in_says_so_when_it_is_called() -> None:
 
 def test_the_module_looks_like_one() -> None:
     module = StandIn()
-    assert module.__spec__.name == NAME
+    assert module.__spec__.name == MODULE
     assert all(getattr(module, name) is operator for name, operator in OPERATORS.items())
     assert not hasattr(module, "__path__")
     assert not hasattr(module, "__wrapped__")

@@ -55,5 +55,5 @@ def test_each_of_several_processes_takes_a_gpu_of_its_own(two_gpus: list[int], m
     with pytest.raises(UsageError, match="'cuda:0' is one device for several processes"):
         select_device("cuda:0")
     monkeypatch.setenv("LOCAL_RANK", "2")
-    with pytest.raises(UsageError, match="3 processes, but 2 CUDA devices are here; set torchrun's --nproc-per-node"):
+    with pytest.raises(UsageError, match="3 processes, but only 2 CUDA devices; set torchrun's --nproc-per-node"):
         select_device("cuda")

@@ -149,8 +149,8 @@ def test_the_first_may_work_for_longer_than_a_collective(told: Told) -> None:
 def test_an_error_is_told_once(told: Told) -> None:
     first, second = (one["errors_of_all_of_one_and_of_each"] for one in told)
     assert first[0] == "UsageError: all alike"
-    assert second[0] == "ToldElsewhereError: all alike"
-    assert first[1].startswith("ToldElsewhereError: lost the connection to another process")
+    assert second[0] == "ReportedElsewhereError: all alike"
+    assert first[1].startswith("ReportedElsewhereError: lost the connection to another process")
     assert second[1] == "ProcessError: rank 1 of 2: alone"
     assert (first[2], second[2]) == ("ProcessError: rank 0 of 2: mine, 0", "ProcessError: rank 1 of 2: mine, 1")
 
@@ -230,7 +230,7 @@ def test_a_group_needs_torchrun(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     monkeypatch.delenv("RANK", raising=False)
     assert run(["retrain", "shapes"]) == 2
     assert capsys.readouterr().err == (
-        "opanas: several processes are asked for, but RANK is not set; start them with torchrun\n"
+        "opanas: WORLD_SIZE asks for several processes, but RANK is not set; start them with torchrun\n"
     )
 
 

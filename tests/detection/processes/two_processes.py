@@ -30,9 +30,9 @@ from tiny_config import tiny_config
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from opanas_cli.commands import run
-from opanas_cli.detection.processes import group
+from opanas_cli.detection.processes import group, rendezvous
 from opanas_cli.detection.processes.group import from_first, in_each, joined, once_per_machine
-from opanas_cli.detection.processes.replicas import LogMeans, average_gradients
+from opanas_cli.detection.processes.replicas import average_gradients, mean_logs
 from opanas_cli.detection.training.resumable_loop import ResumableTrainLoop
 from opanas_cli.detection.training.super_net_detector import SuperNetDetector
 from opanas_cli.errors import InvalidDataError, OpanasError, UsageError
@@ -127,14 +127,13 @@ def a_parameter_without_gradient_in_one_process_counts_as_zero() -> list[Any]:
 
 
 def a_loss_that_one_process_leaves_out() -> list[Any]:
-    means = LogMeans()
     batches = [{"loss": 1.0}, {"loss": 1.0, "cls": 3.0}, {"loss": 1.0}, {"acc": 5.0, "loss": 2.0, "cls": 3.0}]
     if RANK:
         batches = [{"cls": 4.0, "loss": 2.0}, {"loss": 2.0, "cls": 4.0}, {"loss": float("nan")}, {"loss": 4.0}]
     with joined(DEVICE):
         device = "cpu" if DEVICE == "cpu" else f"cuda:{RANK}"
         logs = [{name: torch.tensor(value, device=device) for name, value in one.items()} for one in batches]
-        told = [means.of(one) for one in logs]
+        told = [mean_logs(one) for one in logs]
     return [{name: str(float(value)) for name, value in one.items()} for one in told]
 
 
@@ -298,7 +297,7 @@ CHECKS = (
 
 def main() -> None:
     group.SECONDS_TO_AGREE = 1.0
-    group.SECONDS_TO_TELL = 0.1
+    rendezvous.SECONDS_TO_REPORT = 0.1
     results: dict[str, Any] = {}
     for check in CHECKS:
         # Before the last check ends this process, all others are on the disk.

@@ -20,10 +20,9 @@ from test_super_net_detector import batch, build, gradients
 from tiny_config import tiny_config
 
 from opanas_cli.commands import run
-from opanas_cli.detection.operators.stand_in import NAME
-from opanas_cli.detection.training.finite_loss import MOST_IN_A_ROW, FiniteLoss
+from opanas_cli.detection.operators.stand_in import MODULE
 from opanas_cli.detection.training.mixed_precision import CpuAmpOptimWrapper, fit_precision, use_mixed_precision
-from opanas_cli.detection.training.progress import ProgressHook
+from opanas_cli.detection.training.progress import MOST_IN_A_ROW, FiniteLoss, ProgressHook
 from opanas_cli.detection.training.super_net_detector import SuperNetDetector
 from opanas_cli.errors import InvalidConfigError, OpanasError
 from opanas_cli.search.fair_sampling import fair_genotypes, step_generator
@@ -50,7 +49,7 @@ def test_a_gpu_gets_bfloat16_where_it_has_it(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: card_has_it)
     if compiled_mmcv:
-        monkeypatch.setitem(sys.modules, NAME, ModuleType(NAME))
+        monkeypatch.setitem(sys.modules, MODULE, ModuleType(MODULE))
     assert fitted(CUDA, type="AmpOptimWrapper") == dict(type="AmpOptimWrapper", **expected)
 
 

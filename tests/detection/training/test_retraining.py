@@ -30,7 +30,7 @@ def super_net_file(config: Config, path: Path) -> Path:
         for parameter in detector.parameters():
             parameter += torch.randn_like(parameter)
     content = {"format": SUPER_NET_FORMAT, "version": 1, "state_dict": detector.state_dict()}
-    write_checkpoint({**content, "meta": {**task_of(config), "search_split": 0.4}}, path)
+    write_checkpoint({**content, "meta": {**task_of(config), "search_split": 0.4, "split_by": "file"}}, path)
     return path
 
 
@@ -61,7 +61,7 @@ def test_inheriting_from_another_network_is_refused(shapes_root: Path, tmp_path:
         inherited_weights(permuted, SMALL, file)
     wider = tiny_config(shapes_root)
     set_width(wider.model, 12)
-    with pytest.raises(InvalidCheckpointError, match="is of another architecture than the config"):
+    with pytest.raises(InvalidCheckpointError, match="does not match the config's network: '"):
         inherited_weights(wider, SMALL, file)
 
 
@@ -82,7 +82,7 @@ def test_configs_of_the_wrong_kind_are_refused(shapes_root: Path, tmp_path: Path
         whole_config(config)
     plain = sub_net_config(config, SMALL)
     for make in (sub_net_config, baseline_config):
-        with pytest.raises(InvalidConfigError, match="its neck is that of one genotype already"):
+        with pytest.raises(InvalidConfigError, match="its neck is already that of one genotype"):
             make(plain, SMALL)
     plain.pop("test_evaluator")
     with pytest.raises(InvalidConfigError, match="has no test_dataloader and test_evaluator"):

@@ -14,7 +14,7 @@ from opanas_cli.detection.checkpoints import write_checkpoint
 from opanas_cli.detection.configs.stages import super_net_stage
 from opanas_cli.detection.training.networks import sub_net_config
 from opanas_cli.detection.training.run_checkpoints import RunCheckpoints, checkpoint_files, forget_run
-from opanas_cli.detection.training.run_settings import finished_settings, run_settings
+from opanas_cli.detection.training.run_identity import result_identity, run_identity
 from opanas_cli.errors import InvalidCheckpointError, UsageError
 from opanas_cli.genotype import Genotype
 
@@ -100,7 +100,7 @@ def test_a_part_that_is_missing_is_named(tmp_path: Path) -> None:
 
 
 def test_another_number_of_processes_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is of 1 processes, which shared out the images, but there are 2; start as"):
+    with pytest.raises(UsageError, match="written by 1 process, which shared the images; start as many instead of 2"):
         kept(tmp_path).newest(2)
 
 
@@ -111,10 +111,10 @@ def test_many_differences_are_cut_short(tmp_path: Path) -> None:
 
 
 def test_settings_that_decide_and_those_that_do_not(shapes_root: Path) -> None:
-    def settings(*options: str, seed: int = 0, **more: Any) -> dict[str, Any]:
-        return run_settings(super_net_stage(tiny_config(shapes_root, "faster-rcnn", *options), seed), seed, **more)
+    def identity(*options: str, seed: int = 0, **more: Any) -> dict[str, Any]:
+        return run_identity(super_net_stage(tiny_config(shapes_root, "faster-rcnn", *options), seed), seed, **more)
 
-    base = settings("supernet.milestones=(1,)")
+    base = identity("supernet.milestones=(1,)")
     assert base == json.loads(json.dumps(base))
     same = (
         ("train_dataloader.num_workers=3",),
@@ -123,38 +123,38 @@ def test_settings_that_decide_and_those_that_do_not(shapes_root: Path) -> None:
         ("test_dataloader.batch_size=3",),
     )
     for options in same:
-        assert settings("supernet.milestones=(1,)", *options) == base, options
+        assert identity("supernet.milestones=(1,)", *options) == base, options
     others = (
-        settings(),
-        settings("supernet.milestones=(1,)", seed=1),
-        settings("supernet.milestones=(1,)", "model.rpn_head.feat_channels=4"),
-        settings("supernet.milestones=(1,)", "supernet.l1_weight=0.5"),
-        settings("supernet.milestones=(1,)", "train_dataloader.dataset.ann_file=other.json"),
-        settings("supernet.milestones=(1,)", inherited="abc"),
+        identity(),
+        identity("supernet.milestones=(1,)", seed=1),
+        identity("supernet.milestones=(1,)", "model.rpn_head.feat_channels=4"),
+        identity("supernet.milestones=(1,)", "supernet.l1_weight=0.5"),
+        identity("supernet.milestones=(1,)", "train_dataloader.dataset.ann_file=other.json"),
+        identity("supernet.milestones=(1,)", inherited="abc"),
     )
     assert all(other != base for other in others)
 
 
 def test_names_of_free_settings_decide_elsewhere(shapes_root: Path) -> None:
     config = super_net_stage(tiny_config(shapes_root), 0)
-    base = run_settings(config, 0)
+    base = run_identity(config, 0)
     for name in ("steps", "minutes", "data_root", "num_workers", "max_epochs"):
         config.model.detector.neck[name] = 3
-        assert run_settings(config, 0)["model"]["detector"]["neck"][name] == 3
+        assert run_identity(config, 0)["model"]["detector"]["neck"][name] == 3
         del config.model.detector.neck[name]
-    assert run_settings(config, 0) == base
+    assert run_identity(config, 0) == base
 
 
 def test_what_a_finished_run_has_ended_with(shapes_root: Path) -> None:
-    def settings(*options: str) -> dict[str, Any]:
+    def identity(*options: str) -> str:
         config = tiny_config(shapes_root, "faster-rcnn", "retrain.milestones=(1,)", *options)
-        return finished_settings(sub_net_config(config, Genotype.of(["none"] * 2 + ["top_down"])), 0)
+        return result_identity(sub_net_config(config, Genotype.of(["none"] * 2 + ["top_down"])), 0)
 
-    base = settings()
+    base = identity()
     for same in ("train_dataloader.num_workers=3", "test_dataloader.batch_size=3", "checkpoints.steps=2"):
-        assert settings(same) == base, same
+        assert identity(same) == base, same
     for other in ("retrain.epochs=3", "test_dataloader.dataset.ann_file=other.json", "retrain.lr=0.5"):
-        assert settings(other) != base, other
+        assert identity(other) != base, other
 
 
 def test_the_same_content_is_the_same_bytes_under_any_name(tmp_path: Path) -> None:

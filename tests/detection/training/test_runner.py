@@ -60,7 +60,7 @@ def test_a_pipeline_that_leaves_out_every_image(workers: int, wrapped: bool, tes
     with DefaultScope.overwrite_default_scope("mmdet"):
         loader = DataLoader(DATASETS.build(config), num_workers=workers)
         with (
-            pytest.raises(InvalidDataError, match=r"^my.py: the pipeline leaves out every image that it is given; cor"),
+            pytest.raises(InvalidDataError, match=r"^my.py: the pipeline drops every image; correct its"),
             training(Config(dict(model={}), cfg_text="model = {}", filename="my.py")),
         ):
             list(loader)

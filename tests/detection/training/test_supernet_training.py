@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import copy
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -70,10 +72,21 @@ def test_held_out_images_are_never_trained_on(trained: dict[str, Any], tmp_path:
     assert names[0] and names[1]
     assert not names[0] & names[1]
     assert len(names[0] | names[1]) == 12
-    evaluator = SuperNetEvaluator(
-        config, read_super_net(trained["result"].path)["state_dict"], "test", 0.4, None, torch.device("cpu")
-    )
+    state = read_super_net(trained["result"].path)["state_dict"]
+    evaluator = SuperNetEvaluator(config, state, "test", 0.4, CPU)
     assert evaluator.num_images == len(names[1])
+
+
+def test_reading_a_super_net_loads_no_trainer(trained: dict[str, Any]) -> None:
+    program = (
+        "import sys; from pathlib import Path; import opanas_cli.detection.searching\n"
+        "from opanas_cli.detection.super_net_file import read_super_net\n"
+        "assert read_super_net(Path(sys.argv[1]))['meta']['seed'] == 5\n"
+        "print([name for name in sys.modules if name.startswith('opanas_cli.detection.training')])"
+    )
+    command = [sys.executable, "-c", program, str(trained["result"].path)]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (process.returncode, process.stdout) == (0, "[]\n"), process.stderr
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
@@ -139,9 +152,9 @@ def test_other_tasks_are_told_apart(
     ("meta", "said"),
     [
         ({"classes": None}, "meta.classes must be a list of names, but got None"),
-        ({"space": None}, "meta.space describes no space"),
-        ({"space": {"num_nodes": 2, "kind": "tree", "paths": []}}, "meta.space describes no space"),
-        ({"space": {}}, "meta.space describes no space"),
+        ({"space": None}, "meta.space is not a valid space"),
+        ({"space": {"num_nodes": 2, "kind": "tree", "paths": []}}, "meta.space is not a valid space"),
+        ({"space": {}}, "meta.space is not a valid space"),
     ],
 )
 def test_a_task_that_is_not_told(trained: dict[str, Any], tmp_path: Path, meta: dict[str, Any], said: str) -> None:

@@ -1,4 +1,4 @@
-"""Watching a super-net in training: what is told is true, and looking changes nothing."""
+"""Watching a super-net in training: what is logged is true, and evaluating changes nothing."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from opanas_cli.detection.configs.necks import search_space
 from opanas_cli.detection.evaluating.evaluator import SuperNetEvaluator
 from opanas_cli.detection.quiet import silenced
 from opanas_cli.detection.super_net_file import read_super_net
+from opanas_cli.detection.training import watching
 from opanas_cli.detection.training.progress import TrainingStep
 from opanas_cli.detection.training.supernet_training import TrainedSuperNet, train_super_net
 from opanas_cli.detection.training.watching import WatchHook, watched_visualizer
@@ -65,7 +66,7 @@ def test_the_mean_is_that_of_the_same_sub_nets_on_the_held_out_images(config: Co
     assert content["meta"]["watched"] == trained.watched
     rng = np.random.default_rng(5)
     genotypes = [sample(search_space(config), rng) for _ in range(4)]
-    evaluator = SuperNetEvaluator(config, content["state_dict"], trained.path, 0.4, None, CPU)
+    evaluator = SuperNetEvaluator(config, content["state_dict"], trained.path, 0.4, CPU)
     expected = np.mean([one.metrics["AP50"] for one in evaluator.evaluate(genotypes)])
     assert trained.watched[-1]["mean_AP50"] == pytest.approx(expected, abs=1e-12)
     assert expected > 1e-4, "sub-nets that find nothing tell nothing"
@@ -105,7 +106,7 @@ def test_a_resumed_run_has_seen_it_all(config: Config, trained: TrainedSuperNet,
 class Careless:
     """An evaluator that draws random numbers, and finds the same of all genotypes."""
 
-    def __init__(self, detector: torch.nn.Module, found: float | None = 0.25) -> None:
+    def __init__(self, found: float | None = 0.25) -> None:
         self.detector = torch.nn.Identity()
         self.found = found
         self.draw()
@@ -128,7 +129,8 @@ def runner_at(epoch: int, told: list[Any]) -> Any:
     return SimpleNamespace(model=model, epoch=epoch - 1, max_epochs=9, iter=7, visualizer=visualizer)
 
 
-def test_random_numbers_go_on_as_if_nobody_had_looked(config: Config) -> None:
+def test_random_numbers_go_on_as_if_nobody_had_looked(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "held_out_evaluator", lambda *_: Careless())
     told: list[Any] = []
     draws = []
     for look in (False, True):
@@ -136,7 +138,7 @@ def test_random_numbers_go_on_as_if_nobody_had_looked(config: Config) -> None:
         np.random.seed(3)  # noqa: NPY002
         torch.manual_seed(3)
         if look:
-            hook = WatchHook(config, 0, Careless)
+            hook = WatchHook(config, 0, CPU)
             hook.before_train(runner_at(1, told))
             hook.after_train_epoch(runner_at(2, told))
             assert hook.watched == [{"epoch": 2, "step": 7, "mean_AP50": 0.25}]
@@ -145,9 +147,10 @@ def test_random_numbers_go_on_as_if_nobody_had_looked(config: Config) -> None:
     assert told == [({"sub_nets/mean_AP50": 0.25}, {"step": 7})]
 
 
-def test_what_cannot_be_told_is_left_out(config: Config) -> None:
-    """Where the held-out images have no object, there is nothing to take the mean of."""
-    hook, told = WatchHook(config, 0, lambda detector: Careless(detector, None)), []
+def test_a_mean_that_is_not_defined_is_left_out(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the held-out images have no object, there is nothing to take the mean of."""
+    monkeypatch.setattr(watching, "held_out_evaluator", lambda *_: Careless(None))
+    hook, told = WatchHook(config, 0, CPU), []
     hook.before_train(runner_at(1, told))
     with (
         silenced(),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from mmengine.config import Config
+
+from opanas_cli.errors import InvalidCheckpointError
 
 DECISIVE = ("model", "train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler", "auto_scale_lr")
 """The parts of a config that decide what training does."""
@@ -22,24 +24,35 @@ HARMLESS = {
     "test_evaluator": {"data_root"},
     "train_cfg": {"max_epochs", "val_begin", "val_interval"},
 }
-"""Keys inside parts that do not: a run may go on with other ones, and for more epochs."""
+"""Keys inside parts that do not: a run may continue with other ones, and for more epochs."""
 
 
-def run_settings(config: Config, seed: int, **more: Any) -> dict[str, Any]:
+def run_identity(config: Config, seed: int, **more: Any) -> dict[str, Any]:
     """What two runs of an mmengine config must share to be the same run, as JSON-able values.
 
     The device, the number of workers, the place of the data and the number of epochs may differ.
     """
-    return _plain({"seed": seed, **more, **_parts(config, DECISIVE)})
+    identity = {"seed": seed, **more, **_parts(config, DECISIVE)}
+    return json.loads(json.dumps(identity, default=repr))
 
 
-def finished_settings(config: Config, seed: int, **more: Any) -> dict[str, Any]:
-    """What two finished runs must share to have ended with the same file, as JSON-able values.
+def result_identity(config: Config, seed: int, **more: Any) -> str:
+    """What two finished runs must share to have ended with the same file, as JSON.
 
     Beside what makes them the same run these are the number of epochs, and what was tested on.
     """
     epochs = (config.get("train_cfg") or {}).get("max_epochs")
-    return run_settings(config, seed, epochs=epochs, **more, **_parts(config, TESTED))
+    return json.dumps(run_identity(config, seed, epochs=epochs, **more, **_parts(config, TESTED)))
+
+
+def finished(read: Callable[[], dict[str, Any]], identity: str) -> dict[str, Any] | None:
+    """The content of a run's file as `read` gives it, if that can be read and a run of this identity ended with it."""
+    try:
+        content = read()
+    except InvalidCheckpointError:
+        return None
+    meta = content.get("meta")
+    return content if isinstance(meta, dict) and meta.get("settings") == identity else None
 
 
 def _parts(config: Config, names: Iterable[str]) -> dict[str, Any]:
@@ -52,8 +65,3 @@ def _without(value: Any, keys: set[str]) -> Any:
     if isinstance(value, (list, tuple)):
         return [_without(item, keys) for item in value]
     return value
-
-
-def _plain(settings: dict[str, Any]) -> dict[str, Any]:
-    plain: dict[str, Any] = json.loads(json.dumps(settings, default=repr))
-    return plain
