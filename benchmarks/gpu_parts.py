@@ -29,7 +29,7 @@ from opanas_cli.detection.configs.files import load_config
 from opanas_cli.detection.costs.latency import detector_latencies_ms, median_ms
 from opanas_cli.detection.costs.profiling import detector_cost, with_sub_net
 from opanas_cli.detection.costs.widths import with_fpn
-from opanas_cli.formats.reading import resolve_genotype
+from opanas_cli.formats.files import resolve_genotype
 
 Row = dict[str, Any]
 

@@ -34,7 +34,7 @@ from opanas_cli.detection.super_net_file import read_super_net
 from opanas_cli.errors import MissingDependencyError
 from opanas_cli.genotype import Genotype, SearchSpace
 from opanas_cli.search import Candidate, Constraints, Cost, Evaluator, History, StrategySettings, run_search, strategies
-from opanas_cli.search.pareto import pareto_front
+from opanas_cli.search.candidate import pareto_front
 
 COLOURS = ("#0072B2", "#4D4D4D", "#009E73", "#D55E00", "#D0609F", "#B8BEC4")
 MARKERS = "osv^DX"

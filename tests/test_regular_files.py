@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from opanas_cli.errors import InvalidInputError
-from opanas_cli.formats.reading import read_record
+from opanas_cli.formats.files import read_record
 from opanas_cli.regular_files import open_regular, read_regular, require_regular
 
 

@@ -16,7 +16,7 @@ import click
 from opanas_cli import __version__
 from opanas_cli.atomic import NO_ROOM, cannot_write
 from opanas_cli.commands.console import complain, joined, output, plain_warnings
-from opanas_cli.commands.groups import SuggestingGroup
+from opanas_cli.commands.options import SuggestingGroup
 from opanas_cli.commands.several_processes import is_follower
 from opanas_cli.errors import OpanasError, ToldElsewhereError
 from opanas_cli.termination import Terminated, terminable

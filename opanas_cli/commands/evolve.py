@@ -8,9 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
-from opanas_cli.commands.console import Console
+from opanas_cli.commands.console import Console, SearchProgress
 from opanas_cli.commands.options import checked_by, chosen_work_dir, run_options, setting_option, work_dir_option
-from opanas_cli.commands.search_progress import SearchProgress
 from opanas_cli.commands.several_processes import SeveralProcessesCommand
 from opanas_cli.commands.work_dir_lock import work_dir_lock
 from opanas_cli.errors import UsageError

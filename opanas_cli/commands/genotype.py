@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from opanas_cli.commands.console import complain, shown
-from opanas_cli.commands.groups import SuggestingGroup
-from opanas_cli.commands.options import common_options
+from opanas_cli.commands.options import SuggestingGroup, common_options
 
 if TYPE_CHECKING:
     from opanas_cli.formats import GenotypeRecord

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from opanas_cli.commands.console import Console
+from opanas_cli.commands.console import Console, SearchProgress
 from opanas_cli.commands.options import (
     cfg_options,
     chosen_work_dir,
@@ -19,7 +19,6 @@ from opanas_cli.commands.options import (
     seed_option,
     work_dir_option,
 )
-from opanas_cli.commands.search_progress import SearchProgress
 from opanas_cli.commands.several_processes import OneProcessCommand
 from opanas_cli.commands.work_dir_lock import work_dir_lock
 

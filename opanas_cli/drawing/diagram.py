@@ -8,6 +8,13 @@ from typing import NamedTuple
 from opanas_cli.genotype import Genotype, PathType, information_paths
 from opanas_cli.genotype.liveness import live_edges, live_nodes, output_nodes
 
+INK = "#1F2933"
+"""Live nodes and text."""
+FADED = "#B8BEC4"
+"""Whatever is dead."""
+SUM = "#6B7680"
+"""The arrows that add nodes up to the output; they carry no information path."""
+
 
 class Node(NamedTuple):
     """A feature pyramid: `P` from the backbone, `x1` … `xN`, or the output `O`."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from opanas_cli.errors import InvalidGenotypeError
-from opanas_cli.formats.codec import Codec, GenotypeRecord
+from opanas_cli.formats.registry import Codec, GenotypeRecord
 from opanas_cli.formats.strict_json import check, located, parse
 from opanas_cli.genotype import Edge, Genotype, PathType, SpaceKind
 from opanas_cli.genotype.edges import space_edges

@@ -1,19 +1,44 @@
-"""The formats that are installed, found through the entry-point group ``opanas.genotype_formats``."""
+"""Formats of genotypes, and those that are installed: found through the entry points ``opanas.genotype_formats``."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from opanas_cli.errors import InvalidGenotypeError
-from opanas_cli.formats.codec import Codec
+from opanas_cli.genotype import Genotype
 from opanas_cli.plug_ins import entry_points_of, load_plug_ins
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
+
+
+@dataclass(frozen=True, slots=True)
+class GenotypeRecord:
+    """A genotype and what is known about it: fitness, cost, provenance."""
+
+    genotype: Genotype
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """One format, registered under the entry-point group ``opanas.genotype_formats``.
+
+    `loads(text, where)` reads the text of a file; `where` names the file and begins every error message. It raises
+    InvalidGenotypeError. `dumps(record)` gives the text of a file, or raises InvalidGenotypeError where the format
+    cannot say it. Either is None when the format cannot be read, or written.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    loads: Callable[[str, str], GenotypeRecord] | None = None
+    dumps: Callable[[GenotypeRecord], str] | None = None
+
 
 GROUP = "opanas.genotype_formats"
 

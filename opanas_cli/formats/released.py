@@ -11,7 +11,7 @@ from reprlib import repr as shown
 from typing import TYPE_CHECKING
 
 from opanas_cli.errors import InvalidGenotypeError
-from opanas_cli.formats.codec import Codec, GenotypeRecord
+from opanas_cli.formats.registry import Codec, GenotypeRecord
 from opanas_cli.genotype import Genotype, PathType, SpaceKind
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from itertools import groupby
 from reprlib import repr as shown
 
 from opanas_cli.errors import InvalidGenotypeError
-from opanas_cli.formats.codec import Codec, GenotypeRecord
+from opanas_cli.formats.registry import Codec, GenotypeRecord
 from opanas_cli.genotype import Genotype, PathType, SpaceKind, information_paths
 from opanas_cli.genotype.edges import num_edges, require_size
 

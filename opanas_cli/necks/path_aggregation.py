@@ -35,8 +35,8 @@ class PathAggregationNeck(nn.Module):
         share_fusing: whether the two convolutions of fusing-splitting are one.
         norm_cfg: mmdet-style norm after laterals, paths and extra convolutions, such as `dict(type="BN")`.
         act_cfg: mmdet-style activation after these, such as `dict(type="ReLU")`.
-        output_norm_cfg: mmdet-style norm of every level of the output, so that the heads see values of one scale however
-            many nodes and edges are summed; the extra levels are made of normalised ones.
+        output_norm_cfg: mmdet-style norm of every level of the output, so that the heads see values of one scale,
+            however many nodes and edges are summed; the extra levels are made of normalised ones.
         edge_importance: whether edges carry γ, a parameter that starts at 1. It is not folded into the weights at the
             source, because deformable offsets and the ReLU keep later paths from being linear in it.
         init: how the weights start, see `initialize`.

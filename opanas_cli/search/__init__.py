@@ -1,13 +1,12 @@
 """The search for the best genotype. Meets the network only through the `Evaluator` protocol; knows no torch."""
 
 from opanas_cli.search.candidate import Candidate, Origin, Proposal, fittest
-from opanas_cli.search.cost import Constraints, Cost, Resource
+from opanas_cli.search.cost import Constraints, Cost, Resource, parse_milliseconds, parse_quantity
 from opanas_cli.search.evaluator import Evaluator
 from opanas_cli.search.evolution import Evolution
 from opanas_cli.search.fair_sampling import fair_genotypes, step_generator
 from opanas_cli.search.history import History
 from opanas_cli.search.nsga2 import NSGA2
-from opanas_cli.search.quantities import parse_milliseconds, parse_quantity
 from opanas_cli.search.random_search import RandomSearch
 from opanas_cli.search.registry import strategies, strategy_named
 from opanas_cli.search.regularized import RegularizedEvolution

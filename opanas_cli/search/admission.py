@@ -1,4 +1,4 @@
-"""Which draws of a strategy become proposals."""
+"""Which draws of a strategy become proposals, and how children are drawn."""
 
 from __future__ import annotations
 
@@ -64,3 +64,23 @@ class Admission:
             f"no genotype with {self._constraints} in {draws:,} draws; the smallest seen were {', '.join(others)} and "
             f"{last}; raise the limits, or take fewer channels or nodes"
         )
+
+
+MAX_CHILDREN = 200
+"""How many children in a row may be known or infeasible before a strategy proposes random genotypes instead."""
+
+
+def new_children(breed: Callable[[], Proposal], count: int, admission: Admission) -> list[Proposal]:
+    """Up to `count` children that pass, fewer if `MAX_CHILDREN` in a row did not."""
+    children: list[Proposal] = []
+    while len(children) < count and (child := admission.first_new(breed, MAX_CHILDREN)):
+        children.append(child)
+    return children
+
+
+def offspring(
+    cross: Callable[[], Proposal] | None, mutate: Callable[[], Proposal], count: int, admission: Admission
+) -> list[Proposal]:
+    """Up to `count` children, half of them by crossover if there is one, and the others by mutation."""
+    crossed = new_children(cross, count // 2, admission) if cross else []
+    return crossed + new_children(mutate, count - len(crossed), admission)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from opanas_cli.genotype import Genotype
-from opanas_cli.search.cost import Cost
+from opanas_cli.search.cost import Cost, Resource
 
 
 class Origin(str, Enum):
@@ -69,3 +69,26 @@ def fittest(candidates: Iterable[Candidate], count: int) -> tuple[Candidate, ...
     Those that were judged on a part of the images only come last, whatever their fitness.
     """
     return tuple(sorted(candidates, key=lambda one: (-one.image_share, -one.fitness, one.index))[:count])
+
+
+def pareto_front(candidates: Iterable[Candidate], against: Resource) -> tuple[Candidate, ...]:
+    """The non-dominated candidates, cheapest first: none other is at least as good in both and better in one.
+
+    Candidates that are equal in both are all of the front, or none of them. Those that were judged on fewer images than
+    others are not of it: their fitness is no match.
+
+    Raises:
+        UsageError: the latency counts and is not known.
+    """
+
+    def place(candidate: Candidate) -> tuple[float, float]:
+        return candidate.cost.of(against), -candidate.fitness
+
+    everyone = list(candidates)
+    whole = max((candidate.image_share for candidate in everyone), default=1.0)
+    comparable = [candidate for candidate in everyone if candidate.image_share == whole]
+    front: list[Candidate] = []
+    for candidate in sorted(comparable, key=lambda candidate: (*place(candidate), candidate.index)):
+        if not front or candidate.fitness > front[-1].fitness or place(candidate) == place(front[-1]):
+            front.append(candidate)
+    return tuple(front)

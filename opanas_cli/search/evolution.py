@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from opanas_cli.genotype import SearchSpace
-from opanas_cli.search.admission import Admission
-from opanas_cli.search.births import offspring
+from opanas_cli.search.admission import Admission, offspring
 from opanas_cli.search.candidate import Candidate, Origin, Proposal, fittest
 from opanas_cli.search.operators import crossover, mutate
 from opanas_cli.search.random_search import random_proposals
@@ -19,7 +18,7 @@ class Evolution:
     """N_S random genotypes, then T generations of N_S children of the k fittest candidates so far.
 
     The paper leaves three things open, settled here as in single-path one-shot search (SPOS, its reference 12): half of
-    a generation is born by crossover and half by mutation; parents are drawn uniformly from the k fittest of all
+    a generation comes from crossover and half from mutation; parents are drawn uniformly from the k fittest of all
     generations; where crossover finds no new child mutation takes its place, and then random genotypes do.
     """
 

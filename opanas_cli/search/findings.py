@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from opanas_cli.formats.codec import GenotypeRecord
 from opanas_cli.formats.json_format import document_of
+from opanas_cli.formats.registry import GenotypeRecord
 from opanas_cli.genotype.canonical import canonical_hash
 from opanas_cli.search.candidate import Candidate
 from opanas_cli.search.cost import Resource

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from opanas_cli.genotype import SearchSpace
-from opanas_cli.search.admission import Admission
-from opanas_cli.search.births import births
+from opanas_cli.search.admission import Admission, new_children
 from opanas_cli.search.candidate import Candidate, Origin, Proposal, fittest
 from opanas_cli.search.operators import mutate
 from opanas_cli.search.random_search import random_proposals
@@ -49,7 +48,7 @@ class RegularizedEvolution:
     def ask(self, admission: Admission) -> list[Proposal]:
         """See `Strategy.ask`."""
         wanted = min(self.batch if self._living else self.settings.population, self.settings.budget - self._num_told)
-        children = births(self._child, wanted, admission) if self._living else []
+        children = new_children(self._child, wanted, admission) if self._living else []
         return children + random_proposals(self._space, wanted - len(children), self._generation, admission, self._rng)
 
     def tell(self, candidates: Sequence[Candidate]) -> None:

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from opanas_cli.errors import InvalidGenotypeError
 from opanas_cli.formats import read_record, resolve_genotype
+from opanas_cli.formats.files import resolve_record
 from opanas_cli.formats.json_format import document_of, record_of
-from opanas_cli.formats.reading import resolve_record
 from opanas_cli.genotype.edges import MAX_NODES
 from opanas_cli.shipped import shipped_dir
 

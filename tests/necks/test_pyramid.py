@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 from naive_neck import naive_input_pyramid, random_pyramid, randomise
 
-from opanas_cli.necks.pyramid import OutputPyramid, InputPyramid
+from opanas_cli.necks.pyramid import InputPyramid, OutputPyramid
 
 SIZES = [(9, 7), (5, 4), (3, 2)]
 

@@ -13,9 +13,8 @@ import pytest
 
 from opanas_cli.errors import InvalidGenotypeError
 from opanas_cli.formats import Codec, GenotypeRecord, registry
-from opanas_cli.formats.reading import read_record
+from opanas_cli.formats.files import dump_record, read_record, write_record
 from opanas_cli.formats.registry import BUILT_IN, GROUP, codecs, load
-from opanas_cli.formats.writing import dump_record, write_record
 from opanas_cli.genotype import Genotype
 
 TD = Genotype.of(["top_down"])
