@@ -18,8 +18,7 @@ from opanas_cli.commands import run
 from opanas_cli.errors import InvalidConfigError, InvalidGenotypeError
 from opanas_cli.formats import GenotypeRecord, dump_record, resolve_genotype
 from opanas_cli.genotype import Genotype, PathType, SearchSpace, information_paths
-from opanas_cli.genotype.canonical import canonical_hash
-from opanas_cli.genotype.facts import facts_of
+from opanas_cli.genotype.architecture import canonical_hash, facts_of
 from opanas_cli.genotype.paths import BUILT_IN_PATHS, GROUP
 from opanas_cli.necks import OPAFPN, OPASuperNet, inherited_state_dict
 from opanas_cli.search import Constraints, Cost, History, StrategySettings, run_search, strategy_named

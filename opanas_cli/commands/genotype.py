@@ -87,7 +87,7 @@ def show(genotype_name: str, as_json: bool, quiet: bool, debug: bool) -> None:
     """
     from opanas_cli.formats import resolve_record
     from opanas_cli.formats.text import line_of
-    from opanas_cli.genotype.facts import facts_of
+    from opanas_cli.genotype.architecture import facts_of
 
     record = resolve_record(genotype_name)
     facts = {**facts_of(record.genotype), "text": line_of(record.genotype)}
@@ -163,7 +163,7 @@ def compare(first: str, second: str, as_json: bool, quiet: bool, debug: bool) ->
     Example: opanas genotype compare opa-fpn runs/quickstart/best.json
     """
     from opanas_cli.formats import resolve_genotype
-    from opanas_cli.genotype.facts import compare as compare_genotypes
+    from opanas_cli.genotype.architecture import compare as compare_genotypes
 
     compared = compare_genotypes(resolve_genotype(first), resolve_genotype(second))
     if as_json:

@@ -16,7 +16,7 @@ class Genotype:
     """A feature pyramid network: the path on each edge, in flat order. Immutable and hashable.
 
     Equality is equality of space and paths; for networks that are the same up to node order see
-    `opanas_cli.genotype.canonical.equivalent`.
+    `opanas_cli.genotype.architecture.Architecture`.
     """
 
     paths: tuple[PathType, ...]

@@ -48,7 +48,7 @@ def test_show(capsys: pytest.CaptureFixture[str]) -> None:
         TEXT,
         "6**15 = 470,184,984,576 genotypes",
         "15: 12 live, 3 dead",
-        "a10113e4ffe1934c",
+        "5d76342a2e1de5e9",
         "3->5  scale_eq",
     ):
         assert fact in out
