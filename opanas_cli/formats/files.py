@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from opanas_cli.atomic import write_atomically
 from opanas_cli.errors import InvalidGenotypeError
-from opanas_cli.formats.registry import GenotypeRecord, codec_for_path, codec_named
+from opanas_cli.formats.registry import GenotypeRecord, codec_for_path, codec_named, errors_at
 from opanas_cli.genotype import Genotype
 from opanas_cli.genotype.liveness import validate
 from opanas_cli.regular_files import read_regular
 from opanas_cli.shipped import shipped_dir
+from opanas_cli.suggestions import suggestion
 
 MAX_BYTES = 1 << 20
 
@@ -51,10 +51,8 @@ def resolve_record(value: GenotypeLike, codec_name: str | None = None) -> Genoty
         return _validated(GenotypeRecord(value), "genotype")
     if not isinstance(value, Sequence):
         raise InvalidGenotypeError(f"a genotype is a name, a file, a dict or a list of paths, but got {value!r}")
-    try:
+    with errors_at("genotype"):
         genotype = Genotype.of(value)
-    except InvalidGenotypeError as error:
-        raise InvalidGenotypeError(f"genotype: {error}") from None
     return _validated(GenotypeRecord(genotype), "genotype")
 
 
@@ -67,15 +65,13 @@ def read_record(path: Path, codec_name: str | None = None) -> GenotypeRecord:
     text = _text(path)
     codec = codec_named(codec_name) if codec_name else codec_for_path(path)
     if codec.loads is None:
-        raise InvalidGenotypeError(f"{path}: the format '{codec.name}' can be written only; give another file")
+        raise InvalidGenotypeError(f"{path}: the format '{codec.name}' is write-only; give another file")
     return _validated(codec.loads(text, str(path)), str(path))
 
 
 def _validated(record: GenotypeRecord, where: str) -> GenotypeRecord:
-    try:
+    with errors_at(where):
         validate(record.genotype)
-    except InvalidGenotypeError as error:
-        raise InvalidGenotypeError(f"{where}: {error}") from None
     return record
 
 
@@ -100,13 +96,9 @@ def _bytes(path: Path) -> bytes:
 
 
 def _no_such_file(path: Path) -> str:
-    names = list(shipped_genotypes())
-    if path.parent == Path() and (close := difflib.get_close_matches(str(path), names, n=1)):
-        hint = f"did you mean '{close[0]}'?"
-    elif close := difflib.get_close_matches(path.name, _names_in(path.parent), n=1):
-        hint = f"did you mean '{path.with_name(close[0])}'?"
-    else:
-        hint = f"give a file, or one of {', '.join(names)}"
+    shipped = list(shipped_genotypes())
+    known = [*(shipped if path.parent == Path() else ()), *_names_in(path.parent)]
+    hint = suggestion(path.name, known, f"give a file, or one of {', '.join(shipped)}")
     return f"{path}: no such file, and no genotype of that name is shipped; {hint}"
 
 
@@ -125,7 +117,7 @@ def dump_record(record: GenotypeRecord, codec_name: str) -> str:
     """
     codec = codec_named(codec_name)
     if codec.dumps is None:
-        raise InvalidGenotypeError(f"the format '{codec.name}' can be read only; choose another to write")
+        raise InvalidGenotypeError(f"the format '{codec.name}' is read-only; choose another one to write")
     return codec.dumps(record)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -38,6 +39,15 @@ class Codec:
     suffixes: tuple[str, ...]
     loads: Callable[[str, str], GenotypeRecord] | None = None
     dumps: Callable[[GenotypeRecord], str] | None = None
+
+
+@contextmanager
+def errors_at(where: str) -> Iterator[None]:
+    """While the block runs, messages of InvalidGenotypeError begin with `where`."""
+    try:
+        yield
+    except InvalidGenotypeError as error:
+        raise InvalidGenotypeError(f"{where}: {error}") from None
 
 
 GROUP = "opanas.genotype_formats"
