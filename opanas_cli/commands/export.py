@@ -73,12 +73,12 @@ def export(
       opanas export opa-fpn --to mmdet-config --detector retinanet --channels 168 -o retinanet.py
     """
     from opanas_cli.exporters.exporter import ExportRequest, checked_files
-    from opanas_cli.exporters.registry import exporter_named
+    from opanas_cli.exporters.registry import EXPORTERS
     from opanas_cli.formats import resolve_record
 
     console = Console(quiet, as_json)
     record = resolve_record(genotype)
-    exporter = exporter_named(form)
+    exporter = EXPORTERS.named(form)
     options = _given_options(click.get_current_context(), exporter.options)
     exported = checked_files(exporter, exporter.files(ExportRequest(record, genotype, output, options)), output)
     _write(console, exported, output, form)
@@ -91,12 +91,12 @@ def _given_options(context: click.Context, taken: frozenset[str]) -> dict[str, A
         UsageError: the exporter takes one of them not.
     """
     from opanas_cli.exporters.exporter import OPTIONS
-    from opanas_cli.exporters.registry import exporters
+    from opanas_cli.exporters.registry import EXPORTERS
 
     given = {name: value for name, value in context.params.items() if name in OPTIONS and value}
     for name in given:
         if name not in taken:
-            takers = ", ".join(exporter.name for exporter in exporters().values() if name in exporter.options)
+            takers = ", ".join(exporter.name for exporter in EXPORTERS.all.values() if name in exporter.options)
             raise UsageError(f"--{name.replace('_', '-')}: goes with --to {takers} only")
     return given
 

@@ -128,13 +128,14 @@ def convert(
     Example: opanas genotype convert opa-fpn --to text
     """
     from opanas_cli.formats import dump_record, resolve_record, write_record
-    from opanas_cli.formats.registry import codec_for_path
+    from opanas_cli.formats.registry import FORMATS, codec_of
 
-    _check_formats(source, target)
+    for name in filter(None, (source, target)):
+        FORMATS.named(name)
     if target is None:
         if output is None:
             raise click.UsageError("say the format with --to FORMAT, or a file with -o FILE whose suffix says it")
-        target = codec_for_path(output).name
+        target = codec_of(output).name
     record = resolve_record(genotype_name, source)
     if output is not None:
         write_record(record, output, target)
@@ -183,14 +184,6 @@ def compare(first: str, second: str, as_json: bool, quiet: bool, debug: bool) ->
 def _print_document(kind: str, **content: Any) -> None:
     document = {"format": f"opanas-genotype-{kind}", "version": VERSION, **content}
     click.echo(json.dumps(document, indent=2))
-
-
-def _check_formats(*names: str | None) -> None:
-    from opanas_cli.formats.registry import codecs
-
-    for name in names:
-        if name is not None and name not in codecs():
-            raise click.UsageError(f"there is no genotype format '{name}'; choose one of {', '.join(codecs())}")
 
 
 def _error(name: str) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from opanas_cli.atomic import write_atomically
 from opanas_cli.errors import InvalidGenotypeError
-from opanas_cli.formats.registry import GenotypeRecord, codec_for_path, codec_named, errors_at
+from opanas_cli.formats.registry import FORMATS, GenotypeRecord, codec_of, errors_at
 from opanas_cli.genotype import Genotype
 from opanas_cli.genotype.liveness import validate
 from opanas_cli.regular_files import read_regular
@@ -63,7 +63,7 @@ def read_record(path: Path, codec_name: str | None = None) -> GenotypeRecord:
         InvalidGenotypeError: the file cannot be read, is larger than 1 MiB or not UTF-8, or is no genotype.
     """
     text = _text(path)
-    codec = codec_named(codec_name) if codec_name else codec_for_path(path)
+    codec = codec_of(path, codec_name)
     if codec.loads is None:
         raise InvalidGenotypeError(f"{path}: the format '{codec.name}' is write-only; give another file")
     return _validated(codec.loads(text, str(path)), str(path))
@@ -115,7 +115,7 @@ def dump_record(record: GenotypeRecord, codec_name: str) -> str:
     Raises:
         InvalidGenotypeError: there is no such format, it is only for reading, or it cannot say this genotype.
     """
-    codec = codec_named(codec_name)
+    codec = FORMATS.named(codec_name)
     if codec.dumps is None:
         raise InvalidGenotypeError(f"the format '{codec.name}' is read-only; choose another one to write")
     return codec.dumps(record)
@@ -130,5 +130,5 @@ def write_record(record: GenotypeRecord | Genotype, path: Path, codec_name: str 
     """
     if isinstance(record, Genotype):
         record = GenotypeRecord(record)
-    codec = codec_named(codec_name) if codec_name else codec_for_path(path)
+    codec = codec_of(path, codec_name)
     write_atomically(path, dump_record(record, codec.name))

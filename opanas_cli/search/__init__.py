@@ -8,7 +8,7 @@ from opanas_cli.search.fair_sampling import fair_genotypes, step_generator
 from opanas_cli.search.history import History
 from opanas_cli.search.nsga2 import NSGA2
 from opanas_cli.search.random_search import RandomSearch
-from opanas_cli.search.registry import strategies, strategy_named
+from opanas_cli.search.registry import STRATEGIES, strategy_named
 from opanas_cli.search.regularized import RegularizedEvolution
 from opanas_cli.search.search import Progress, SearchResult, run_search
 from opanas_cli.search.settings import SearchSettings
@@ -16,6 +16,7 @@ from opanas_cli.search.strategy import Strategy, StrategySettings
 
 __all__ = [
     "NSGA2",
+    "STRATEGIES",
     "Candidate",
     "Constraints",
     "Cost",
@@ -38,6 +39,5 @@ __all__ = [
     "parse_quantity",
     "run_search",
     "step_generator",
-    "strategies",
     "strategy_named",
 ]

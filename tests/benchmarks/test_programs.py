@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -200,12 +200,12 @@ def test_strategies_that_cannot_be_built_are_left_out(
     program: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     strategies = program("strategies")
-    known = dict(strategies.strategies())
 
     def missing(*_: object) -> None:
         raise MissingDependencyError("it needs pymoo")
 
-    monkeypatch.setattr(strategies, "strategies", lambda: {**known, "nsga2": missing})
+    known = {**strategies.STRATEGIES.all, "nsga2": missing}
+    monkeypatch.setattr(strategies, "STRATEGIES", SimpleNamespace(all=known))
     assert strategies.buildable(["random", "nsga2"], strategies.StrategySettings()) == ["random"]
     assert capsys.readouterr().err == "nsga2 is left out: it needs pymoo\n"
 

@@ -106,8 +106,12 @@ def test_convert_through_every_format(capsys: pytest.CaptureFixture[str], tmp_pa
     ("arguments", "code", "message"),
     [
         (("opa-fpn",), 2, "say the format with --to FORMAT"),
-        (("opa-fpn", "--to", "jsn"), 2, "there is no genotype format 'jsn'; choose one of json, released, text"),
-        (("opa-fpn", "--from", "x", "--to", "text"), 2, "there is no genotype format 'x'"),
+        (
+            ("opa-fpn", "--to", "jsn"),
+            2,
+            "'jsn' is not a genotype format; did you mean 'json'? Choose one of json,",
+        ),
+        (("opa-fpn", "--from", "x", "--to", "text"), 2, "'x' is not a genotype format"),
         (("opa-fpn", "-o", "x.yaml"), 3, "no genotype format has the suffix '.yaml'"),
         (("panet", "--to", "released"), 3, "dense genotypes only, but got a chain"),
         (("opa-fpm", "--to", "text"), 3, "did you mean 'opa-fpn'"),

@@ -8,7 +8,7 @@ import pytest
 
 from opanas_cli.errors import InvalidGenotypeError
 from opanas_cli.formats import resolve_genotype
-from opanas_cli.formats.registry import codecs
+from opanas_cli.formats.registry import FORMATS
 from opanas_cli.genotype import Genotype
 
 
@@ -42,7 +42,7 @@ def test_a_wrong_line(text: str, message: str, tmp_path: Path) -> None:
 
 
 def test_spaces_around_names_do_not_matter() -> None:
-    genotype = codecs()["text"].loads(" td | bu , skip \r\n", "x").genotype
+    genotype = FORMATS.all["text"].loads(" td | bu , skip \r\n", "x").genotype
     assert genotype == Genotype.of(["top_down", "bottom_up", "skip_connect"])
 
 
@@ -60,7 +60,7 @@ def test_spaces_around_names_do_not_matter() -> None:
     ],
 )
 def test_paths_are_found_anywhere_and_nothing_is_run(config: str) -> None:
-    genotype = codecs()["released"].loads(config, "x").genotype
+    genotype = FORMATS.all["released"].loads(config, "x").genotype
     assert genotype == Genotype.of(["top_down", "none", "scale_equalizing"])
 
 

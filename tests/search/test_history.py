@@ -12,8 +12,7 @@ import pytest
 
 from opanas_cli.errors import InvalidInputError, OpanasError, UsageError
 from opanas_cli.genotype import SearchSpace
-from opanas_cli.search import Constraints, History, Resource, SearchSettings, StrategySettings, run_search, strategies
-from opanas_cli.search.registry import BUILT_IN
+from opanas_cli.search import STRATEGIES, Constraints, History, Resource, SearchSettings, StrategySettings, run_search
 
 SETTINGS = SearchSettings(
     SearchSpace(2),
@@ -32,7 +31,7 @@ def path(tmp_path):
 @pytest.fixture
 def run(evaluator, cost_of):
     def search(history, settings=SETTINGS, **options):
-        strategy = strategies()[settings.strategy](settings.space, settings.budget, settings.seed)
+        strategy = STRATEGIES.all[settings.strategy](settings.space, settings.budget, settings.seed)
         return run_search(strategy, evaluator, cost_of, settings.constraints, history, **options)
 
     return search
@@ -58,7 +57,7 @@ def test_a_line_for_the_settings_and_one_for_each_candidate(whole, evaluator):
     assert candidates[0]["paths"] == list(map(str, evaluator.asked[0].paths))
 
 
-@pytest.mark.parametrize("strategy", BUILT_IN)
+@pytest.mark.parametrize("strategy", STRATEGIES.built_in)
 def test_a_search_killed_after_any_candidate_goes_on_to_the_same_file(path, run, evaluator, strategy):
     settings = replace(SETTINGS, strategy=strategy)
     result = run(History.create(path, settings), settings)
@@ -207,7 +206,7 @@ def test_latencies_are_kept_to_the_last_bit(path, evaluator, cost_of):
         return replace(cost_of(genotype), latency_ms=len(set(genotype.paths)) / 7)
 
     settings = replace(SETTINGS, constraints=Constraints(max_latency_ms=3 / 7))
-    strategy = strategies()["evolution"]
+    strategy = STRATEGIES.all["evolution"]
     search = strategy(settings.space, settings.budget, settings.seed)
     result = run_search(search, evaluator, timed, settings.constraints, History.create(path, settings))
 
