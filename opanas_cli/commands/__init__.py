@@ -22,7 +22,7 @@ from opanas_cli.errors import OpanasError, ToldElsewhereError
 from opanas_cli.termination import Terminated, terminable
 
 COMMANDS = {
-    "quickstart": "Search, draw, export and retrain on generated images, in minutes on a CPU.",
+    "quickstart": "Run every step on generated images, in minutes on a CPU.",
     "train-supernet": "Train the super-net of a config by fair sampling.",
     "evolve": "Search a trained super-net for the best genotype.",
     "export": "Write a genotype as an mmdet config, or in another format.",
@@ -35,13 +35,13 @@ COMMANDS = {
 ALIASES = {"visualize": "viz"}
 
 LONG = ("train-supernet", "evolve", "retrain")
-"""Those that several processes may share, and that can be resumed."""
+"""Commands that several processes may share, and that can be resumed."""
 
 INTERRUPTED = 130
 TERMINATED = 128 + signal.SIGTERM
 
-SECONDS_TO_TELL = 2.0
-"""What the first of several processes is given to report an error in: torchrun ends all when one has ended."""
+SECONDS_TO_REPORT = 2.0
+"""How long the first of several processes has to report an error: torchrun ends all once one has ended."""
 
 
 class Interrupted(BaseException):
@@ -67,7 +67,7 @@ class LazyGroup(SuggestingGroup):
         try:
             Path.cwd()
         except OSError as error:
-            reason = f"the working directory is gone ({error.strerror}); change to one that exists"
+            reason = f"the working directory no longer exists ({error.strerror}); change to another one"
             raise click.UsageError(reason) from error
         try:
             return super().invoke(ctx)
@@ -86,7 +86,7 @@ def cli() -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line and return its exit code: the one place where an error becomes that and a line on stderr."""
+    """Run one command line and return its exit code. Every error becomes that and a line on stderr here."""
     try:
         with plain_warnings(), terminable(), output():
             result: Any = cli.main(list(arguments), prog_name="opanas", standalone_mode=False)
@@ -95,8 +95,8 @@ def run(arguments: Sequence[str]) -> int:
     except Terminated:
         return _stopped("terminated", arguments, TERMINATED)
     except click.ClickException as error:
-        if _is_told_elsewhere(arguments):  # The first process has the same command line.
-            time.sleep(SECONDS_TO_TELL)
+        if _is_reported_elsewhere(arguments):  # The first process has the same command line.
+            time.sleep(SECONDS_TO_REPORT)
             return error.exit_code
         return _refuse(error)
     except ToldElsewhereError as error:
@@ -114,15 +114,15 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _stopped(how: str, arguments: Sequence[str], exit_code: int) -> int:
-    if not _is_told_elsewhere(arguments):
+    if not _is_reported_elsewhere(arguments):
         if exit_code == INTERRUPTED and sys.stderr is not None and sys.stderr.isatty():
             click.echo(err=True)  # Ends the line with the ^C.
         complain(f"{how}{'; continue with --resume' if _is_long(arguments) else ''}")
     return exit_code
 
 
-def _is_told_elsewhere(arguments: Sequence[str]) -> bool:
-    """Whether another process reports to the user. Clusters number the processes of commands that work alone, too."""
+def _is_reported_elsewhere(arguments: Sequence[str]) -> bool:
+    """Whether another process reports to the user. Clusters also number the processes of commands that run alone."""
     return _is_long(arguments) and is_follower()
 
 
@@ -131,7 +131,7 @@ def _is_long(arguments: Sequence[str]) -> bool:
 
 
 def _refuse(error: click.ClickException) -> int:
-    """Say what click found wrong with a command line: in one line, not in click's three."""
+    """Print what click found wrong with a command line: in one line, not in click's three."""
     context = getattr(error, "ctx", None)
     if type(error).__name__ == "NoArgsIsHelpError":  # Its message is the help; click has it from 8.2 on.
         error.show()
@@ -152,5 +152,5 @@ def _report(error: Exception, arguments: Sequence[str], exit_code: int) -> int:
         complain(str(error))
     else:
         message = joined(str(error)) or "no message"
-        complain(f"{type(error).__name__}: {message} (run again with --debug for the traceback)")
+        complain(f"{type(error).__name__}: {message} (use --debug for the traceback)")
     return exit_code

@@ -20,6 +20,7 @@ from opanas_cli.errors import OpanasError
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
 
+    from opanas_cli.detection.training.progress import TrainingStep
     from opanas_cli.search import Progress
 
 SECONDS_BETWEEN_LINES = 10.0
@@ -35,7 +36,7 @@ class Console:
     """The terminal of one command.
 
     Args:
-        quiet: say nothing but the result.
+        quiet: print only the result.
         as_json: the result is one JSON document.
     """
 
@@ -49,11 +50,11 @@ class Console:
             click.echo(shown(line), err=True)
 
     def warn(self, line: str) -> None:
-        """Something that the user should know and that does not stop the command."""
+        """A line about something that does not stop the command, even if it is quiet."""
         _warn(line)
 
     def result(self, lines: str, document: Mapping[str, Any], files: Mapping[str, Path]) -> None:
-        """The end of a command: its result, and the paths of all that it wrote."""
+        """The end of a command: its result, and the paths of all files that it wrote."""
         paths = {name: str(path) for name, path in files.items()}
         if self.as_json:
             click.echo(json.dumps({"version": 1, **_plain(document), "files": paths}, indent=2))
@@ -74,6 +75,16 @@ class Console:
         else:
             yield _lines(title)
 
+    @contextmanager
+    def training(self, title: str) -> Iterator[Callable[[TrainingStep], None]]:
+        """The progress of a training, which calls back after each step."""
+        with self.progress(title) as report:
+            yield lambda at: report(at.step, at.steps, f"epoch {at.epoch}/{at.epochs}, loss {at.loss:.3f}")
+
+    def say_finished(self, path: Path) -> None:
+        """A line about a resumed run that had nothing left to do."""
+        self.say(f"{path}: is already finished; nothing to do")
+
 
 def shown(text: str) -> str:
     """Text in one line as a terminal may show it: what does not print, line breaks and escape codes too, is escaped.
@@ -91,7 +102,9 @@ def joined(text: str) -> str:
 class _ClosedOutput(io.TextIOBase):
     def write(self, text: str) -> int:
         if text:
-            raise OpanasError("stdout: is closed, so the result cannot be printed; leave it open, or send it to a file")
+            raise OpanasError(
+                "stdout: is closed, so the result cannot be printed; leave it open, or redirect it to a file"
+            )
         return 0
 
 
@@ -184,7 +197,7 @@ def _lines(title: str) -> Report:
 
 
 class SearchProgress:
-    """Tells a progress bar of each candidate, and between candidates of the images.
+    """Reports each candidate to a progress bar, and between candidates the images.
 
     Several candidates are evaluated in one pass over the images, so they come in bursts.
     """
@@ -201,5 +214,5 @@ class SearchProgress:
         self.report(self.done, progress.total, self.note)
 
     def images(self, done: int, images: int, total: int) -> None:
-        """So many images of the pass are done, in a search of `total` candidates."""
+        """`done` of the pass's `images` are done, in a search of `total` candidates."""
         self.report(self.done, total, f"{self.note}, images {done}/{images}")

@@ -9,23 +9,23 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from opanas_cli.commands.console import Console
-from opanas_cli.commands.options import ConfigCommand, cfg_options, common_options
+from opanas_cli.commands.options import CFG_OPTIONS, ConfigCommand, common_options
 from opanas_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from opanas_cli.exporters.exporter import ExportedFile
 
 
-@click.command(cls=ConfigCommand, short_help="Write a genotype as an mmdet config, or in another format.")
+@click.command(cls=ConfigCommand)
 @click.argument("genotype")
 @click.option(
     "--to",
     "form",
     required=True,
     metavar="FORMAT",
-    help="mmdet-config, dot, mermaid, graphml, json, released, text, or what a plug-in adds.",
+    help="mmdet-config, dot, mermaid, graphml, json, released, text, or one from a plug-in.",
 )
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write here.")
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Output file.")
 @click.option(
     "--detector", type=click.Choice(["faster-rcnn", "cascade-rcnn", "retinanet"]), help="[default: the data set's]"
 )
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Write the neck into a second file beside FILE, so that training needs mmdet but not opanas.",
 )
-@cfg_options
+@CFG_OPTIONS
 @common_options
 def export(
     genotype: str,
@@ -59,9 +59,7 @@ def export(
     schedule: str | None,
     standalone: bool,
     cfg_options: tuple[str, ...],
-    as_json: bool,
-    debug: bool,
-    quiet: bool,
+    console: Console,
 ) -> None:
     """Write GENOTYPE as an mmdet config of a whole detector, as a graph, or in any genotype format.
 
@@ -76,7 +74,6 @@ def export(
     from opanas_cli.exporters.registry import EXPORTERS
     from opanas_cli.formats import resolve_record
 
-    console = Console(quiet, as_json)
     record = resolve_record(genotype)
     exporter = EXPORTERS.named(form)
     options = _given_options(click.get_current_context(), exporter.options)

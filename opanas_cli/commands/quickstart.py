@@ -1,4 +1,4 @@
-"""``opanas quickstart``: the whole loop on generated images."""
+"""``opanas quickstart``: every step on generated images."""
 
 from __future__ import annotations
 
@@ -11,14 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from opanas_cli.commands.console import Console, SearchProgress
-from opanas_cli.commands.options import (
-    cfg_options,
-    chosen_work_dir,
-    common_options,
-    device_option,
-    seed_option,
-    work_dir_option,
-)
+from opanas_cli.commands.options import RunOptions, run_options
 from opanas_cli.commands.several_processes import OneProcessCommand
 from opanas_cli.commands.work_dir_lock import work_dir_lock
 
@@ -28,66 +21,53 @@ if TYPE_CHECKING:
 CONFIG = "shapes"
 
 
-@click.command(cls=OneProcessCommand, short_help="Search, draw, export and retrain on generated images.")
-@work_dir_option
-@seed_option
-@device_option
-@cfg_options
-@common_options
-def quickstart(
-    work_dir: Path | None,
-    seed: int,
-    device: str,
-    cfg_options: tuple[str, ...],
-    as_json: bool,
-    debug: bool,
-    quiet: bool,
-) -> None:
-    """See the whole loop at work: minutes on two CPU cores, nothing to download.
+@click.command(cls=OneProcessCommand)
+@run_options("runs/quickstart", resume=False)
+def quickstart(run: RunOptions, console: Console) -> None:
+    """Run every step on generated images. Takes minutes on two CPU cores; downloads nothing.
 
     Generates a data set of shapes, trains a small super-net, evolves it, draws and exports the winner, and trains the
-    winner and an FPN of the same MACs under the same schedule. Reads nothing; writes everything into the work dir,
-    runs/quickstart by default. What an earlier run left there is replaced.
+    winner and an FPN of the same MACs with the same schedule. Reads nothing; writes everything into the work dir. What
+    an earlier run left there is replaced.
 
     \b
     Example:
       opanas quickstart --work-dir runs/quickstart
     """
-    console = Console(quiet, as_json)
-    folder = chosen_work_dir(work_dir, "quickstart")
+    folder = run.folder("quickstart")
     console.say("loading torch and mmdet …")
-    run = _Quickstart(console, folder, seed, device, cfg_options)
+    steps = _Quickstart(console, folder, run)
     with work_dir_lock(folder):
-        run.generate()
-        run.train_super_net()
-        record = run.evolve()
-        run.draw(record)
-        run.export(record)
-        run.retrain(record)
-    run.show(record)
+        steps.generate()
+        steps.train_super_net()
+        record = steps.evolve()
+        steps.draw(record)
+        steps.export(record)
+        steps.retrain(record)
+    steps.show(record)
 
 
 class _Quickstart:
-    """The stages, in order; each leaves its files, and what it measured, to those that follow."""
+    """The steps, in order; each leaves its files, and what it measured, to those that follow."""
 
-    def __init__(self, console: Console, folder: Path, seed: int, device: str, overrides: tuple[str, ...]) -> None:
+    def __init__(self, console: Console, folder: Path, run: RunOptions) -> None:
         from opanas_cli.detection.processes.devices import select_device
 
         self.console = console
         self.folder = folder
-        self.seed = seed
-        self.device = select_device(device)
-        self.overrides = (*overrides, f"data_root={folder / 'data'}")
+        self.seed = run.seed
+        self.device = select_device(run.device)
+        self.overrides = (*run.cfg_options, f"data_root={folder / 'data'}")
         self.files: dict[str, Path] = {}
         self.seconds: dict[str, float] = {}
         self.trained: dict[str, Any] = {}
 
     @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
-        """Measure a stage."""
+    def timed(self, step: str) -> Iterator[None]:
+        """Measure a step."""
         started = time.monotonic()
         yield
-        self.seconds[stage] = round(time.monotonic() - started, 1)
+        self.seconds[step] = round(time.monotonic() - started, 1)
 
     def generate(self) -> None:
         """The data set, and the config that reads it."""
@@ -106,14 +86,8 @@ class _Quickstart:
         from opanas_cli.detection.training.supernet_training import train_super_net
 
         forget_run(self.folder / "train-supernet")
-        with self.timed("train-supernet"), self.console.progress("super-net") as report:
-            trained = train_super_net(
-                self.config,
-                self.folder,
-                self.seed,
-                self.device,
-                on_step=lambda step: report(step.step, step.steps, f"loss {step.loss:.3f}"),
-            )
+        with self.timed("train-supernet"), self.console.training("super-net") as on_step:
+            trained = train_super_net(self.config, self.folder, self.seed, self.device, on_step=on_step)
         self.files["super-net"] = trained.path
 
     def evolve(self) -> GenotypeRecord:
@@ -171,15 +145,10 @@ class _Quickstart:
         }
         for name, config in configs.items():
             forget_run(self.folder / name / "retrain")
-            with self.timed(f"retrain {name}"), self.console.progress(f"retrain {name}") as report:
-                self.trained[name] = train_detector(
-                    config,
-                    self.folder / name,
-                    self.seed,
-                    self.device,
-                    on_step=lambda step, report=report: report(step.step, step.steps, f"loss {step.loss:.3f}"),
-                )
-            self.files[f"{name} detector"] = self.trained[name].path
+            with self.timed(f"retrain {name}"), self.console.training(f"retrain {name}") as on_step:
+                trained = train_detector(config, self.folder / name, self.seed, self.device, on_step=on_step)
+            self.trained[name] = trained
+            self.files[f"{name} detector"] = trained.path
 
     def show(self, record: GenotypeRecord) -> None:
         """The table, and all files."""

@@ -105,7 +105,7 @@ def test_convert_through_every_format(capsys: pytest.CaptureFixture[str], tmp_pa
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("opa-fpn",), 2, "say the format with --to FORMAT"),
+        (("opa-fpn",), 2, "choose a format with --to FORMAT"),
         (
             ("opa-fpn", "--to", "jsn"),
             2,
