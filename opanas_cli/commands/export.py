@@ -41,6 +41,12 @@ if TYPE_CHECKING:
 @click.option("--num-classes", type=click.IntRange(1), help="[default: the data set's]")
 @click.option("--schedule", type=click.Choice(["1x", "2x-ms"]), help="[default: the data set's, 1x]")
 @click.option(
+    "--weights",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="CHECKPOINT",
+    help="Weights of the detector, for formats that contain them.",
+)
+@click.option(
     "--standalone",
     is_flag=True,
     help="Write the neck into a second file beside FILE, so that training needs mmdet but not opanas.",
@@ -57,6 +63,7 @@ def export(
     dataset: str | None,
     num_classes: int | None,
     schedule: str | None,
+    weights: Path | None,
     standalone: bool,
     cfg_options: tuple[str, ...],
     console: Console,
@@ -77,16 +84,17 @@ def export(
     record = resolve_record(genotype)
     exporter = EXPORTERS.named(form)
     options = _given_options(click.get_current_context(), exporter.options)
-    exported = checked_files(exporter, exporter.files(ExportRequest(record, genotype, output, options)), output)
+    if exporter.needs_weights and weights is None:
+        raise UsageError(f"--to {form}: needs the weights of a detector; add --weights CHECKPOINT")
+    if weights is not None and not exporter.needs_weights:
+        raise UsageError(f"--weights: is not valid with --to {form}, which writes no weights")
+    request = ExportRequest(record, genotype, output, options, weights)
+    exported = checked_files(exporter, exporter.files(request), output)
     _write(console, exported, output, form)
 
 
 def _given_options(context: click.Context, taken: frozenset[str]) -> dict[str, Any]:
-    """The options of one export alone that were given, by name.
-
-    Raises:
-        UsageError: the exporter takes one of them not.
-    """
+    """The options for some exporters that were given, by name; UsageError if this one does not take one of them."""
     from opanas_cli.exporters.exporter import OPTIONS
     from opanas_cli.exporters.registry import EXPORTERS
 
@@ -94,7 +102,7 @@ def _given_options(context: click.Context, taken: frozenset[str]) -> dict[str, A
     for name in given:
         if name not in taken:
             takers = ", ".join(exporter.name for exporter in EXPORTERS.all.values() if name in exporter.options)
-            raise UsageError(f"--{name.replace('_', '-')}: goes with --to {takers} only")
+            raise UsageError(f"--{name.replace('_', '-')}: is only valid with --to {takers}")
     return given
 
 

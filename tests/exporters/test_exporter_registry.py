@@ -22,6 +22,11 @@ EDGES = Exporter(
     ],
     frozenset({"channels"}),
 )
+WEIGHED = Exporter(
+    "weighed",
+    lambda request: [ExportedFile("weighed", request.weights.read_bytes() if request.weights else b"")],
+    needs_weights=True,
+)
 ANOTHER_NAME = Exporter("another", lambda request: [])
 NAME_OF_A_FORMAT = Exporter("json", lambda request: [])
 NO_FUNCTION = Exporter("edges", None)
@@ -65,12 +70,28 @@ def test_an_exporter_of_a_plug_in(
     plug_in(EXPORTERS, point("edges", "EDGES"))
     line = ["export", "panet", "--to", "edges", "--channels", "8"]
     assert run(line) == 2
-    assert capsys.readouterr().err == "opanas: --to edges: writes several files; choose where with -o FILE\n"
+    assert capsys.readouterr().err == "opanas: --to edges: writes several files; choose a file with -o FILE\n"
     assert run([*line, "-o", str(tmp_path / "panet.edges")]) == 0
     assert (tmp_path / "panet.edges").read_bytes() == b"\x00\x02"
     assert (tmp_path / "notes.txt").read_text() == "of panet, {'channels': 8}"
     assert run([*line, "--standalone"]) == 2
-    assert "--standalone: goes with --to mmdet-config only" in capsys.readouterr().err
+    assert "--standalone: is only valid with --to mmdet-config" in capsys.readouterr().err
+
+
+def test_an_exporter_that_needs_weights(
+    tmp_path: Path, plug_in: Callable[..., None], refused: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    plug_in(EXPORTERS, point("weighed", "WEIGHED"))
+    weights = tmp_path / "detector.pth"
+    weights.write_bytes(b"\x00weights")
+    output = ["-o", tmp_path / "panet.bin"]
+    line = refused(2, "export", "panet", "--to", "weighed", *output)
+    assert line == "--to weighed: needs the weights of a detector; add --weights CHECKPOINT"
+    line = refused(2, "export", "panet", "--to", "dot", "--weights", weights)
+    assert line == "--weights: is not valid with --to dot, which writes no weights"
+    assert "does not exist" in refused(2, "export", "panet", "--to", "weighed", "--weights", tmp_path / "none.pth")
+    assert run(["export", "panet", "--to", "weighed", "--weights", str(weights), *map(str, output)]) == 0
+    assert (tmp_path / "panet.bin").read_bytes() == b"\x00weights"
 
 
 @pytest.mark.parametrize(
@@ -91,5 +112,5 @@ def test_no_file_is_written_over_another_or_elsewhere(files: list[ExportedFile],
 
 
 def test_bytes_do_not_go_to_stdout() -> None:
-    with pytest.raises(UsageError, match="--to edges: is not text; choose where with -o FILE"):
+    with pytest.raises(UsageError, match="--to edges: is not text; choose a file with -o FILE"):
         checked_files(EDGES, [ExportedFile("a", b"")], None)
