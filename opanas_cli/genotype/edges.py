@@ -21,8 +21,7 @@ class SpaceKind(str, Enum):
     CHAIN = "chain"
     """Each node to the next only (Figure 2.1); the output is the last node."""
 
-    def __str__(self) -> str:
-        return self.value
+    __str__ = str.__str__
 
     @classmethod
     def parse(cls, name: object) -> SpaceKind:

@@ -18,8 +18,7 @@ class Origin(str, Enum):
     CROSSOVER = "crossover"
     MUTATION = "mutation"
 
-    def __str__(self) -> str:
-        return self.value
+    __str__ = str.__str__
 
 
 @dataclass(frozen=True, slots=True)

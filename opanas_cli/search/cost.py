@@ -29,7 +29,7 @@ def parse_quantity(text: str) -> int:
     value = int(Decimal(match[1]) * _SUFFIXES[match[2].upper()]) if match else 0
     if value < 1:
         raise UsageError(
-            f"a quantity is a positive number, optionally with a suffix K, M, G or T, e.g. 197G, but got {text!r}"
+            f"expected a positive number, optionally with a suffix K, M, G or T, e.g. 197G, but got {text!r}"
         )
     return value
 
@@ -43,7 +43,7 @@ def parse_milliseconds(text: str) -> float:
     match = _DURATION.fullmatch(text.strip())
     value = float(Decimal(match[1]) * _MILLISECONDS[match[2].lower()]) if match else 0.0
     if not 0 < value < float("inf"):
-        raise UsageError(f"a duration is a positive number with a unit us, ms or s, e.g. 50ms, but got {text!r}")
+        raise UsageError(f"expected a positive number with a unit us, ms or s, e.g. 50ms, but got {text!r}")
     return value
 
 
@@ -66,8 +66,7 @@ class Resource(str, Enum):
     PARAMS = "params"
     LATENCY = "latency"
 
-    def __str__(self) -> str:
-        return self.value
+    __str__ = str.__str__
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +91,7 @@ class Cost:
         if resource is Resource.PARAMS:
             return self.params
         if self.latency_ms is None:
-            raise UsageError("latency counts in this search, but no latency table was measured")
+            raise UsageError("this search depends on the latency, but no latency table was measured")
         return self.latency_ms
 
     def document(self) -> dict[str, float]:

@@ -21,7 +21,7 @@ from opanas_cli.genotype import Genotype, SpaceKind
 from opanas_cli.regular_files import read_regular
 from opanas_cli.search.candidate import Candidate, Origin, Proposal
 from opanas_cli.search.cost import Cost
-from opanas_cli.search.settings import SearchSettings, completed, differences
+from opanas_cli.search.settings import SearchSettings, differences
 
 FORMAT = "opanas-history"
 VERSION = 2
@@ -55,7 +55,7 @@ class History:
 
     @classmethod
     def resume(cls, path: Path, settings: SearchSettings) -> History:
-        """Go on with a file, or begin it if there is none.
+        """Continue a file, or begin it if there is none.
 
         A last line that was cut short when the search was killed is dropped from the file, with a warning.
 
@@ -169,10 +169,9 @@ def _settings_in(path: Path, line: str) -> dict[str, Any]:
 
 
 def _check_settings(path: Path, old: dict[str, Any], settings: SearchSettings) -> None:
-    whole = completed(old, SearchSettings(settings.space).document())
-    changes = "; ".join(differences(whole, settings.document()))
+    changes = "; ".join(differences(old, settings.document()))
     if changes:
-        raise UsageError(f"{path}: this is another search: {changes}; use its settings or another --work-dir")
+        raise UsageError(f"{path}: belongs to a different search: {changes}; use its settings or another --work-dir")
 
 
 def _candidates(path: Path, lines: Sequence[str], space: SpaceKind) -> Iterator[Candidate]:

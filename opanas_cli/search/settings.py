@@ -1,4 +1,4 @@
-"""All that decides what a search does."""
+"""What decides the course of a search."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class SearchSettings:
     """What two searches must share to be the same search.
 
     `evaluation` is whatever else the fitness depends on, as JSON-able values: the fingerprint of the super-net, the
-    split, the number of images, the kind of device, and what else a ranking of close candidates hangs on.
+    split, the number of images, the kind of device, and whatever else a ranking of close candidates depends on.
     """
 
     space: SearchSpace
@@ -32,13 +32,6 @@ class SearchSettings:
         """The settings as JSON-able values, the same after a round trip through JSON."""
         document: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         return document
-
-
-def completed(old: object, defaults: object) -> object:
-    """A document with the defaults of the settings that it lacks: those that an earlier opanas did not know."""
-    if not (isinstance(old, dict) and isinstance(defaults, dict)):
-        return old
-    return {**defaults, **{key: completed(value, defaults.get(key)) for key, value in old.items()}}
 
 
 def differences(old: object, new: object, name: str = "") -> Iterator[str]:

@@ -212,8 +212,8 @@ def checkpoint_names(work_dir: str) -> list[str]:
 @pytest.mark.parametrize(
     ("option", "value", "said"),
     [
-        ("--max-macs", "nonsense", "--max-macs: a quantity is a positive number"),
-        ("--max-params", "-3M", "--max-params: a quantity is a positive number"),
+        ("--max-macs", "nonsense", "--max-macs: expected a positive number"),
+        ("--max-params", "-3M", "--max-params: expected a positive number"),
         ("--search-split", "0.9", "the super-net's training held out 0.4; ask for at most that"),
     ],
 )

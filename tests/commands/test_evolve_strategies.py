@@ -106,7 +106,7 @@ def test_wrong_options_are_one_line(refused: Refused) -> None:
     line = refused(2, *command, "--strategy", "genetic")
     assert line == "--strategy: 'genetic' is not a strategy; choose one of evolution, random, regularized, nsga2"
     line = refused(2, *command, "--max-latency", "50")
-    assert line == "--max-latency: a duration is a positive number with a unit us, ms or s, e.g. 50ms, but got '50'"
+    assert line == "--max-latency: expected a positive number with a unit us, ms or s, e.g. 50ms, but got '50'"
     assert "'flops' is not one of" in refused(2, *command, "--against", "flops")
 
 

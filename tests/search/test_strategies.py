@@ -136,7 +136,7 @@ def test_a_single_parent_breeds_by_mutation(search):
 
 
 def test_where_the_fittest_have_no_new_child_random_genotypes_fill_up(search):
-    result = search(Evolution(SearchSpace(3), StrategySettings(8, 2, 2, mutation_probability=0.0), 0))
+    result = search(Evolution(SearchSpace(3), StrategySettings(8, 2, 2, mutation_prob=0.0), 0))
 
     later = Counter(c.proposal.origin for c in result.evaluated if c.proposal.generation)
     assert later["mutation"] == 0
@@ -213,7 +213,7 @@ def test_a_strategy_that_goes_past_the_admission_is_told(search):
         def ask(self, admission):
             return [Proposal(Genotype.of(["top_down"]))]
 
-    with pytest.raises(OpanasError, match=r"did not draw by admission\.first_new"):
+    with pytest.raises(OpanasError, match=r"did not draw with admission\.first_new"):
         search(Careless(SearchSpace(1), SMALL, 0))
 
 
@@ -279,8 +279,8 @@ def test_progress_tells_every_candidate_the_best_and_the_total(search):
         ("population", 0),
         ("generations", -1),
         ("top_k", 0),
-        ("mutation_probability", 1.1),
-        ("mutation_probability", -0.1),
+        ("mutation_prob", 1.1),
+        ("mutation_prob", -0.1),
     ],
 )
 def test_settings_without_sense_are_refused(setting, value):
@@ -289,7 +289,7 @@ def test_settings_without_sense_are_refused(setting, value):
 
 
 def test_the_defaults_are_the_papers():
-    assert StrategySettings() == StrategySettings(population=50, generations=12, top_k=10, mutation_probability=0.1)
+    assert StrategySettings() == StrategySettings(population=50, generations=12, top_k=10, mutation_prob=0.1)
 
 
 class Hashed:
