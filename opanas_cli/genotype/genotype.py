@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import isqrt
 
 from opanas_cli.errors import InvalidGenotypeError
-from opanas_cli.genotype.edges import Edge, SpaceKind, edge_index, num_edges, require_size, space_edges
+from opanas_cli.genotype.edges import Edge, SpaceKind, num_edges, require_size, space_edges
 from opanas_cli.genotype.paths import PathType
 
 
@@ -52,10 +52,6 @@ class Genotype:
     def items(self) -> Iterator[tuple[Edge, PathType]]:
         """Each edge with its path, in flat order."""
         return zip(self.edges, self.paths, strict=True)
-
-    def path(self, source: int, target: int) -> PathType:
-        """The path on edge (source, target)."""
-        return self.paths[edge_index(source, target, self.space)]
 
 
 def _wrong_count(count: int, space: SpaceKind) -> str:

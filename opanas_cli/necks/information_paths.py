@@ -7,7 +7,7 @@ from pkgutil import resolve_name
 from torch import nn
 
 from opanas_cli.genotype import PathType
-from opanas_cli.necks.path_options import PathOptions
+from opanas_cli.necks.convolution import PathOptions
 
 
 def build_path(path: str, channels: int, num_levels: int, options: PathOptions) -> nn.Module:

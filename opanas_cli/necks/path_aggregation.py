@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from opanas_cli.necks.convolution import PathOptions
 from opanas_cli.necks.information_paths import build_path
 from opanas_cli.necks.initialization import initialize
-from opanas_cli.necks.path_options import PathOptions
 from opanas_cli.necks.pyramid import InputPyramid, OutputPyramid
 
 
@@ -74,9 +74,8 @@ class PathAggregationNeck(nn.Module):
         num_maps = len(in_channels) - start_level
         extra_level = extra_convs and num_outs > num_maps
         num_levels = num_maps + extra_level
-        after: dict[str, Any] = {"norm_cfg": norm_cfg, "act_cfg": act_cfg}
-        self.input_pyramid = InputPyramid(in_channels[start_level:], out_channels, extra_level, **after)
-        options = PathOptions(deformable, share_fusing, **after)
+        options = PathOptions(deformable, share_fusing, norm_cfg, act_cfg)
+        self.input_pyramid = InputPyramid(in_channels[start_level:], out_channels, options, extra_level)
         self.paths = nn.ModuleDict()
         for source, target, path in self.edges:
             edge = f"{source}_{target}"
@@ -84,7 +83,7 @@ class PathAggregationNeck(nn.Module):
                 self.paths[edge] = nn.ModuleDict()
             self.paths[edge][path] = build_path(path, out_channels, num_levels, options)
         self.extra_outputs = OutputPyramid(
-            num_levels, num_outs - num_levels, out_channels, extra_convs, output_norm_cfg, **after
+            num_levels, num_outs - num_levels, out_channels, options, extra_convs, output_norm_cfg
         )
         self.edge_importance = nn.Parameter(torch.ones(len(self.paths))) if edge_importance else None
         initialize(self, init)
