@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 SECONDS_BETWEEN_LINES = 10.0
 
 MOST_CHARACTERS = 1000
-"""The longest error or warning that is printed; of a longer one the start and the end, which says the way out."""
+"""The longest error or warning that is printed; a longer one is cut in its middle, as its end says what to do."""
 
 Report = Callable[[int, int, str], None]
-"""Called with what is done, what there is in all, and a note."""
+"""Called with the number done, the total and a note."""
 
 
 class Console:
@@ -87,15 +87,12 @@ class Console:
 
 
 def shown(text: str) -> str:
-    """Text in one line as a terminal may show it: what does not print, line breaks and escape codes too, is escaped.
-
-    The names of files and classes may hold any of them.
-    """
+    """Text with all unprintable characters escaped, such as line breaks and escape codes in the names of files."""
     return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 
 def joined(text: str) -> str:
-    """The lines of what a library says as one."""
+    """The lines of a library's message as one."""
     return " ".join(text.split())
 
 
@@ -110,12 +107,7 @@ class _ClosedOutput(io.TextIOBase):
 
 @contextmanager
 def output() -> Iterator[None]:
-    """While the block runs, a result that cannot be printed is an error; all of it is printed when the block ends.
-
-    Raises:
-        OpanasError: stdout is closed, and there is something to print.
-        OSError: what stdout leads to is closed or full.
-    """
+    """While the block runs, a result that cannot be printed is an OpanasError or OSError; its end flushes stdout."""
     if sys.stdout is not None:
         yield
         sys.stdout.flush()
@@ -129,7 +121,7 @@ def output() -> Iterator[None]:
 
 @contextmanager
 def plain_warnings() -> Iterator[None]:
-    """While the block runs, Python's warnings are lines of ours, and our own are shown whatever the filters."""
+    """While the block runs, warnings are printed as our lines, and our own are shown whatever the filters."""
     with warnings.catch_warnings():
         for category in (UserWarning, RuntimeWarning):
             warnings.filterwarnings("always", category=category, module="opanas_cli")
@@ -153,7 +145,7 @@ def _warn(line: str) -> None:
 
 
 def rich_console(stderr: bool = False) -> RichConsole:
-    """A console of rich, which would print nothing where COLUMNS says that the terminal has no column."""
+    """A console of rich, which would print nothing if COLUMNS were 0."""
     from rich.console import Console as RichConsole
 
     console = RichConsole(stderr=stderr, highlight=False)
@@ -162,7 +154,7 @@ def rich_console(stderr: bool = False) -> RichConsole:
 
 
 def _plain(value: Any) -> Any:
-    """The value with null for numbers that are not finite, which JSON does not know."""
+    """The value with null for numbers that are not finite, which JSON does not have."""
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,4 +1,4 @@
-"""What a picture of a genotype shows, before it is a picture: nodes in a row and arrows between them."""
+"""What all drawings of a genotype show: nodes in a row and arrows between them; and their colours."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Node(NamedTuple):
 class Arrow(NamedTuple):
     """From one node to a later one, both by their place in `Diagram.nodes`.
 
-    `path` is None where a node is added to the output as it is (Eq. 7).
+    `path` is None if a node is added to the output as it is (Eq. 7).
     """
 
     source: int
@@ -80,6 +80,6 @@ class Diagram:
 
 
 def _one_line(title: str) -> str:
-    """A title without line breaks, and without characters that no file format or terminal should meet."""
+    """A title without line breaks and unprintable characters."""
     words = " ".join(title.split())
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in words)

@@ -40,15 +40,15 @@ def save_figure(diagrams: Sequence[Diagram], path: Path, suffix: str) -> None:
 
     The same diagrams give the same bytes with the same matplotlib: no dates, no random ids, no user settings.
     """
-    with _house_style():
+    with _our_style():
         figure = _figure(diagrams)
         dpi = min(200.0, MAX_PIXELS / max(figure.get_size_inches()))
         figure.savefig(path, format=suffix[1:], dpi=dpi, metadata=METADATA[suffix])
 
 
 @contextmanager
-def _house_style() -> Iterator[None]:
-    """Matplotlib's own defaults and ours, whatever the user's are; no word about letters that its font lacks."""
+def _our_style() -> Iterator[None]:
+    """Matplotlib's own defaults and ours, whatever the user's are; no warnings about letters that its font lacks."""
     import matplotlib
 
     with matplotlib.rc_context(), warnings.catch_warnings():
@@ -124,7 +124,7 @@ def _draw_title(axes: Axes, diagram: Diagram, middle: float, top: float, width: 
 
 
 def _shortened(title: str, length: int) -> str:
-    """A title of at most `length` characters, which keeps its two ends: those tell files apart."""
+    """A title of at most `length` characters: its two ends, which differ between files."""
     half = (length - 1) // 2
     return title if len(title) <= length else f"{title[:half]}…{title[-half:]}"
 

@@ -35,7 +35,7 @@ class ExportRequest:
 class ExportedFile:
     """One file of an export: what it is (a word for the terminal and JSON), its content, text or bytes, and its name.
 
-    The name is that of a file in the output's folder; None is the output itself, which an exporter returns first.
+    The name is that of a file in the output's folder; None means the output itself, which comes first.
     """
 
     kind: str
@@ -69,7 +69,7 @@ def checked_files(exporter: Exporter, files: Sequence[ExportedFile], output: Pat
     if names != [None, *dict.fromkeys(beside)] or len({file.kind for file in files}) < len(files):
         raise OpanasError(
             f"the exporter '{exporter.name}' gives {names} as the names of its files; the output, None, must come "
-            "first, and each name and kind once"
+            "first, and names and kinds must differ"
         )
     if output is None and (len(files) > 1 or isinstance(files[0].content, bytes)):
         what = "writes several files" if len(files) > 1 else "is not text"

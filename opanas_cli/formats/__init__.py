@@ -1,4 +1,4 @@
-"""Genotypes in files: codecs, found through entry points, and the one way to read what a user hands us."""
+"""Genotypes in files: formats, found through entry points, and how they are read and written."""
 
 from opanas_cli.formats.files import (
     GenotypeLike,

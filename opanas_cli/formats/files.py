@@ -1,4 +1,4 @@
-"""From what a user gives us to a validated genotype, and from a genotype to a file."""
+"""Genotypes in files and other forms: how they are read, validated and written."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def shipped_genotypes() -> dict[str, Path]:
 
 
 def resolve_genotype(value: GenotypeLike) -> Genotype:
-    """The genotype meant by `value`; see `resolve_record`."""
+    """The genotype that `value` stands for; see `resolve_record`."""
     return resolve_record(value).genotype
 
 
 def resolve_record(value: GenotypeLike, codec_name: str | None = None) -> GenotypeRecord:
-    """The genotype meant by `value` and what is known about it. `codec_name` says the format of a file.
+    """The genotype that `value` stands for, with its metadata. `codec_name` is the format of a file.
 
     A bare name means a shipped genotype before it means a file; write ``./opa-fpn`` for the file.
 
@@ -57,7 +57,7 @@ def resolve_record(value: GenotypeLike, codec_name: str | None = None) -> Genoty
 
 
 def read_record(path: Path, codec_name: str | None = None) -> GenotypeRecord:
-    """The genotype in a file, in the format called `codec_name` or else the one that its suffix says.
+    """The genotype in a file, in the format called `codec_name` or else that of its suffix.
 
     Raises:
         InvalidGenotypeError: the file cannot be read, is larger than 1 MiB or not UTF-8, or is no genotype.
@@ -113,7 +113,8 @@ def dump_record(record: GenotypeRecord, codec_name: str) -> str:
     """The text of a genotype in the format called `codec_name`.
 
     Raises:
-        InvalidGenotypeError: there is no such format, it is only for reading, or it cannot say this genotype.
+        UsageError: there is no such format.
+        InvalidGenotypeError: the format is read-only, or cannot express this genotype.
     """
     codec = FORMATS.named(codec_name)
     if codec.dumps is None:
@@ -122,10 +123,10 @@ def dump_record(record: GenotypeRecord, codec_name: str) -> str:
 
 
 def write_record(record: GenotypeRecord | Genotype, path: Path, codec_name: str | None = None) -> None:
-    """Write a genotype, in the format called `codec_name` or else the one that the suffix says.
+    """Write a genotype, in the format called `codec_name` or else that of the suffix.
 
     Raises:
-        InvalidGenotypeError: as `dump_record`, or no format has the suffix.
+        InvalidGenotypeError: as of `dump_record`, or no format has the suffix.
         OpanasError: the file cannot be written.
     """
     if isinstance(record, Genotype):

@@ -49,20 +49,12 @@ def loads(text: str, where: str) -> GenotypeRecord:
 
 
 def record_of(document: Mapping[str, Any], where: str) -> GenotypeRecord:
-    """The genotype in a JSON document that is already data.
-
-    Raises:
-        InvalidGenotypeError: as of `loads`, or the data cannot be said in JSON.
-    """
+    """The genotype in a JSON document that is already data; InvalidGenotypeError as of `loads`."""
     return loads(_dumped(document, where), where)
 
 
 def dumps(record: GenotypeRecord) -> str:
-    """The text of a file: one edge a line, in flat order.
-
-    Raises:
-        InvalidGenotypeError: the metadata cannot be said in JSON.
-    """
+    """The text of a file: one edge a line, in flat order; InvalidGenotypeError if JSON cannot say the metadata."""
     document = document_of(record)
     edges = ",\n".join(f"    {json.dumps(edge)}" for edge in document["edges"])
     text = _dumped({**document, "edges": "EDGES"}, "metadata", indent=2)
@@ -70,7 +62,7 @@ def dumps(record: GenotypeRecord) -> str:
 
 
 def document_of(record: GenotypeRecord) -> dict[str, Any]:
-    """The same as data, for a document that holds a genotype among other things."""
+    """The same as data, for documents that contain genotypes."""
     edges = [
         {"source": edge.source, "target": edge.target, "path": path.value} for edge, path in record.genotype.items()
     ]
@@ -112,11 +104,7 @@ def _finite(text: str) -> float:
 
 
 def _check(document: Any, where: str) -> None:
-    """Check a document against the schema in genotypes/; the message gives the error that is nearest to the root.
-
-    Raises:
-        InvalidGenotypeError: it does not conform.
-    """
+    """Check a document against the schema in genotypes/; InvalidGenotypeError with the error nearest to the root."""
     from jsonschema.exceptions import best_match, by_relevance
 
     version = document.get("version") if isinstance(document, dict) else None

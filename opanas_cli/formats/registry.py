@@ -15,7 +15,7 @@ from opanas_cli.plug_ins import Registry, instance_called
 
 @dataclass(frozen=True, slots=True)
 class GenotypeRecord:
-    """A genotype and what is known about it: fitness, cost, provenance."""
+    """A genotype and its metadata: fitness, cost, provenance."""
 
     genotype: Genotype
     metadata: dict[str, Any] = field(default_factory=dict)
@@ -26,8 +26,8 @@ class Codec:
     """One format, registered under the entry-point group ``opanas.genotype_formats``.
 
     `loads(text, where)` reads the text of a file; `where` names the file and begins every error message. It raises
-    InvalidGenotypeError. `dumps(record)` gives the text of a file, or raises InvalidGenotypeError where the format
-    cannot say it. Either is None when the format cannot be read, or written.
+    InvalidGenotypeError. `dumps(record)` gives the text of a file, or raises InvalidGenotypeError if the format cannot
+    express the genotype. Either is None if the format is write-only or read-only.
     """
 
     name: str
@@ -69,12 +69,7 @@ FORMATS = Registry(
 
 
 def codec_of(path: Path, name: str | None = None) -> Codec:
-    """The format called `name`, or else the one that the suffix of a file says.
-
-    Raises:
-        UsageError: there is no such format.
-        InvalidGenotypeError: no format has the suffix.
-    """
+    """The format called `name`, or the one that has the suffix of a file; UsageError, InvalidGenotypeError if none."""
     if name is not None:
         return FORMATS.named(name)
     for codec in FORMATS.all.values():

@@ -22,7 +22,7 @@ RELEASED_NAMES = {
     "skip_connect": "skip_connect",
     "none": "none",
 }
-"""All paths that the released model has, and how it spells them."""
+"""The paths that the released model has, with its names for them."""
 
 MAX_CHARACTERS = 1 << 16
 """Some three times the longest config of mmdet. Python 3.10 crashes on expressions nested a hundred thousand deep."""
@@ -42,9 +42,7 @@ class _Found:
 def loads(text: str, where: str) -> GenotypeRecord:
     """The genotype in a config: the list called ``paths`` in a call, a dict or an assignment, and ``stack`` beside it.
 
-    Raises:
-        InvalidGenotypeError: the text is not Python, has no such list or several that differ, or the list is no
-            genotype.
+    InvalidGenotypeError if the text is not Python, or has no such list, several that differ, or one of no genotype.
     """
     found = list(_necks(_parse(text, where)))
     if not found:
@@ -60,8 +58,7 @@ def loads(text: str, where: str) -> GenotypeRecord:
 def dumps(record: GenotypeRecord) -> str:
     """A config that sets the neck's ``paths`` and ``stack``, to be merged into a detector's; metadata is left out.
 
-    Raises:
-        InvalidGenotypeError: the genotype is a chain or has a path that the released model does not know.
+    InvalidGenotypeError if the genotype is a chain or has a path that the released model lacks.
     """
     if record.genotype.space is not SpaceKind.DENSE:
         raise InvalidGenotypeError(
@@ -116,7 +113,7 @@ def _necks(module: ast.Module) -> Iterator[_Found]:
 
 
 def _assigned(body: list[ast.stmt]) -> dict[str, ast.expr]:
-    """What the names of a config stand for, where it is said once and plainly."""
+    """The values of the names that a config assigns to at its top level."""
     return {
         target.id: statement.value
         for statement in body
@@ -159,5 +156,5 @@ def _path(item: ast.expr, text: str, where: str) -> PathType:
 
 
 def _quoted(value: ast.expr, text: str) -> str:
-    """What the config says, from its text: writing a tree out again would fail on a deep one."""
+    """The part of the config's text: to unparse a deeply nested expression would fail."""
     return shown(" ".join((ast.get_source_segment(text, value) or "").split()))

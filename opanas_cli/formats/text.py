@@ -18,12 +18,7 @@ CHAIN_PREFIX = "chain:"
 
 
 def loads(text: str, where: str) -> GenotypeRecord:
-    """The genotype in one line of text.
-
-    Raises:
-        InvalidGenotypeError: there is not one line, it has too many nodes, a group has the wrong number of paths, or a
-            name is unknown.
-    """
+    """The genotype in one line of text; InvalidGenotypeError if it is not one line or no genotype."""
     lines = text.strip().splitlines()
     if len(lines) != 1:
         raise InvalidGenotypeError(f"{where}: expected one line, such as td|td,td, but got {len(lines)}")

@@ -24,7 +24,7 @@ class Genotype:
 
     def __post_init__(self) -> None:
         if not isinstance(self.paths, tuple) or not all(isinstance(path, PathType) for path in self.paths):
-            raise InvalidGenotypeError(f"the paths are a tuple of PathType, but got {self.paths!r}; use Genotype.of")
+            raise InvalidGenotypeError(f"expected a tuple of PathType, but got {self.paths!r}; use Genotype.of")
         if num_edges(self.space, self.num_nodes) != len(self.paths) or not self.paths:
             raise InvalidGenotypeError(_wrong_count(len(self.paths), self.space))
         require_size(self.num_nodes)

@@ -24,7 +24,7 @@ class SearchSpace:
     def __post_init__(self) -> None:
         space_edges(self.kind, self.num_nodes)
         if len(set(self.paths)) != len(self.paths):
-            raise InvalidGenotypeError(f"the paths of a space are listed once each, but got {self.paths}")
+            raise InvalidGenotypeError(f"the paths of a space must differ, but got {self.paths}")
         if not any(path is not PathType.NONE for path in self.paths):
             raise InvalidGenotypeError("a space needs at least one path besides 'none'")
 

@@ -24,7 +24,7 @@ Beyond that a call of a path keeps all cores busy on its own, and stacking its i
 
 
 KEPT_SHARE = 0.25
-"""The part of the memory that values of earlier groups of sub-nets may take, where all do not fit at once."""
+"""The fraction of the memory for values of earlier groups of sub-nets, if all do not fit at once."""
 
 
 def most_values_needed(sharing: Sharing) -> float:
@@ -35,7 +35,7 @@ def most_values_needed(sharing: Sharing) -> float:
 def run_population(
     super_net: OPASuperNet, pyramid: Pyramid, sharing: Sharing, memory_mb: float = math.inf
 ) -> Iterator[tuple[int, list[Tensor]]]:
-    """The pyramid that each genotype's sub-net hands on, before the extra levels, as (index, pyramid) in any order.
+    """The output pyramid of each genotype's sub-net, before the extra levels, as (index, pyramid) in any order.
 
     An information path of one edge runs once for each different pyramid that it is given; on several pyramids it runs
     as one batch.

@@ -36,7 +36,7 @@ class Sharing:
 
     Two nodes hold the same value when the same edges bring them the same paths of the same values: their weights are
     the super-net's, so the index of a node counts. `nodes[INPUT]` stands for the input; a value comes after those that
-    it is made of. `outputs` has, for each genotype, the node values whose sum it hands on.
+    it is made of. `outputs` has, for each genotype, the node values that its output sums.
     """
 
     nodes: list[NodeValue] = field(default_factory=lambda: [NodeValue(0, ())])

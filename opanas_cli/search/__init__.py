@@ -1,4 +1,4 @@
-"""The search for the best genotype. Meets the network only through the `Evaluator` protocol; knows no torch."""
+"""The search for the best genotype. It reaches the network only through the `Evaluator` protocol, without torch."""
 
 from opanas_cli.search.candidate import Candidate, Origin, Proposal, fittest
 from opanas_cli.search.cost import Constraints, Cost, Resource, parse_milliseconds, parse_quantity

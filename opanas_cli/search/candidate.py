@@ -12,7 +12,7 @@ from opanas_cli.search.cost import Cost, Resource
 
 
 class Origin(str, Enum):
-    """How a genotype came about (section 3.2.2)."""
+    """How a genotype was made (section 3.2.2)."""
 
     RANDOM = "random"
     CROSSOVER = "crossover"
@@ -23,9 +23,9 @@ class Origin(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A genotype that a strategy wants evaluated.
+    """A genotype that a strategy wants to be evaluated.
 
-    Generation 0 is the random one; `parents` are indices of candidates, in the order the operator took them.
+    Generation 0 is the random one; `parents` are indices of candidates, in the order of the operator's arguments.
     """
 
     genotype: Genotype
@@ -38,8 +38,8 @@ class Proposal:
 class Candidate:
     """An evaluated proposal: the `index`-th evaluation of its search, from 0.
 
-    `fitness` is the one of `metrics` that the search maximises, unrounded. `image_share` is the part of the images that
-    they are of, 1 unless its search halves generations.
+    `fitness` is the one of `metrics` that the search maximises, unrounded. `image_share` is the fraction of the images
+    that it was evaluated on, 1 unless the search halves generations.
 
     Raises:
         ValueError: one of them is not a finite number, see `defined`.
@@ -65,7 +65,7 @@ class Candidate:
 def fittest(candidates: Iterable[Candidate], count: int) -> tuple[Candidate, ...]:
     """The best `count` candidates, best first; of equally fit ones the first evaluated is the better.
 
-    Those that were judged on a part of the images only come last, whatever their fitness.
+    Those that were evaluated on only a part of the images come last, whatever their fitness.
     """
     return tuple(sorted(candidates, key=lambda one: (-one.image_share, -one.fitness, one.index))[:count])
 
@@ -73,11 +73,8 @@ def fittest(candidates: Iterable[Candidate], count: int) -> tuple[Candidate, ...
 def pareto_front(candidates: Iterable[Candidate], against: Resource) -> tuple[Candidate, ...]:
     """The non-dominated candidates, cheapest first: none other is at least as good in both and better in one.
 
-    Candidates that are equal in both are all of the front, or none of them. Those that were judged on fewer images than
-    others are not of it: their fitness is no match.
-
-    Raises:
-        UsageError: the latency counts and is not known.
+    Of candidates that are equal in both, all are on the front or none. Those that were evaluated on fewer images than
+    others are not on it: their fitness is not comparable. UsageError if the cost is the latency and not known.
     """
 
     def place(candidate: Candidate) -> tuple[float, float]:

@@ -18,7 +18,7 @@ _ROUND_UP = Context(prec=4, rounding=ROUND_CEILING)
 
 
 def parse_quantity(text: str) -> int:
-    """The number that `text` says: digits, decimals allowed, and a suffix K, M, G or T (powers of 1000).
+    """The number in `text`: digits, decimals allowed, and a suffix K, M, G or T (powers of 1000).
 
     A fraction of one is dropped: as an upper limit on whole numbers it means the same.
 
@@ -35,7 +35,7 @@ def parse_quantity(text: str) -> int:
 
 
 def parse_milliseconds(text: str) -> float:
-    """The milliseconds that `text` says: digits, decimals allowed, and a unit us, ms or s.
+    """The milliseconds in `text`: digits, decimals allowed, and a unit us, ms or s.
 
     Raises:
         UsageError: `text` is not a positive duration.
@@ -60,7 +60,7 @@ def format_milliseconds(value: float) -> str:
 
 
 class Resource(str, Enum):
-    """What a detector spends; the values are what users write."""
+    """What a detector costs; the values are what users write."""
 
     MACS = "macs"
     PARAMS = "params"
@@ -73,7 +73,7 @@ class Resource(str, Enum):
 class Cost:
     """The size of a whole detector: multiply-adds of one image, parameters that are trained, and time for one image.
 
-    `latency_ms` is None where it was not asked for.
+    `latency_ms` is None if it was not asked for.
     """
 
     macs: int
@@ -125,7 +125,7 @@ class Constraints:
 
 
 def format_resource(resource: Resource, value: float) -> str:
-    """So much of a resource, as ``199.2G MACs``: rounded up to four digits."""
+    """An amount of a resource, e.g. ``199.2G MACs``, rounded up to four digits."""
     if resource is Resource.LATENCY:
         return f"{format_milliseconds(value)} of latency"
     return f"{format_quantity(int(value))} {'MACs' if resource is Resource.MACS else 'parameters'}"

@@ -1,4 +1,4 @@
-"""What a search hands on: the best genotype as a record, and the population as a document."""
+"""The result of a search: the best genotype as a record, and the population as a document."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The history of a search: every evaluation on disk as soon as it is known, so that none is ever paid twice.
+"""The history of a search: every evaluation is on disk as soon as it is known, so that none is repeated.
 
-A file of JSON lines: a header with all settings that decide what the search does, then one candidate a line, each line
-with its checksum. Lines hold nothing that differs from run to run, so the same settings give the same bytes,
+A file of JSON lines: a header with all settings that decide the course of the search, then one candidate per line, each
+line with its checksum. Lines contain nothing that differs between runs, so the same settings give the same bytes,
 interrupted or not.
 """
 
@@ -25,13 +25,13 @@ from opanas_cli.search.settings import SearchSettings, differences
 
 FORMAT = "opanas-history"
 VERSION = 2
-"""Lines of version 1 had no checksum. None of its files can be resumed: they lack facts that a search now records."""
+"""Lines of version 1 had no checksum. Its files cannot be resumed: they lack facts that a search now records."""
 
 
 class History:
     """The candidates evaluated so far, `recorded`, and the file that the next ones are appended to.
 
-    Without a `path` nothing is written: for tests, and for the processes of a distributed search that follow the first.
+    Without a `path` nothing is written: for tests, and for all but the first process of a distributed search.
     """
 
     def __init__(self, recorded: Sequence[Candidate] = (), path: Path | None = None) -> None:
@@ -43,14 +43,14 @@ class History:
         """Begin a new file.
 
         Raises:
-            UsageError: there is one already.
+            UsageError: the file already exists.
             OpanasError: the file cannot be written.
         """
         if path.exists():
             raise UsageError(
                 f"{path}: a search already exists; add --resume to continue it, or choose another --work-dir"
             )
-        write_atomically(path, _header(settings) + "\n")
+        write_atomically(path, _header_of(settings.document()) + "\n")
         return cls((), path)
 
     @classmethod
@@ -64,13 +64,16 @@ class History:
             InvalidInputError: the file is no history, or a line is corrupt; the message says which.
             OpanasError: the file cannot be read or written.
         """
-        header = _header(settings)
+        header = _header_of(settings.document())
         whole, torn = _read(path)
         if not whole and header.encode().startswith(torn):
             write_atomically(path, header + "\n")
             return cls((), path)
         lines = _lines(path, whole or torn)
-        _check_settings(path, _settings_in(path, lines[0]), settings)
+        if changes := "; ".join(differences(_settings_in(path, lines[0]), settings.document())):
+            raise UsageError(
+                f"{path}: belongs to a different search: {changes}; use its settings or another --work-dir"
+            )
         recorded = list(_candidates(path, lines[1:], settings.space.kind))
         if torn:
             warnings.warn(f"{path}: line {len(lines) + 1} was cut short and is evaluated again", stacklevel=2)
@@ -89,17 +92,9 @@ class History:
 
 
 def recorded_settings(path: Path) -> dict[str, Any]:
-    """The settings of the search that a file is of, as `SearchSettings.document` gave them; none without a file.
-
-    Raises:
-        InvalidInputError: the file is no history.
-    """
+    """The settings in a file, as `SearchSettings.document` gave them; InvalidInputError if it is no history."""
     whole, _ = _read(path)
     return _settings_in(path, _lines(path, whole)[0]) if whole else {}
-
-
-def _header(settings: SearchSettings) -> str:
-    return _header_of(settings.document())
 
 
 def _header_of(settings: object) -> str:
@@ -117,7 +112,7 @@ def _read(path: Path) -> tuple[bytes, bytes]:
 
 
 def _append(path: Path, line: bytes) -> None:
-    """Append a line and see it on the disk, or leave the file as it was: where a disk gets full, half of it fits."""
+    """Append a line and sync it to disk. If that fails, e.g. half-way on a full disk, the file is left as it was."""
     try:
         with path.open("ab", buffering=0) as file:
             before = file.tell()
@@ -168,12 +163,6 @@ def _settings_in(path: Path, line: str) -> dict[str, Any]:
     return settings
 
 
-def _check_settings(path: Path, old: dict[str, Any], settings: SearchSettings) -> None:
-    changes = "; ".join(differences(old, settings.document()))
-    if changes:
-        raise UsageError(f"{path}: belongs to a different search: {changes}; use its settings or another --work-dir")
-
-
 def _candidates(path: Path, lines: Sequence[str], space: SpaceKind) -> Iterator[Candidate]:
     for index, line in enumerate(lines):
         try:
@@ -193,7 +182,7 @@ def with_checksum(fields: Mapping[str, Any]) -> str:
 
 
 def dump_candidate(candidate: Candidate) -> str:
-    """One line, without its newline; paths in flat order. The same candidate gives the same text everywhere."""
+    """One line, without its newline; paths in flat order. The same candidate always gives the same text."""
     proposal = candidate.proposal
     fields = {
         "index": candidate.index,
@@ -210,11 +199,7 @@ def dump_candidate(candidate: Candidate) -> str:
 
 
 def load_candidate(line: str, index: int, space: SpaceKind) -> Candidate:
-    """The candidate of a line, exactly as `dump_candidate` wrote it.
-
-    Raises:
-        InvalidInputError: it did not write that, or for another index; the checksum counts.
-    """
+    """The candidate of a line; InvalidInputError if `dump_candidate` did not write it, or for another index."""
     try:
         candidate = _candidate(json.loads(line), space)
         intact = dump_candidate(candidate) == line

@@ -50,11 +50,7 @@ class NSGA2(Evolution):
 
 
 class ParetoSelection:
-    """Lets candidates survive and mate by non-domination rank and crowding distance, fitness against a cost.
-
-    Raises:
-        MissingDependencyError: pymoo is not installed.
-    """
+    """Selects survivors and parents by non-domination rank and crowding distance, fitness against a cost."""
 
     def __init__(self, against: Resource, rng: np.random.Generator) -> None:
         # Imported here because pymoo is optional, and slow to import.
@@ -78,7 +74,7 @@ class ParetoSelection:
     def keep(self, candidates: Sequence[Candidate], count: int) -> list[Candidate]:
         """The `count` candidates that survive: front by front, of the last front those in the least crowded places.
 
-        Those that were judged on a part of the images only stand behind all others.
+        Those that were evaluated on only a part of the images rank behind all others.
         """
         objectives = np.array([[-candidate.fitness, candidate.cost.of(self._against)] for candidate in candidates])
         partly = np.array([candidate.image_share < 1 for candidate in candidates])
@@ -88,7 +84,7 @@ class ParetoSelection:
         return [candidates[int(survivor.X[0])] for survivor in self._survivors]
 
     def choose(self, count: int) -> list[int]:
-        """The places among the survivors of the winners of `count` binary tournaments: lower rank, then more room."""
+        """The places among the survivors of `count` winners of binary tournaments: lower rank, then less crowded."""
         rules = SimpleNamespace(tournament_type="comp_by_rank_and_crowding", random_state=self._rng)
         winners = self._tournament.do(
             self._problem, self._survivors, 1, count, to_pop=False, algorithm=rules, random_state=self._rng

@@ -26,8 +26,7 @@ class RegularizedEvolution(RandomSearch):
     join and as many of the oldest die. A child thus becomes a parent up to a batch later than in the source, whose own
     workers, several hundred at a time, let children wait longer. With a batch of one it is the source's algorithm, but
     for two things: it mutates each edge with `mutation_prob` instead of always one, and a child that is known
-    or infeasible is drawn again, from another tournament. Where no new child is found a random genotype takes its
-    place.
+    or infeasible is drawn again, from another tournament. If no new child is found a random genotype takes its place.
 
     Args:
         batch: children of one `ask`.

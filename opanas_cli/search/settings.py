@@ -35,7 +35,7 @@ class SearchSettings:
 
 
 def differences(old: object, new: object, name: str = "") -> Iterator[str]:
-    """Where two documents disagree, one phrase for each place, named by its dotted key."""
+    """The differences of two documents, one phrase for each, with its dotted key."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in [*old, *(key for key in new if key not in old)]:
             yield from differences(old.get(key), new.get(key), f"{name}.{key}" if name else key)

@@ -44,9 +44,9 @@ class StrategySettings:
 
 
 class Strategy(Protocol):
-    """Proposes genotypes, batch by batch; knows nothing of networks and files.
+    """Proposes genotypes, batch by batch; independent of networks and files.
 
-    A strategy draws from a generator of its own, so the same seed and the same fitness give the same proposals.
+    A strategy has its own random generator, so the same seed and the same fitness give the same proposals.
     """
 
     @property
@@ -60,12 +60,12 @@ class Strategy(Protocol):
         ...
 
     def ask(self, admission: Admission) -> list[Proposal]:
-        """The next batch, as a rule a generation, only of draws that `admission` lets pass.
+        """The next batch, usually a generation, only of draws that `admission` lets pass.
 
-        A smaller one where draws run out; empty when the search is over.
+        Smaller if draws run out, and empty when the search is over.
         """
         ...
 
     def tell(self, candidates: Sequence[Candidate]) -> None:
-        """Hand back the evaluated batch, complete and in the order of the proposals."""
+        """Take the evaluated batch, complete and in the order of the proposals."""
         ...
