@@ -59,7 +59,7 @@ def _our_style() -> Iterator[None]:
 
 
 class Panel(NamedTuple):
-    """Room for one diagram: the row of nodes, and how far the arcs reach above and below it."""
+    """The space for one diagram: the row of nodes, and how far the arcs reach above and below it."""
 
     diagram: Diagram
     width: float

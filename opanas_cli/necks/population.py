@@ -101,14 +101,14 @@ class _PopulationRun:
                 self.calls.update(zip(chunk, split_pyramid(carried, len(chunk)), strict=True))
 
     def _keep_for(self, later: Sequence[Sequence[int]]) -> None:
-        """Keep what later groups want of the values there are, the next group first, as far as there is room."""
+        """Keep values that later groups want, the next group first, as far as they fit."""
         nodes: set[int] = set()
         calls: set[int] = set()
         for group in later:
             _, wanted_nodes, wanted_calls = self._trace(group)
             for wanted, kept in (wanted_nodes, nodes), (wanted_calls, calls):
-                room = self.most_kept - len(nodes) - len(calls)
-                kept.update(sorted(wanted - kept)[: max(room, 0)])
+                free = self.most_kept - len(nodes) - len(calls)
+                kept.update(sorted(wanted - kept)[: max(free, 0)])
         self.nodes = {value: pyramid for value, pyramid in self.nodes.items() if value == INPUT or value in nodes}
         # Copies, because a view would keep the whole batch of a path in memory.
         self.calls = {call: [level.clone() for level in self.calls[call]] for call in calls}
