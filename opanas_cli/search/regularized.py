@@ -37,11 +37,13 @@ class RegularizedEvolution(RandomSearch):
         self.sample_size = min(max(2, settings.population // 4), settings.population)
         self.batch = batch or self.sample_size
         self._living: deque[Candidate] = deque(maxlen=settings.population)
-        self._num_told = 0
+        self._num_evaluated = 0
 
     def ask(self, admission: Admission) -> list[Proposal]:
         """See `Strategy.ask`."""
-        wanted = min(self.batch if self._living else self.settings.population, self.settings.budget - self._num_told)
+        wanted = min(
+            self.batch if self._living else self.settings.population, self.settings.budget - self._num_evaluated
+        )
         children = new_children(self._child, wanted, admission) if self._living else []
         return children + random_proposals(self._space, wanted - len(children), self._generation, admission, self._rng)
 
@@ -49,8 +51,8 @@ class RegularizedEvolution(RandomSearch):
         """See `Strategy.tell`."""
         super().tell(candidates)
         self._living.extend(candidates)
-        self._num_told += len(candidates)
-        self._generation = self._num_told // self.settings.population
+        self._num_evaluated += len(candidates)
+        self._generation = self._num_evaluated // self.settings.population
 
     def _child(self) -> Proposal:
         sample = self._rng.choice(len(self._living), size=min(self.sample_size, len(self._living)), replace=False)
