@@ -72,7 +72,7 @@ class Registry(Generic[T]):
             except (Exception, SystemExit) as error:
                 reason = " ".join(f"{type(error).__name__}: {error}".split())
                 message = f"the {self.kind} '{point.name}' ({point.value}) is skipped: {reason}"
-                warnings.warn(message, RuntimeWarning, stacklevel=3)
+                warnings.warn(message, RuntimeWarning, stacklevel=2)
         return loaded
 
 

@@ -50,5 +50,5 @@ def drawing_suffix(path: Path) -> str:
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         got = f"'{suffix}'" if suffix else "no suffix"
-        raise UsageError(f"{path}: expected a suffix of {', '.join(SUFFIXES)}, but got {got}")
+        raise UsageError(f"{path}: expected one of the suffixes {', '.join(SUFFIXES)}, but got {got}")
     return suffix

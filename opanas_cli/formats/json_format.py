@@ -137,7 +137,7 @@ def _edges_of(document: Mapping[str, Any], where: str) -> dict[Edge, PathType]:
     """The path of every edge in flat order; that each is listed once is what JSON Schema cannot say."""
     kind, num_nodes = SpaceKind(document["space"]), int(document["num_nodes"])
     space = f"a {kind} space of {num_nodes} nodes"
-    edges = space_edges(kind, num_nodes)
+    edges = dict.fromkeys(space_edges(kind, num_nodes))
     found: dict[Edge, PathType] = {}
     for place, item in enumerate(document["edges"]):
         edge = Edge(int(item["source"]), int(item["target"]))
