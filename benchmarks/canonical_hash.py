@@ -15,7 +15,7 @@ import networkx as nx
 import numpy as np
 
 from opanas_cli.genotype import Genotype, SearchSpace
-from opanas_cli.genotype.canonical import canonical_hash
+from opanas_cli.genotype.architecture import canonical_hash
 from opanas_cli.genotype.dag import to_digraph
 
 NUM_NODES = (3, 5, 8, 12)

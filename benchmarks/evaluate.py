@@ -53,6 +53,7 @@ from opanas_cli.detection.quiet import silenced
 from opanas_cli.detection.super_net_file import read_super_net
 from opanas_cli.detection.training.supernet_training import train_super_net
 from opanas_cli.genotype import Genotype
+from opanas_cli.genotype.liveness import live_edges
 from opanas_cli.necks import deformable
 from opanas_cli.necks.sharing import Sharing
 from opanas_cli.necks.super_net import OPASuperNet
@@ -243,7 +244,7 @@ def measure(
     if device.type == "cpu" and difference > AGREEMENT:
         raise SystemExit(f"the APs of plain and ours differ by up to {difference:.2e}")
     fastest = {name: min(values) for name, values in seconds.items()}
-    sharing = Sharing.of(genotypes)
+    sharing, apart = Sharing.of(genotypes), sum(len(live_edges(genotype)) for genotype in genotypes)
     per_pair = fastest["ours"] / len(genotypes) / evaluator.num_images
     return {
         "candidates": len(genotypes),
@@ -253,8 +254,8 @@ def measure(
         **{f"speedup_vs_{name}": fastest[name] / fastest["ours"] for name in loops},
         "median_seconds": {name: median(values) for name, values in seconds.items()},
         "largest_ap_difference": difference,
-        "path_calls_saved": 1 - ran["image_calls"] / (sharing.num_calls_apart * evaluator.num_images),
-        "path_calls_equal": sharing.share_saved,
+        "path_calls_saved": 1 - ran["image_calls"] / (apart * evaluator.num_images),
+        "path_calls_equal": 1 - len(sharing.calls) / apart,
         "peak_mb": peaks["ours"]["mb"],
         "peak_memory_mb": {name: peak["mb"] for name, peak in peaks.items()},
         "multiply_adds": counted_multiply_adds(evaluator, genotypes),

@@ -30,7 +30,7 @@ from opanas_cli.detection.configs.necks import with_sub_net
 from opanas_cli.detection.costs.latency import detector_latencies_ms, median_ms
 from opanas_cli.detection.costs.profiling import detector_cost
 from opanas_cli.detection.costs.widths import with_fpn
-from opanas_cli.formats.reading import resolve_genotype
+from opanas_cli.formats.files import resolve_genotype
 
 Row = dict[str, Any]
 

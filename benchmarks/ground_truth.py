@@ -38,7 +38,7 @@ from opanas_cli.detection.training.networks import sub_net_config
 from opanas_cli.detection.training.retraining import TrainedDetector, train_detector
 from opanas_cli.formats.text import line_of, loads
 from opanas_cli.genotype import Genotype, SearchSpace
-from opanas_cli.genotype.canonical import canonical_hash
+from opanas_cli.genotype.architecture import Architecture
 from opanas_cli.genotype.liveness import output_nodes, prune
 
 HERE = Path(__file__).parent
@@ -94,10 +94,10 @@ def parsed_options() -> argparse.Namespace:
 
 def genotypes_of_the_space(num_nodes: int = 2) -> list[Genotype]:
     """One genotype for each network of the dense space, in an order drawn at random once and for all."""
-    found: dict[str, Genotype] = {}
+    found: dict[Architecture, Genotype] = {}
     for genotype in SearchSpace(num_nodes):
         if output_nodes(genotype) and prune(genotype) == genotype:
-            found.setdefault(canonical_hash(genotype), genotype)
+            found.setdefault(Architecture(genotype), genotype)
     genotypes = list(found.values())
     return [genotypes[place] for place in np.random.default_rng(0).permutation(len(genotypes))]
 
@@ -124,19 +124,24 @@ def without_rows(tasks: Sequence[Task], rows: Sequence[dict[str, Any]]) -> list[
 
 def key_of(task: Task) -> tuple[str, int]:
     """What tells a training from all others."""
-    return canonical_hash(task[0]), task[1]
+    return line_of(task[0]), task[1]
+
+
+def name_of(task: Task) -> str:
+    """The same as the name of a file."""
+    return f"{line_of(task[0]).replace('|', '-')}-{task[1]}"
 
 
 def known(rows: Sequence[dict[str, Any]]) -> set[tuple[str, int]]:
     """The trainings that have a row."""
-    return {(row["hash"], row["seed"]) for row in rows}
+    return {(row["genotype"], row["seed"]) for row in rows}
 
 
 @contextmanager
 def claimed(missing: Sequence[Task], folder: Path) -> Iterator[Task]:
     """The first of the tasks that no other process works on; if there is none, the first, once it is free again."""
     folder.mkdir(parents=True, exist_ok=True)
-    locks = [FileLock(folder / "{}-{}.lock".format(*key_of(task))) for task in missing]
+    locks = [FileLock(folder / f"{name_of(task)}.lock") for task in missing]
     place = next((place for place, lock in enumerate(locks) if is_taken(lock)), 0)
     try:
         locks[place].acquire()
@@ -250,14 +255,12 @@ def train_start(options: argparse.Namespace, path: Path) -> None:
 def train(options: argparse.Namespace, task: Task) -> dict[str, Any]:
     """The row of one training, whose files are removed."""
     genotype, seed = task
-    key, _ = key_of(task)
-    folder = options.work_dir / "trainings" / f"{key}-{seed}"
+    folder = options.work_dir / "trainings" / name_of(task)
     started, used = time.perf_counter(), time.process_time()
     trained = trained_anew(sub_net_config(config_of(options), genotype), folder, seed, options.device)
     shutil.rmtree(folder)
     return {
         "genotype": line_of(genotype),
-        "hash": key,
         "seed": seed,
         **{name: round(trained.metrics[name], 6) for name in ("AP", "AP50")},
         "macs": trained.cost.macs,

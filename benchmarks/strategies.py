@@ -35,8 +35,8 @@ from opanas_cli.detection.scoring.average_precision import METRICS
 from opanas_cli.detection.super_net_file import read_super_net
 from opanas_cli.errors import MissingDependencyError
 from opanas_cli.genotype import Genotype, SearchSpace
-from opanas_cli.search import Candidate, Constraints, Cost, Evaluator, History, StrategySettings, run_search, strategies
-from opanas_cli.search.pareto import pareto_front
+from opanas_cli.search import STRATEGIES, Candidate, Constraints, Cost, Evaluator, History, StrategySettings, run_search
+from opanas_cli.search.candidate import pareto_front
 
 COLOURS = ("#0072B2", "#4D4D4D", "#009E73", "#D55E00", "#D0609F", "#B8BEC4")
 MARKERS = "osv^DX"
@@ -62,7 +62,7 @@ def compare(
     searches: dict[str, list[tuple[Candidate, ...]]] = {}
     for name in names:
         for seed in range(num_seeds):
-            strategy = strategies()[name](space, settings, seed)
+            strategy = STRATEGIES.all[name](space, settings, seed)
             result = run_search(
                 strategy, remembering, costs, Constraints(), History(), metric=metric, batch_size=settings.population
             )
@@ -146,7 +146,7 @@ def buildable(names: Sequence[str], settings: StrategySettings) -> list[str]:
     built = []
     for name in names:
         try:
-            strategies()[name](SearchSpace(1), settings, 0)
+            STRATEGIES.all[name](SearchSpace(1), settings, 0)
         except MissingDependencyError as error:
             say(f"{name} is left out: {error}")
         else:
@@ -173,9 +173,9 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the comparison into a .svg, .png or .pdf")
     parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
     options = parser.parse_args()
-    names = options.strategies or list(strategies())
-    if unknown := set(names) - set(strategies()):
-        parser.error(f"--strategies: there is no {min(unknown)}; choose of {', '.join(strategies())}")
+    names = options.strategies or list(STRATEGIES.all)
+    if unknown := set(names) - set(STRATEGIES.all):
+        parser.error(f"--strategies: there is no {min(unknown)}; choose of {', '.join(STRATEGIES.all)}")
     if min(options.population, options.seeds, options.generations + 1, options.top_k, options.epochs) < 1:
         parser.error("--population, --seeds, --top-k and --epochs must be at least 1, --generations at least 0")
     device = select_device(options.device)

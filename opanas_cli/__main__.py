@@ -1,4 +1,4 @@
-"""The program ``opanas``, also as ``python -m opanas_cli``: what must be so before anything heavy is imported."""
+"""The program ``opanas``, also as ``python -m opanas_cli``: what it sets up before anything heavy is imported."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ SAID = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 def main() -> None:
     """Run the program and exit.
 
-    A signal that comes before the first command runs, or after the last one, ends the process at once and in one line:
-    an exception might be swallowed by what is imported then, or be shown with its traceback.
+    A signal before the command runs, or after it, ends the process at once with one line: an exception might be
+    swallowed by what is being imported, or be printed with its traceback.
     """
     for number in SAID:
-        if signal.getsignal(number) is not signal.SIG_IGN:  # As of what a shell runs in the background.
+        if signal.getsignal(number) is not signal.SIG_IGN:  # As a shell starts what it runs in the background.
             signal.signal(number, _end)
-    # Drawings need none, and one that notebooks set may not be here: matplotlib would refuse to be imported.
+    # Drawings need no backend, and with one that is set but not installed matplotlib cannot be imported.
     os.environ["MPLBACKEND"] = "agg"
     from opanas_cli.commands import run
 

@@ -1,20 +1,20 @@
-"""The tree of errors a user can meet. Each class owns the exit code of the process that raised it."""
+"""The errors that a user can meet. Each class has the exit code of a process that ends with it."""
 
 
 class OpanasError(Exception):
-    """Something failed at run time; the message says where, what and the way out."""
+    """Something failed at run time; the message says where, what, and what to do."""
 
     exit_code = 1
 
 
 class UsageError(OpanasError):
-    """The command line asks for something that makes no sense."""
+    """The command line is wrong or contradicts itself."""
 
     exit_code = 2
 
 
 class InvalidInputError(OpanasError):
-    """A file handed to us does not say what it should."""
+    """The content of a file is invalid."""
 
     exit_code = 3
 
@@ -24,7 +24,7 @@ class InvalidGenotypeError(InvalidInputError):
 
 
 class InvalidConfigError(InvalidInputError):
-    """A config misses something or contradicts itself."""
+    """A config lacks something, has a wrong setting or contradicts itself."""
 
 
 class InvalidDataError(InvalidInputError):
@@ -32,11 +32,11 @@ class InvalidDataError(InvalidInputError):
 
 
 class InvalidCheckpointError(InvalidInputError):
-    """A checkpoint is truncated, unsafe or belongs to another network."""
+    """A checkpoint is truncated, unsafe or of another network."""
 
 
 class MissingDependencyError(OpanasError):
-    """An optional package is needed and not installed."""
+    """An optional package that is needed is not installed."""
 
     exit_code = 4
 
@@ -52,7 +52,7 @@ class ProcessError(OpanasError):
 
     Args:
         who: the process.
-        error: what it met; its exit code is this one's.
+        error: what it failed with; the exit code is that of this error.
     """
 
     def __init__(self, who: str, error: Exception) -> None:

@@ -1,4 +1,4 @@
-"""Opening files that a user or a data set names: a named pipe blocks for ever, and a device may never end."""
+"""Opens only regular files: reading a named pipe would block for ever, and a device may have no end."""
 
 from __future__ import annotations
 
@@ -17,15 +17,11 @@ KINDS = {
 
 
 def require_regular(path: Path, max_bytes: int | None = None) -> None:
-    """Check that a path is that of a regular file or of a link to one, without opening it.
-
-    Raises:
-        OSError: it is not, or the file is larger than `max_bytes`; `strerror` says what it is.
-    """
+    """Check, without opening it, that a path leads to a regular file of at most `max_bytes`; OSError if it does not."""
     try:
         status = path.stat()
     except ValueError as error:
-        raise OSError(errno.EINVAL, "no file can have this name", str(path)) from error
+        raise OSError(errno.EINVAL, "invalid file name", str(path)) from error
     kind = stat.S_IFMT(status.st_mode)
     if kind != stat.S_IFREG:
         number = errno.EISDIR if kind == stat.S_IFDIR else errno.EINVAL
@@ -35,20 +31,12 @@ def require_regular(path: Path, max_bytes: int | None = None) -> None:
 
 
 def open_regular(path: Path, max_bytes: int | None = None) -> BinaryIO:
-    """Open a file to read its bytes.
-
-    Raises:
-        OSError: as of `require_regular`, or it cannot be opened.
-    """
+    """Open a file to read its bytes; OSError as of `require_regular`, or if it cannot be opened."""
     require_regular(path, max_bytes)
     return path.open("rb")
 
 
 def read_regular(path: Path, max_bytes: int | None = None) -> bytes:
-    """The bytes of a file.
-
-    Raises:
-        OSError: as of `require_regular`, or it cannot be read.
-    """
+    """The bytes of a file; OSError as of `require_regular`, or if it cannot be read."""
     with open_regular(path, max_bytes) as file:
         return file.read()

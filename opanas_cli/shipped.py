@@ -1,4 +1,4 @@
-"""Where the files that come with the package lie."""
+"""Where the configs and genotypes that come with the package are."""
 
 from __future__ import annotations
 
@@ -8,11 +8,7 @@ PACKAGE = Path(__file__).resolve().parent
 
 
 def shipped_dir(name: str) -> Path:
-    """The folder `configs` or `genotypes`: inside an installed package, beside the package in a checkout.
-
-    Raises:
-        FileNotFoundError: it is in neither place, so the installation is broken.
-    """
+    """The folder `configs` or `genotypes`: inside an installed package, or beside the package in a checkout."""
     for parent in (PACKAGE, PACKAGE.parent):
         if (parent / name).is_dir():
             return parent / name

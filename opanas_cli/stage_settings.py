@@ -11,10 +11,10 @@ from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
 METRICS = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large", "VOC_AP50")
-"""What candidates may be ranked by: the first six figures of COCO's summary, and PASCAL VOC's."""
+"""The metrics that may rank candidates: the first six of COCO's summary, and PASCAL VOC's."""
 
 SPLITS = ("file", "folder")
-"""What the images of may not be in two parts of a split: files of one name, or folders."""
+"""What a split keeps together: the files of one name, or whole folders."""
 
 SAMPLINGS = ("parameterised", "all")
 
@@ -22,7 +22,7 @@ SMALLEST_SIDE = 32
 """The stride of the coarsest level of a backbone: smaller images have no pixel there."""
 
 LARGEST_SIDE = 65_536
-"""Larger images do not fit into any memory; OpenCV's decoders refuse them too."""
+"""Larger images do not fit into memory, and OpenCV's decoders refuse them."""
 
 MEMORY_MB = 2000
 """The default of `search.memory_mb` on the CPU."""
@@ -30,7 +30,7 @@ MEMORY_MB = 2000
 
 @dataclass(frozen=True)
 class Check:
-    """What a value must be: a test, and the same in words."""
+    """What a value must be: a test, and the requirement in words."""
 
     holds: Callable[[Any], bool]
     wanted: str
@@ -81,13 +81,13 @@ TWO_SIZES = Check(lambda value: _is_pair(value, is_size), "the smallest and the 
 
 
 def setting(default: Any, check: Check, sentence: str) -> Any:
-    """A setting: its default, what it must be, and what it is for, with its unit."""
+    """A setting: its default, what it must be, and a sentence about its purpose and unit."""
     return field(default=default, metadata={"check": check, "sentence": sentence})
 
 
 @dataclass(frozen=True)
 class TrainingSection:
-    """What the trainings of a super-net and of one network have in common."""
+    """The settings that the trainings of a super-net and of one network have in common."""
 
     image_scale: tuple[int, int] | None = setting(
         None,
@@ -103,8 +103,8 @@ class TrainingSection:
     warmup_iters: int = setting(500, COUNT_OR_ZERO, "steps of linear warm-up")
     momentum: float = setting(0.9, NOT_NEGATIVE, "momentum of SGD")
     weight_decay: float = setting(1e-4, NOT_NEGATIVE, "weight decay of all weights")
-    grad_clip: float | None = setting(None, POSITIVE.or_none, "largest norm of the gradient; None for any")
-    amp: bool = setting(False, SWITCH, "train in mixed precision: bfloat16, or float16 where a GPU has no other")
+    grad_clip: float | None = setting(None, POSITIVE.or_none, "largest norm of the gradient; None disables clipping")
+    amp: bool = setting(False, SWITCH, "train in mixed precision: bfloat16, or float16 on GPUs without bfloat16")
 
 
 @dataclass(frozen=True)
@@ -123,14 +123,16 @@ class SuperNetSection(TrainingSection):
     sampling: str = setting(
         "parameterised",
         one_of(SAMPLINGS),
-        "the paths that a step trains on each edge, each once: those with weights, as in the paper, or `all` of the "
-        "space, skip-connect and none among them",
+        "paths trained on each edge in a step: those with weights (as in the paper), or `all`, including skip-connect "
+        "and none",
     )
     l1_weight: float = setting(1e-4, NOT_NEGATIVE, "μ of Eq. 12, the weight of the edge importances' L1 norm")
     watch_interval: int | None = setting(
-        None, COUNT.or_none, "epochs between evaluations of random sub-nets during training; None for no evaluation"
+        None, COUNT.or_none, "epochs between evaluations of random sub-nets; None disables them"
     )
-    watch_sub_nets: int = setting(50, COUNT, "how many of them, the same each time; their mean AP is logged")
+    watch_sub_nets: int = setting(
+        50, COUNT, "number of random sub-nets to evaluate, the same ones each time; their mean AP is logged"
+    )
 
 
 @dataclass(frozen=True)
@@ -138,24 +140,24 @@ class SearchSection:
     """The section `search` (section 3.2.2)."""
 
     population: int = setting(50, COUNT, "candidates per generation")
-    generations: int = setting(12, COUNT_OR_ZERO, "generations after the first, random one")
-    top_k: int = setting(10, COUNT, "parents: the k fittest candidates of all so far")
+    generations: int = setting(12, COUNT_OR_ZERO, "generations after the random first generation")
+    top_k: int = setting(10, COUNT, "number of parents: the k fittest so far")
     mutation_prob: float = setting(0.1, PROBABILITY, "probability that an edge mutates")
     metric: str = setting(
-        "AP", one_of(METRICS), "what candidates are ranked by; the images must have objects of that size"
+        "AP", one_of(METRICS), "metric used to rank candidates; the images must have objects of that size"
     )
     max_images: int | None = setting(
-        None, COUNT.or_none, "largest number of images to evaluate on, the same ones each time; None for all"
+        None, COUNT.or_none, "maximum number of images to evaluate on, the same ones each time; None for all"
     )
     halving: bool = setting(
-        False, SWITCH, "evaluate all candidates on a quarter of the images, and only the better half on the others"
+        False, SWITCH, "evaluate all candidates on a quarter of the images, and only the better half on the rest"
     )
     batch_size: int = setting(8, COUNT, "images that a process evaluates at once")
     memory_mb: float | None = setting(
         None,
         POSITIVE.or_none,
-        f"memory for what candidates share, in 10**6 bytes; None: {MEMORY_MB}, or on a GPU a third of what is free at "
-        "the start of the search, the least of all processes",
+        f"memory for shared intermediate results, in 10**6 bytes; None: {MEMORY_MB}, or on a GPU a third of the memory "
+        "that is free at the start of the search, the least of all processes",
     )
 
 
@@ -172,12 +174,12 @@ class RetrainSection(TrainingSection):
 class CheckpointsSection:
     """The section `checkpoints`."""
 
-    minutes: float | None = setting(10, POSITIVE.or_none, "most minutes between two checkpoints; None for no limit")
-    steps: int | None = setting(None, COUNT.or_none, "most steps between two checkpoints; None for no limit")
+    minutes: float | None = setting(10, POSITIVE.or_none, "maximum minutes between checkpoints; None for no limit")
+    steps: int | None = setting(None, COUNT.or_none, "maximum steps between checkpoints; None for no limit")
 
 
 STAGES: Mapping[str, type] = {"supernet": SuperNetSection, "search": SearchSection, "retrain": RetrainSection}
-"""The sections of the stages, which an exported config has not."""
+"""The sections of the stages; an exported config has none of them."""
 
 SECTIONS: Mapping[str, type] = {**STAGES, "checkpoints": CheckpointsSection}
 

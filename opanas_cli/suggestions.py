@@ -1,4 +1,4 @@
-"""What a misspelt name may have meant, in the words of all messages."""
+"""Suggestions for misspelt names, worded alike in all messages."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Collection
 
 
 def suggestion(name: str, known: Collection[str], otherwise: str = "") -> str:
-    """The known name closest to a misspelt one as a question, or `otherwise`: by default all there are."""
+    """A question with the known name closest to a misspelt one; without one `otherwise`, by default all known names."""
     close = difflib.get_close_matches(name[:64], known, n=1)
     return f"did you mean '{close[0]}'?" if close else otherwise or f"choose one of {', '.join(known)}"
 
 
 def choice(name: str, known: Collection[str]) -> str:
-    """The same before all known names, which are in lower case."""
+    """The same, followed by all known names, which must be in lower case."""
     asked = suggestion(name.lower(), known, "choose")
     return f"{asked.replace('?', '? Choose')} one of {', '.join(known)}"

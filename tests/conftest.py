@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
 from opanas_cli.commands import run
+from opanas_cli.plug_ins import Registry
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # Before torch is imported; of this process and of those that it starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # As a shell starts what it runs in the background.
@@ -95,6 +98,22 @@ def tiny_supernet(tiny_options: tuple[str, ...], tmp_path_factory: pytest.TempPa
     options = ["--work-dir", str(folder), "--device", "cpu", "-q", "--cfg-options", *tiny_options]
     assert run(["train-supernet", "shapes", *options]) == 0
     return folder / "supernet.pth"
+
+
+@pytest.fixture
+def plug_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Has a registry find these entry points in place of those that are installed."""
+    changed: list[Registry[Any]] = []
+
+    def found(registry: Registry[Any], *points: EntryPoint) -> None:
+        monkeypatch.setattr("importlib.metadata.entry_points", lambda group: points if group == registry.group else ())
+        vars(registry).pop("all", None)
+        changed.append(registry)
+
+    yield found
+    monkeypatch.undo()
+    for registry in changed:
+        vars(registry).pop("all", None)
 
 
 @pytest.fixture

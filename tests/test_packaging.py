@@ -74,7 +74,7 @@ def test_the_installed_program_answers(installed: Path, outside: tuple[Path, Env
     assert [line.split()[0] for line in listed.splitlines()] == sorted(
         path.stem for path in (ROOT / "genotypes").glob("*.json") if "schema" not in path.name
     )
-    assert "a10113e4ffe1934c" in python(outside, "-m", "opanas_cli", "genotype", "show", "opa-fpn")
+    assert "5d76342a2e1de5e9" in python(outside, "-m", "opanas_cli", "genotype", "show", "opa-fpn")
 
 
 def test_the_wheel_brings_configs_and_genotypes(installed: Path, outside: tuple[Path, Environment]) -> None:

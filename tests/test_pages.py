@@ -227,10 +227,10 @@ def test_the_readme_has_the_line_that_ci_runs() -> None:
 
 def test_the_pages_name_every_folder_program_and_config() -> None:
     text = pages()
-    rooms = [f"{path.name}/" for path in PACKAGE.iterdir() if (path / "__init__.py").is_file()]
+    packages = [f"{path.name}/" for path in PACKAGE.iterdir() if (path / "__init__.py").is_file()]
     programs = [path.name for path in (ROOT / "benchmarks").glob("*.py")]
     shipped = [path.stem for path in (ROOT / "configs").glob("*.py")]
-    assert [name for name in [*rooms, *programs, *shipped] if name not in text] == []
+    assert [name for name in [*packages, *programs, *shipped] if name not in text] == []
 
 
 def settings_table() -> str:

@@ -16,19 +16,17 @@ import click
 from opanas_cli import __version__
 from opanas_cli.atomic import NO_ROOM, cannot_write
 from opanas_cli.commands.console import complain, joined, output, plain_warnings
-from opanas_cli.commands.groups import SuggestingGroup
+from opanas_cli.commands.options import SuggestingGroup
 from opanas_cli.commands.several_processes import is_follower
-from opanas_cli.errors import OpanasError, ReportedElsewhereError
+from opanas_cli.errors import OpanasError, ToldElsewhereError
 from opanas_cli.termination import Terminated, terminable
 
 COMMANDS = {
-    "quickstart": "Search, draw, export and retrain on generated images, in minutes on a CPU.",
+    "quickstart": "Run every step on generated images, in minutes on a CPU.",
     "train-supernet": "Train the super-net of a config by fair sampling.",
     "evolve": "Search a trained super-net for the best genotype.",
     "export": "Write a genotype as an mmdet config, or in another format.",
     "retrain": "Train a detector with a genotype from scratch and report its final AP.",
-    "correlate": "Measure how well a super-net ranks, by training sub-nets alone.",
-    "compare": "Train a genotype and others at equal MACs, and report what the difference shows.",
     "viz": "Draw genotypes.",
     "genotype": "List, validate, show, convert and compare genotypes.",
 }
@@ -37,13 +35,13 @@ COMMANDS = {
 ALIASES = {"visualize": "viz"}
 
 LONG = ("train-supernet", "evolve", "retrain", "correlate", "compare")
-"""Those that can be resumed."""
+"""Commands that can be resumed."""
 
 INTERRUPTED = 130
 TERMINATED = 128 + signal.SIGTERM
 
-SECONDS_TO_TELL = 2.0
-"""What the first of several processes is given to report an error in: torchrun ends all when one has ended."""
+SECONDS_TO_REPORT = 2.0
+"""How long the first of several processes has to report an error: torchrun ends all once one has ended."""
 
 
 class Interrupted(BaseException):
@@ -69,7 +67,7 @@ class LazyGroup(SuggestingGroup):
         try:
             Path.cwd()
         except OSError as error:
-            reason = f"the working directory is gone ({error.strerror}); change to one that exists"
+            reason = f"the working directory no longer exists ({error.strerror}); change to another one"
             raise click.UsageError(reason) from error
         try:
             return super().invoke(ctx)
@@ -88,7 +86,7 @@ def cli() -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line and return its exit code: the one place where an error becomes that and a line on stderr."""
+    """Run one command line and return its exit code. Every error becomes that and a line on stderr here."""
     try:
         with plain_warnings(), terminable(), output():
             result: Any = cli.main(list(arguments), prog_name="opanas", standalone_mode=False)
@@ -97,11 +95,11 @@ def run(arguments: Sequence[str]) -> int:
     except Terminated:
         return _stopped("terminated", arguments, TERMINATED)
     except click.ClickException as error:
-        if _is_told_elsewhere(arguments):  # The first process has the same command line.
-            time.sleep(SECONDS_TO_TELL)
+        if _is_reported_elsewhere(arguments):  # The first process has the same command line.
+            time.sleep(SECONDS_TO_REPORT)
             return error.exit_code
         return _refuse(error)
-    except ReportedElsewhereError as error:
+    except ToldElsewhereError as error:
         return error.exit_code
     except OpanasError as error:
         return _report(error, arguments, error.exit_code)
@@ -116,15 +114,15 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _stopped(how: str, arguments: Sequence[str], exit_code: int) -> int:
-    if not _is_told_elsewhere(arguments):
+    if not _is_reported_elsewhere(arguments):
         if exit_code == INTERRUPTED and sys.stderr is not None and sys.stderr.isatty():
             click.echo(err=True)  # Ends the line with the ^C.
         complain(f"{how}{'; continue with --resume' if _is_long(arguments) else ''}")
     return exit_code
 
 
-def _is_told_elsewhere(arguments: Sequence[str]) -> bool:
-    """Whether another process reports to the user. Clusters number the processes of commands that work alone, too."""
+def _is_reported_elsewhere(arguments: Sequence[str]) -> bool:
+    """Whether another process reports to the user. Clusters also number the processes of commands that run alone."""
     return _is_long(arguments) and is_follower()
 
 
@@ -133,7 +131,7 @@ def _is_long(arguments: Sequence[str]) -> bool:
 
 
 def _refuse(error: click.ClickException) -> int:
-    """Say what click found wrong with a command line: in one line, not in click's three."""
+    """Print what click found wrong with a command line: in one line, not in click's three."""
     context = getattr(error, "ctx", None)
     if type(error).__name__ == "NoArgsIsHelpError":  # Its message is the help; click has it from 8.2 on.
         error.show()
@@ -154,5 +152,5 @@ def _report(error: Exception, arguments: Sequence[str], exit_code: int) -> int:
         complain(str(error))
     else:
         message = joined(str(error)) or "no message"
-        complain(f"{type(error).__name__}: {message} (run again with --debug for the traceback)")
+        complain(f"{type(error).__name__}: {message} (use --debug for the traceback)")
     return exit_code

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
 from opanas_cli.commands.console import Console
-from opanas_cli.commands.options import chosen_work_dir, run_options, work_dir_option
+from opanas_cli.commands.options import RunOptions, run_options
 from opanas_cli.commands.several_processes import OneProcessCommand
 
 
@@ -23,21 +22,14 @@ from opanas_cli.commands.several_processes import OneProcessCommand
     "or genotypes by name or file.",
 )
 @click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Trainings of each network.")
-@work_dir_option
-@run_options
+@run_options()
 def compare(
     config: str,
     genotype: str,
     against: str,
     seeds: int,
-    work_dir: Path | None,
-    seed: int,
-    device: str,
-    resume: bool,
-    cfg_options: tuple[str, ...],
-    as_json: bool,
-    debug: bool,
-    quiet: bool,
+    run: RunOptions,
+    console: Console,
 ) -> None:
     """Train GENOTYPE and other networks at its MACs (±5 %), seed by seed, and report what the differences show.
 
@@ -49,25 +41,25 @@ def compare(
     Example:
       opanas compare coco --genotype runs/coco/best.json --against fpn,random:5 --seeds 3
     """
-    console = Console(quiet, as_json)
-    folder = chosen_work_dir(work_dir, config)
+    folder = run.folder(config)
     from opanas_cli.formats import resolve_genotype
 
     chosen = resolve_genotype(genotype)
     from opanas_cli.detection.configs.data_checks import check_data
     from opanas_cli.detection.configs.files import load_config
     from opanas_cli.detection.experiments.comparing import ComparisonFiles
-    from opanas_cli.detection.experiments.comparing import compare as run
+    from opanas_cli.detection.experiments.comparing import compare as compared
     from opanas_cli.detection.experiments.contenders import contenders, name_of
     from opanas_cli.detection.processes.devices import select_device
     from opanas_cli.drawing.charts import draw_comparison
 
-    target = select_device(device)
-    settings = load_config(config, cfg_options)
-    networks = contenders(settings, chosen, name_of(genotype), against.split(","), seed)
+    target = select_device(run.device)
+    settings = load_config(config, run.cfg_options)
+    networks = contenders(settings, chosen, name_of(genotype), against.split(","), run.seed)
+    chosen_seeds = range(run.seed, run.seed + seeds)
     check_data(settings, ["train", "test"], console.warn, console.say)
     with console.progress("trainings") as report:
-        document = run(settings, networks, range(seed, seed + seeds), folder, target, resume, report)
+        document = compared(settings, networks, chosen_seeds, folder, target, run.resume, report)
     files = ComparisonFiles.of(folder)
     draw_comparison(document, files.chart)
     _show(console, document, files)

@@ -20,20 +20,23 @@ from opanas_cli.errors import OpanasError
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
 
+    from opanas_cli.detection.training.progress import TrainingStep
+    from opanas_cli.search import Progress
+
 SECONDS_BETWEEN_LINES = 10.0
 
 MOST_CHARACTERS = 1000
-"""The longest error or warning that is printed; of a longer one the start and the end, which says the way out."""
+"""The longest error or warning that is printed; a longer one is cut in its middle, as its end says what to do."""
 
 Report = Callable[[int, int, str], None]
-"""Called with what is done, what there is in all, and a note."""
+"""Called with the number done, the total and a note."""
 
 
 class Console:
     """The terminal of one command.
 
     Args:
-        quiet: say nothing but the result.
+        quiet: print only the result.
         as_json: the result is one JSON document.
     """
 
@@ -47,11 +50,11 @@ class Console:
             click.echo(shown(line), err=True)
 
     def warn(self, line: str) -> None:
-        """Something that the user should know and that does not stop the command."""
+        """A line about something that does not stop the command, even if it is quiet."""
         _warn(line)
 
     def result(self, lines: str, document: Mapping[str, Any], files: Mapping[str, Path]) -> None:
-        """The end of a command: its result, and the paths of all that it wrote."""
+        """The end of a command: its result, and the paths of all files that it wrote."""
         paths = {name: str(path) for name, path in files.items()}
         if self.as_json:
             click.echo(json.dumps({"version": 1, **_plain(document), "files": paths}, indent=2))
@@ -72,35 +75,39 @@ class Console:
         else:
             yield _lines(title)
 
+    @contextmanager
+    def training(self, title: str) -> Iterator[Callable[[TrainingStep], None]]:
+        """The progress of a training, which calls back after each step."""
+        with self.progress(title) as report:
+            yield lambda at: report(at.step, at.steps, f"epoch {at.epoch}/{at.epochs}, loss {at.loss:.3f}")
+
+    def say_finished(self, path: Path) -> None:
+        """A line about a resumed run that had nothing left to do."""
+        self.say(f"{path}: is already finished; nothing to do")
+
 
 def shown(text: str) -> str:
-    """Text in one line as a terminal may show it: what does not print, line breaks and escape codes too, is escaped.
-
-    The names of files and classes may hold any of them.
-    """
+    """Text with all unprintable characters escaped, such as line breaks and escape codes in the names of files."""
     return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 
 def joined(text: str) -> str:
-    """The lines of what a library says as one."""
+    """The lines of a library's message as one."""
     return " ".join(text.split())
 
 
 class _ClosedOutput(io.TextIOBase):
     def write(self, text: str) -> int:
         if text:
-            raise OpanasError("stdout: is closed, so the result cannot be printed; leave it open, or send it to a file")
+            raise OpanasError(
+                "stdout: is closed, so the result cannot be printed; leave it open, or redirect it to a file"
+            )
         return 0
 
 
 @contextmanager
 def output() -> Iterator[None]:
-    """While the block runs, a result that cannot be printed is an error; all of it is printed when the block ends.
-
-    Raises:
-        OpanasError: stdout is closed, and there is something to print.
-        OSError: what stdout leads to is closed or full.
-    """
+    """While the block runs, a result that cannot be printed is an OpanasError or OSError; its end flushes stdout."""
     if sys.stdout is not None:
         yield
         sys.stdout.flush()
@@ -114,7 +121,7 @@ def output() -> Iterator[None]:
 
 @contextmanager
 def plain_warnings() -> Iterator[None]:
-    """While the block runs, Python's warnings are lines of ours, and our own are shown whatever the filters."""
+    """While the block runs, warnings are printed as our lines, and our own are shown whatever the filters."""
     with warnings.catch_warnings():
         for category in (UserWarning, RuntimeWarning):
             warnings.filterwarnings("always", category=category, module="opanas_cli")
@@ -138,7 +145,7 @@ def _warn(line: str) -> None:
 
 
 def rich_console(stderr: bool = False) -> RichConsole:
-    """A console of rich, which would print nothing where COLUMNS says that the terminal has no column."""
+    """A console of rich, which would print nothing if COLUMNS were 0."""
     from rich.console import Console as RichConsole
 
     console = RichConsole(stderr=stderr, highlight=False)
@@ -147,7 +154,7 @@ def rich_console(stderr: bool = False) -> RichConsole:
 
 
 def _plain(value: Any) -> Any:
-    """The value with null for numbers that are not finite, which JSON does not know."""
+    """The value with null for numbers that are not finite, which JSON does not have."""
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -179,3 +186,25 @@ def _lines(title: str) -> Report:
             click.echo(f"{title}: {done}/{total} {note}", err=True)
 
     return report
+
+
+class SearchProgress:
+    """Reports each candidate to a progress bar, and between candidates the images.
+
+    Several candidates are evaluated in one pass over the images, so they come in bursts.
+    """
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+        self.done = 0
+        self.note = "generation 0"
+
+    def candidate(self, progress: Progress) -> None:
+        """The fitness of one more candidate is known."""
+        self.done += 1
+        self.note = f"generation {progress.candidate.proposal.generation}, best {progress.best.fitness:.4f}"
+        self.report(self.done, progress.total, self.note)
+
+    def images(self, done: int, images: int, total: int) -> None:
+        """`done` of the pass's `images` are done, in a search of `total` candidates."""
+        self.report(self.done, total, f"{self.note}, images {done}/{images}")

@@ -8,36 +8,29 @@ from typing import Any
 import click
 
 from opanas_cli.commands.console import Console
-from opanas_cli.commands.options import chosen_work_dir, limit, run_options, work_dir_option
+from opanas_cli.commands.options import RunOptions, limit, run_options
 from opanas_cli.commands.several_processes import OneProcessCommand
 
 
 @click.command(cls=OneProcessCommand)
 @click.argument("config")
 @click.argument("supernet", type=click.Path(path_type=Path))
-@work_dir_option
 @click.option("--num", type=click.IntRange(3), default=30, show_default=True, help="Number of sub-nets to train.")
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Trainings of each sub-net.")
 @click.option("--stratified", is_flag=True, help="Spread the sub-nets over the super-net's ranking.  [default: random]")
 @click.option("--min-macs", metavar="QUANTITY", help="Minimum MACs of the detector, e.g. 190G.")
 @click.option("--max-macs", metavar="QUANTITY", help="Maximum MACs of the detector, e.g. 200G.")
-@run_options
+@run_options()
 def correlate(
     config: str,
     supernet: Path,
-    work_dir: Path | None,
     num: int,
     seeds: int,
     stratified: bool,
     min_macs: str | None,
     max_macs: str | None,
-    seed: int,
-    device: str,
-    resume: bool,
-    cfg_options: tuple[str, ...],
-    as_json: bool,
-    debug: bool,
-    quiet: bool,
+    run: RunOptions,
+    console: Console,
 ) -> None:
     """Train sub-nets of SUPERNET alone, and correlate their AP with the super-net's AP and with their MACs.
 
@@ -49,24 +42,23 @@ def correlate(
     Example:
       opanas correlate shapes runs/shapes/supernet.pth --num 30 --seeds 2
     """
-    console = Console(quiet, as_json)
-    folder = chosen_work_dir(work_dir, config)
+    folder = run.folder(config)
     from opanas_cli.search import parse_quantity
 
     limits = limit("--min-macs", min_macs, parse_quantity), limit("--max-macs", max_macs, parse_quantity)
     from opanas_cli.detection.configs.data_checks import check_data
     from opanas_cli.detection.configs.files import load_config
     from opanas_cli.detection.experiments.correlating import CorrelationFiles, Sampling
-    from opanas_cli.detection.experiments.correlating import correlate as run
+    from opanas_cli.detection.experiments.correlating import correlate as correlated
     from opanas_cli.detection.processes.devices import select_device
     from opanas_cli.drawing.charts import draw_correlation
 
-    target = select_device(device)
-    settings = load_config(config, cfg_options)
+    target = select_device(run.device)
+    settings = load_config(config, run.cfg_options)
     check_data(settings, ["train", "test"], console.warn, console.say)
     sampling = Sampling(num, stratified, *limits)
     with console.progress("trainings") as report:
-        document = run(settings, supernet, sampling, seed, seeds, folder, target, resume, report)
+        document = correlated(settings, supernet, sampling, run.seed, seeds, folder, target, run.resume, report)
     files = CorrelationFiles.of(folder)
     draw_correlation(document, files.chart)
     _show(console, document, files)

@@ -7,39 +7,37 @@ from typing import Any
 
 import click
 
-from opanas_cli.commands.console import Console
-from opanas_cli.commands.options import checked_by, chosen_work_dir, limit, run_options, setting_option, work_dir_option
-from opanas_cli.commands.search_progress import SearchProgress
+from opanas_cli.commands.console import Console, SearchProgress
+from opanas_cli.commands.options import RunOptions, checked_by, limit, run_options, setting_option
 from opanas_cli.commands.several_processes import SeveralProcessesCommand
 from opanas_cli.commands.work_dir_lock import work_dir_lock
 from opanas_cli.stage_settings import PART
 
 
-@click.command(cls=SeveralProcessesCommand, short_help="Search a trained super-net for the best genotype.")
+@click.command(cls=SeveralProcessesCommand)
 @click.argument("config")
 @click.argument("supernet", type=click.Path(path_type=Path))
-@work_dir_option
 @click.option(
     "--strategy",
     metavar="NAME",
     default="evolution",
     show_default=True,
-    help="How candidates are proposed: evolution, random, regularized, nsga2, or what a plug-in adds.",
+    help="How candidates are proposed: evolution, random, regularized, nsga2, or one from a plug-in.",
 )
 @click.option(
     "--against",
     type=click.Choice(["macs", "params", "latency"]),
     default="macs",
     show_default=True,
-    help="What nsga2 trades AP against, and the Pareto front in population.json.",
+    help="Cost that nsga2 and the Pareto front trade AP against.",
 )
 @setting_option("search", "population")
 @setting_option("search", "generations")
 @setting_option("search", "top_k")
 @setting_option("search", "mutation_prob")
-@click.option("--max-macs", metavar="QUANTITY", help="Most MACs of the detector, e.g. 197G.")
-@click.option("--max-params", metavar="QUANTITY", help="Most parameters of the detector, e.g. 36M.")
-@click.option("--max-latency", metavar="DURATION", help="Longest time of the detector for one image, e.g. 50ms.")
+@click.option("--max-macs", metavar="QUANTITY", help="Maximum MACs of the detector, e.g. 197G.")
+@click.option("--max-params", metavar="QUANTITY", help="Maximum parameters of the detector, e.g. 36M.")
+@click.option("--max-latency", metavar="DURATION", help="Maximum latency per image of the detector, e.g. 50ms.")
 @setting_option("search", "max_images")
 @setting_option("search", "halving")
 @click.option(
@@ -47,44 +45,31 @@ from opanas_cli.stage_settings import PART
     type=float,
     callback=checked_by(PART),
     metavar="FRACTION",
-    help="Evaluate on this part of the training images; 0 means the validation set.  [default: all held out]",
+    help="Fraction of the training images to evaluate on; 0 means the validation set.  [default: all held out]",
 )
-@run_options
+@run_options()
 def evolve(
     config: str,
     supernet: Path,
-    work_dir: Path | None,
     strategy: str,
     against: str,
-    population: int | None,
-    generations: int | None,
-    top_k: int | None,
-    mutation_prob: float | None,
     max_macs: str | None,
     max_params: str | None,
     max_latency: str | None,
-    max_images: int | None,
-    halving: bool,
     search_split: float | None,
-    seed: int,
-    device: str,
-    resume: bool,
-    cfg_options: tuple[str, ...],
-    as_json: bool,
-    debug: bool,
-    quiet: bool,
+    run: RunOptions,
+    console: Console,
 ) -> None:
     """Search the SUPERNET trained from CONFIG for the genotype of the highest average precision.
 
     Reads CONFIG and SUPERNET, the supernet.pth of train-supernet. Candidates are evaluated on training images that
-    were held out from the super-net's training. Writes history.jsonl (one candidate a line; --resume goes on from
-    it), best.json and population.json into the work dir, and latency.json where latency counts.
+    were held out from the super-net's training. Writes history.jsonl (one candidate per line; --resume continues from
+    it), best.json and population.json into the work dir, and latency.json if latency is limited or traded against.
 
     \b
     Example:
       opanas evolve coco runs/coco/supernet.pth --max-macs 200G
     """
-    console = Console(quiet, as_json)
     from opanas_cli.search import Constraints, Resource, parse_milliseconds, parse_quantity, strategy_named
 
     constraints = Constraints(
@@ -93,24 +78,16 @@ def evolve(
         limit("--max-latency", max_latency, parse_milliseconds),
     )
     strategy_named(strategy)  # Refuses an unknown one before anything long begins.
-    folder = chosen_work_dir(work_dir, config)
+    folder = run.folder(config)
     from opanas_cli.detection.configs.data_checks import check_data
     from opanas_cli.detection.configs.files import load_config
     from opanas_cli.detection.processes.devices import select_device
     from opanas_cli.detection.searching import SearchFiles, search_super_net
 
-    target = select_device(device)
-    settings = load_config(config, cfg_options)
-    overrides: dict[str, Any] = {
-        "population": population,
-        "generations": generations,
-        "top_k": top_k,
-        "mutation_prob": mutation_prob,
-        "max_images": max_images,
-        "halving": halving or None,
-    }
+    device = select_device(run.device)
+    settings = load_config(config, run.cfg_options)
     if search_split == 0:
-        console.warn("the search uses the validation set, so that its AP no longer measures the winner fairly")
+        console.warn("the search uses the validation set, so its AP is no longer a fair measure of the winner")
 
     def check(searched: Any, split: float, most: int | None) -> None:
         part = ["train" if split else "val"]
@@ -122,14 +99,14 @@ def evolve(
             settings,
             supernet,
             folder,
-            seed,
-            target,
+            run.seed,
+            device,
             strategy=strategy,
             against=Resource(against),
-            overrides=overrides,
+            overrides={},
             constraints=constraints,
             search_split=search_split,
-            resume=resume,
+            resume=run.resume,
             progress=shown.candidate,
             on_images=shown.images,
             check=check,

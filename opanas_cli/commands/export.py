@@ -9,23 +9,23 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from opanas_cli.commands.console import Console
-from opanas_cli.commands.options import ConfigCommand, cfg_options, common_options
+from opanas_cli.commands.options import CFG_OPTIONS, ConfigCommand, common_options
 from opanas_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from opanas_cli.exporters.exporter import ExportedFile
 
 
-@click.command(cls=ConfigCommand, short_help="Write a genotype as an mmdet config, or in another format.")
+@click.command(cls=ConfigCommand)
 @click.argument("genotype")
 @click.option(
     "--to",
     "form",
     required=True,
     metavar="FORMAT",
-    help="mmdet-config, dot, mermaid, graphml, json, released, text, or what a plug-in adds.",
+    help="mmdet-config, dot, mermaid, graphml, json, released, text, or one from a plug-in.",
 )
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write here.")
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Output file.")
 @click.option(
     "--detector", type=click.Choice(["faster-rcnn", "cascade-rcnn", "retinanet"]), help="[default: the data set's]"
 )
@@ -41,11 +41,17 @@ if TYPE_CHECKING:
 @click.option("--num-classes", type=click.IntRange(1), help="[default: the data set's]")
 @click.option("--schedule", type=click.Choice(["1x", "2x-ms"]), help="[default: the data set's, 1x]")
 @click.option(
+    "--weights",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="CHECKPOINT",
+    help="Weights of the detector, for formats that contain them.",
+)
+@click.option(
     "--standalone",
     is_flag=True,
     help="Write the neck into a second file beside FILE, so that training needs mmdet but not opanas.",
 )
-@cfg_options
+@CFG_OPTIONS
 @common_options
 def export(
     genotype: str,
@@ -57,11 +63,10 @@ def export(
     dataset: str | None,
     num_classes: int | None,
     schedule: str | None,
+    weights: Path | None,
     standalone: bool,
     cfg_options: tuple[str, ...],
-    as_json: bool,
-    debug: bool,
-    quiet: bool,
+    console: Console,
 ) -> None:
     """Write GENOTYPE as an mmdet config of a whole detector, as a graph, or in any genotype format.
 
@@ -73,31 +78,31 @@ def export(
       opanas export opa-fpn --to mmdet-config --detector retinanet --channels 168 -o retinanet.py
     """
     from opanas_cli.exporters.exporter import ExportRequest, checked_files
-    from opanas_cli.exporters.registry import exporter_named
+    from opanas_cli.exporters.registry import EXPORTERS
     from opanas_cli.formats import resolve_record
 
-    console = Console(quiet, as_json)
     record = resolve_record(genotype)
-    exporter = exporter_named(form)
+    exporter = EXPORTERS.named(form)
     options = _given_options(click.get_current_context(), exporter.options)
-    exported = checked_files(exporter, exporter.files(ExportRequest(record, genotype, output, options)), output)
+    if exporter.needs_weights and weights is None:
+        raise UsageError(f"--to {form}: needs the weights of a detector; add --weights CHECKPOINT")
+    if weights is not None and not exporter.needs_weights:
+        raise UsageError(f"--weights: is not valid with --to {form}, which writes no weights")
+    request = ExportRequest(record, genotype, output, options, weights)
+    exported = checked_files(exporter, exporter.files(request), output)
     _write(console, exported, output, form)
 
 
 def _given_options(context: click.Context, taken: frozenset[str]) -> dict[str, Any]:
-    """The options of one export alone that were given, by name.
-
-    Raises:
-        UsageError: the exporter takes one of them not.
-    """
+    """The options for some exporters that were given, by name; UsageError if this one does not take one of them."""
     from opanas_cli.exporters.exporter import OPTIONS
-    from opanas_cli.exporters.registry import exporters
+    from opanas_cli.exporters.registry import EXPORTERS
 
     given = {name: value for name, value in context.params.items() if name in OPTIONS and value}
     for name in given:
         if name not in taken:
-            takers = ", ".join(exporter.name for exporter in exporters().values() if name in exporter.options)
-            raise UsageError(f"--{name.replace('_', '-')}: goes with --to {takers} only")
+            takers = ", ".join(exporter.name for exporter in EXPORTERS.all.values() if name in exporter.options)
+            raise UsageError(f"--{name.replace('_', '-')}: is only valid with --to {takers}")
     return given
 
 

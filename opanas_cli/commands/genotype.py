@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from opanas_cli.commands.console import complain, shown
-from opanas_cli.commands.groups import SuggestingGroup
-from opanas_cli.commands.options import common_options
+from opanas_cli.commands.console import Console, complain, shown
+from opanas_cli.commands.options import SuggestingGroup, common_options
+from opanas_cli.errors import InvalidGenotypeError
 
 if TYPE_CHECKING:
     from opanas_cli.formats import GenotypeRecord
@@ -31,7 +31,7 @@ def genotype() -> None:
 
 @genotype.command("list")
 @common_options
-def list_command(as_json: bool, quiet: bool, debug: bool) -> None:
+def list_command(console: Console) -> None:
     """List the shipped genotypes.
 
     \b
@@ -42,19 +42,19 @@ def list_command(as_json: bool, quiet: bool, debug: bool) -> None:
     from opanas_cli.formats import read_record, shipped_genotypes
 
     facts = [{"name": name, **_summary(read_record(file))} for name, file in shipped_genotypes().items()]
-    if as_json:
+    if console.as_json:
         _print_document("list", genotypes=facts)
         return
     width = max(len(fact["name"]) for fact in facts)
     for fact in facts:
-        note = "" if quiet else f"  {fact['description']}"
+        note = "" if console.quiet else f"  {fact['description']}"
         click.echo(f"{fact['name']:{width}}  {fact['space']:5}  N={fact['num_nodes']}{note}")
 
 
 @genotype.command()
 @click.argument("genotypes", metavar="GENOTYPE...", nargs=-1, required=True)
 @common_options
-def validate(genotypes: tuple[str, ...], as_json: bool, quiet: bool, debug: bool) -> int:
+def validate(genotypes: tuple[str, ...], console: Console) -> int:
     """Check genotypes; exit with 3 if one is invalid.
 
     \b
@@ -62,15 +62,22 @@ def validate(genotypes: tuple[str, ...], as_json: bool, quiet: bool, debug: bool
     Writes:  a line for each, on stdout if it is valid and on stderr if not.
     Example: opanas genotype validate opa-fpn runs/quickstart/best.json
     """
-    errors = {name: _error(name) for name in dict.fromkeys(genotypes)}
-    if as_json:
+    from opanas_cli.formats import resolve_record
+
+    errors: dict[str, str | None] = dict.fromkeys(genotypes)
+    for name in errors:
+        try:
+            resolve_record(name)
+        except InvalidGenotypeError as invalid:
+            errors[name] = str(invalid)
+    if console.as_json:
         results = [{"genotype": name, "valid": error is None, "error": error} for name, error in errors.items()]
         _print_document("validation", results=results)
     else:
         for name, error in errors.items():
             if error is not None:
                 complain(error)
-            elif not quiet:
+            elif not console.quiet:
                 click.echo(f"{shown(name)}: valid")
     return INVALID if any(errors.values()) else 0
 
@@ -78,7 +85,7 @@ def validate(genotypes: tuple[str, ...], as_json: bool, quiet: bool, debug: bool
 @genotype.command()
 @click.argument("genotype_name", metavar="GENOTYPE")
 @common_options
-def show(genotype_name: str, as_json: bool, quiet: bool, debug: bool) -> None:
+def show(genotype_name: str, console: Console) -> None:
     """Show the facts of a genotype.
 
     \b
@@ -88,28 +95,32 @@ def show(genotype_name: str, as_json: bool, quiet: bool, debug: bool) -> None:
     """
     from opanas_cli.formats import resolve_record
     from opanas_cli.formats.text import line_of
-    from opanas_cli.genotype.facts import facts_of
+    from opanas_cli.genotype.architecture import facts_of
 
     record = resolve_record(genotype_name)
     facts = {**facts_of(record.genotype), "text": line_of(record.genotype)}
-    if as_json:
+    if console.as_json:
         from opanas_cli.formats.json_format import document_of
 
         _print_document("facts", **facts, genotype=document_of(record))
         return
     for line in _fact_lines(facts):
         click.echo(line)
-    if record.metadata and not quiet:
+    if record.metadata and not console.quiet:
         click.echo("metadata")
         click.echo("  " + json.dumps(record.metadata, indent=2).replace("\n", "\n  "))
 
 
 @genotype.command()
 @click.argument("genotype_name", metavar="GENOTYPE")
-@click.option("--from", "source", metavar="FORMAT", help="The format to read, instead of the one the suffix says.")
-@click.option("--to", "target", metavar="FORMAT", help="The format to write: json, released, text or a plug-in's.")
+@click.option("--from", "source", metavar="FORMAT", help="Format to read.  [default: by the suffix]")
+@click.option("--to", "target", metavar="FORMAT", help="Format to write: json, released, text, or one from a plug-in.")
 @click.option(
-    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Default: print to stdout."
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Output file.  [default: stdout]",
 )
 @common_options
 def convert(
@@ -117,9 +128,7 @@ def convert(
     source: str | None,
     target: str | None,
     output: Path | None,
-    as_json: bool,
-    quiet: bool,
-    debug: bool,
+    console: Console,
 ) -> None:
     """Write a genotype in another format.
 
@@ -129,22 +138,23 @@ def convert(
     Example: opanas genotype convert opa-fpn --to text
     """
     from opanas_cli.formats import dump_record, resolve_record, write_record
-    from opanas_cli.formats.registry import codec_for_path
+    from opanas_cli.formats.registry import FORMATS, codec_of
 
-    _check_formats(source, target)
+    for name in filter(None, (source, target)):
+        FORMATS.named(name)
     if target is None:
         if output is None:
-            raise click.UsageError("say the format with --to FORMAT, or a file with -o FILE whose suffix says it")
-        target = codec_for_path(output).name
+            raise click.UsageError("choose a format with --to FORMAT, or a file with -o FILE whose suffix selects one")
+        target = codec_of(output).name
     record = resolve_record(genotype_name, source)
     if output is not None:
         write_record(record, output, target)
-    if as_json:
+    if console.as_json:
         file, text = (str(output), None) if output else (None, dump_record(record, target))
         _print_document("conversion", to=target, file=file, text=text)
     elif output is None:
         click.echo(dump_record(record, target), nl=False)
-    elif not quiet:
+    elif not console.quiet:
         click.echo(f"wrote {shown(str(output))}")
 
 
@@ -152,8 +162,8 @@ def convert(
 @click.argument("first", metavar="A")
 @click.argument("second", metavar="B")
 @common_options
-def compare(first: str, second: str, as_json: bool, quiet: bool, debug: bool) -> None:
-    """Tell whether two genotypes are equal, equivalent or different.
+def compare(first: str, second: str, console: Console) -> None:
+    """Report whether two genotypes are equal, equivalent or different.
 
     Equal: the same path on every edge. Equivalent: isomorphic once dead parts are pruned, so one architecture when
     trained on its own.
@@ -164,14 +174,14 @@ def compare(first: str, second: str, as_json: bool, quiet: bool, debug: bool) ->
     Example: opanas genotype compare opa-fpn runs/quickstart/best.json
     """
     from opanas_cli.formats import resolve_genotype
-    from opanas_cli.genotype.facts import compare as compare_genotypes
+    from opanas_cli.genotype.architecture import compare as compare_genotypes
 
     compared = compare_genotypes(resolve_genotype(first), resolve_genotype(second))
-    if as_json:
+    if console.as_json:
         _print_document("comparison", **asdict(compared))
         return
     click.echo(compared.relation)
-    if quiet:
+    if console.quiet:
         return
     for name, digits in zip((first, second), compared.canonical_hashes, strict=True):
         click.echo(f"  {digits}  {shown(name)}")
@@ -186,25 +196,6 @@ def _print_document(kind: str, **content: Any) -> None:
     click.echo(json.dumps(document, indent=2))
 
 
-def _check_formats(*names: str | None) -> None:
-    from opanas_cli.formats.registry import codecs
-
-    for name in names:
-        if name is not None and name not in codecs():
-            raise click.UsageError(f"there is no genotype format '{name}'; choose one of {', '.join(codecs())}")
-
-
-def _error(name: str) -> str | None:
-    from opanas_cli.errors import InvalidGenotypeError
-    from opanas_cli.formats import resolve_record
-
-    try:
-        resolve_record(name)
-    except InvalidGenotypeError as error:
-        return str(error)
-    return None
-
-
 def _summary(record: GenotypeRecord) -> dict[str, Any]:
     from opanas_cli.formats.text import line_of
 
@@ -217,23 +208,17 @@ def _summary(record: GenotypeRecord) -> dict[str, Any]:
 
 
 def _fact_lines(facts: dict[str, Any]) -> list[str]:
-    count, live, nodes = facts["num_edges"], facts["live_edges"], facts["output_nodes"]
-    rows = [f"  {edge['source']}->{edge['target']}  {edge['path']}" for edge in live]
+    count, live = facts["num_edges"], facts["live_edges"]
+    base, exponent = facts["space_size"].values()
+    size = f"{base}**{exponent}" + (f" = {base**exponent:,}" if exponent <= 21 else "")
+    nodes, summed = (" ".join(map(str, facts[name])) for name in ("live_nodes", "output_nodes"))
     return [
         f"text            {facts['text']}",
-        f"space           {facts['space']}, N={facts['num_nodes']}: {_size(**facts['space_size'])} genotypes",
+        f"space           {facts['space']}, N={facts['num_nodes']}: {size} genotypes",
         f"edges           {count}: {len(live)} live, {count - len(live)} dead",
-        f"live nodes      {_joined(facts['live_nodes'])} of {facts['num_nodes']}",
-        f"output          {f'node {nodes[0]}' if len(nodes) == 1 else f'the sum of nodes {_joined(nodes)}'}",
+        f"live nodes      {nodes} of {facts['num_nodes']}",
+        f"output          {'the sum of nodes' if len(facts['output_nodes']) > 1 else 'node'} {summed}",
         f"canonical hash  {facts['canonical_hash']}",
         "live edges",
-        *rows,
+        *(f"  {edge['source']}->{edge['target']}  {edge['path']}" for edge in live),
     ]
-
-
-def _size(base: int, exponent: int) -> str:
-    return f"{base}**{exponent} = {base**exponent:,}" if exponent <= 21 else f"{base}**{exponent}"
-
-
-def _joined(nodes: list[int]) -> str:
-    return " ".join(map(str, nodes))

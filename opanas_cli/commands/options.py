@@ -1,78 +1,99 @@
-"""Options that several commands share, spelled and behaving the same everywhere."""
+"""Options that several commands share, and groups that suggest a name for a misspelt command."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from opanas_cli.commands.console import Console
 from opanas_cli.errors import UsageError
+from opanas_cli.shipped import shipped_dir
 from opanas_cli.stage_settings import Check, settings_of
+from opanas_cli.suggestions import suggestion
 
-F = TypeVar("F", bound=Callable[..., Any])
+Command = Callable[..., Any]
 T = TypeVar("T")
 
-CFG_OPTIONS = "--cfg-options"
+CFG_OPTIONS_NAME = "--cfg-options"
+
+JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+DEBUG = click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
+QUIET = click.option("-q", "--quiet", is_flag=True, help="Print only the result.")
+SEED = click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Random seed.")
+DEVICE = click.option(
+    "--device", default="auto", show_default=True, metavar="auto|cpu|cuda[:i]", help="Device to run on."
+)
+RESUME = click.option("--resume", is_flag=True, help="Resume the run in the work dir.")
+CFG_OPTIONS = click.option(
+    CFG_OPTIONS_NAME,
+    multiple=True,
+    metavar="KEY=VALUE...",
+    help="Override settings of the config, as in mmdet's tools.",
+)
 
 
-class ConfigCommand(click.Command):
-    """A command whose ``--cfg-options`` takes any number of ``KEY=VALUE``, as mmdet's tools do."""
+@dataclass(frozen=True)
+class RunOptions:
+    """What the user asks of a run; `cfg_options` override settings of the config."""
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, spread_cfg_options(args))
+    work_dir: Path | None
+    seed: int
+    device: str
+    cfg_options: tuple[str, ...]
+    resume: bool = False
 
+    def folder(self, config: str) -> Path:
+        """The work dir asked for, or ``runs/`` and the config's name; OpanasError if it cannot be written to."""
+        from opanas_cli.atomic import require_writable
 
-def spread_cfg_options(args: list[str]) -> list[str]:
-    """``--cfg-options A=1 B=2`` as ``--cfg-options A=1 --cfg-options B=2``."""
-    spread: list[str] = []
-    inside = False
-    for arg in args:
-        if inside and "=" in arg and not arg.startswith("-"):
-            if spread[-1] != CFG_OPTIONS:
-                spread.append(CFG_OPTIONS)
-        else:
-            inside = arg == CFG_OPTIONS
-        spread.append(arg)
-    return spread
+        chosen = self.work_dir or Path("runs") / Path(config).stem
+        require_writable(chosen)
+        return chosen
 
 
-def seed_option(command: F) -> F:
-    """``--seed N``."""
-    option = click.option(
-        "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Random seed."
-    )
-    return option(command)
+def common_options(command: Command) -> Command:
+    """``--json``, ``--debug`` and ``-q/--quiet``, which every command has; it is given a `Console` for them."""
+
+    @wraps(command)
+    def with_console(*, as_json: bool, quiet: bool, **others: Any) -> Any:
+        return command(console=Console(quiet, as_json), **others)
+
+    return JSON(DEBUG(QUIET(with_console)))
 
 
-def work_dir_option(command: F) -> F:
-    """``--work-dir DIR``; see `chosen_work_dir` for the default."""
-    return click.option(
+def run_options(work_dir: str = "runs/CONFIG", resume: bool = True) -> Callable[[Command], Command]:
+    """The options of all that trains or searches, which is given a `Console` and its `RunOptions`.
+
+    What was given for a `setting_option` comes after the other overrides of the config.
+
+    Args:
+        work_dir: the default, for the help.
+        resume: whether there is ``--resume``.
+    """
+    place = click.option(
         "--work-dir",
         type=click.Path(file_okay=False, path_type=Path),
-        help="Where everything is written.  [default: runs/CONFIG]",
-    )(command)
+        help=f"Output directory.  [default: {work_dir}]",
+    )
 
+    def decorated(command: Command) -> Command:
+        @wraps(command)
+        def with_run(*, cfg_options: tuple[str, ...], **params: Any) -> Any:
+            given = {name: params.pop(name) for name in list(params) if "__" in name}
+            overrides = [f"{name.replace('__', '.')}={value}" for name, value in given.items() if value is not None]
+            named = {name: params.pop(name) for name in ("work_dir", "seed", "device", "resume") if name in params}
+            return command(run=RunOptions(cfg_options=(*cfg_options, *overrides), **named), **params)
 
-def chosen_work_dir(work_dir: Path | None, config: str) -> Path:
-    """The folder asked for, or ``runs/`` and the config's name. Makes nothing.
+        with_options = CFG_OPTIONS(common_options(with_run))
+        return place(SEED(DEVICE(RESUME(with_options) if resume else with_options)))
 
-    Raises:
-        OpanasError: it is no folder, or cannot be made or written into.
-    """
-    from opanas_cli.atomic import require_writable
-
-    chosen = work_dir or Path("runs") / Path(config).stem
-    require_writable(chosen)
-    return chosen
-
-
-def device_option(command: F) -> F:
-    """``--device auto|cpu|cuda[:i]``."""
-    return click.option(
-        "--device", default="auto", show_default=True, metavar="auto|cpu|cuda[:i]", help="Where to compute."
-    )(command)
+    return decorated
 
 
 def checked_by(check: Check) -> Callable[[click.Context, click.Parameter, Any], Any]:
@@ -88,64 +109,74 @@ def checked_by(check: Check) -> Callable[[click.Context, click.Parameter, Any], 
 
 
 def limit(option: str, text: str | None, parse: Callable[[str], T]) -> T | None:
-    """The value of an option that limits a cost; None if it is not given.
-
-    Raises:
-        UsageError: it is none.
-    """
+    """The value of an option that limits a cost, None if it is not given; UsageError if it is not one."""
     try:
         return None if text is None else parse(text)
     except UsageError as error:
         raise UsageError(f"{option}: {error}") from error
 
 
-def setting_option(section: str, name: str) -> Callable[[F], F]:
+def setting_option(section: str, name: str, parameter: str | None = None) -> Callable[[Command], Command]:
     """The option ``--name`` for a setting of a config's section: its help and its check are the setting's own.
 
-    It is None, or False for a switch, unless it is given.
+    Args:
+        parameter: passes the value on by this name, instead of overriding the config with it; see `run_options`.
     """
     declared = settings_of(section)[name]
-    check, sentence = declared.metadata["check"], declared.metadata["sentence"]
+    what = declared.metadata["sentence"].replace("`", "").partition("; None")[0]
     kind = str(declared.type).partition(" ")[0]
-    what = sentence.replace("`", "").partition("; None")[0]
-    text = f"{what[0].upper()}{what[1:]}."
-    instead = "" if declared.default is None else f", else {declared.default}"
-    option = "--" + name.replace("_", "-")
-    if kind == "bool":
-        return click.option(option, is_flag=True, help=f"{text}  [default: the config's]")
     return click.option(
-        option,
-        type={"int": int, "float": float}[kind],
-        callback=checked_by(check),
-        help=f"{text}  [default: the config's {section}.{name}{instead}]",
+        "--" + name.replace("_", "-"),
+        parameter or f"{section}__{name}",
+        type={"int": int, "float": float, "bool": bool}[kind],
+        is_flag=kind == "bool",
+        default=None,
+        callback=checked_by(declared.metadata["check"]),
+        help=f"{what[0].upper()}{what[1:]}.  [default: {section}.{name} of CONFIG{_values(section, name)}]",
     )
 
 
-def resume_option(command: F) -> F:
-    """``--resume``."""
-    return click.option("--resume", is_flag=True, help="Continue from what the work dir holds.")(command)
+def _values(section: str, name: str) -> str:
+    """What a setting is in the shipped configs and by default. Read as text: mmengine would take seconds to import."""
+    pattern = re.compile(rf"^{section} = dict\(.*\b{name}=([^,)]+)", re.MULTILINE)
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted(shipped_dir("configs").glob("*.py"))}
+    values = [f"{found[1]} in {config}" for config, text in texts.items() if (found := pattern.search(text))]
+    default = settings_of(section)[name].default
+    if default not in (None, False):
+        values.append(f"else {default}" if values else str(default))
+    return f": {', '.join(values)}" if values else ""
 
 
-def cfg_options(command: F) -> F:
-    """``--cfg-options KEY=VALUE…``; the command must be a `ConfigCommand`."""
-    return click.option(
-        CFG_OPTIONS, multiple=True, metavar="KEY=VALUE...", help="Override settings of the config, as in mmdet's tools."
-    )(command)
+class ConfigCommand(click.Command):
+    """A command whose ``--cfg-options`` takes any number of ``KEY=VALUE``, as mmdet's tools do."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, spread_cfg_options(args))
 
 
-def run_options(command: F) -> F:
-    """What every command that trains or searches has: seed, device, resume, config overrides and the common options."""
-    for option in (common_options, cfg_options, resume_option, device_option, seed_option):
-        command = option(command)
-    return command
+def spread_cfg_options(args: list[str]) -> list[str]:
+    """``--cfg-options A=1 B=2`` as ``--cfg-options A=1 --cfg-options B=2``."""
+    spread: list[str] = []
+    inside = False
+    for arg in args:
+        if inside and "=" in arg and not arg.startswith("-"):
+            if spread[-1] != CFG_OPTIONS_NAME:
+                spread.append(CFG_OPTIONS_NAME)
+        else:
+            inside = arg == CFG_OPTIONS_NAME
+        spread.append(arg)
+    return spread
 
 
-def common_options(command: F) -> F:
-    """``--json``, ``--debug`` and ``-q/--quiet``, which every command has."""
-    for option in (
-        click.option("-q", "--quiet", is_flag=True, help="Print the result only."),
-        click.option("--debug", is_flag=True, help="Show the traceback of an error."),
-        click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else."),
-    ):
-        command = option(command)
-    return command
+class SuggestingGroup(click.Group):
+    """A group that suggests the command that a misspelt name may have meant."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if not name.startswith("-") and self.get_command(ctx, name) is None:
+            known = self.list_commands(ctx)
+            hint = suggestion(name, known, f"the commands are {', '.join(known)}")
+            raise click.UsageError(f"No such command '{name:.64}'; {hint}", ctx)
+        return super().resolve_command(ctx, args)

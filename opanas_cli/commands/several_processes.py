@@ -1,4 +1,4 @@
-"""Commands under torchrun: those that several processes run together, and those that one must run alone."""
+"""Commands under torchrun: those that several processes run together, and those for a single process."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ NUMBERS = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_PORT"
 
 
 class SeveralProcessesCommand(ConfigCommand):
-    """A command that torchrun may start several times, to share its work; its option is ``--device``.
+    """A command with ``--device`` and ``--resume`` that torchrun may start several times, to share its work.
 
-    Where torchrun starts it again after a failure, it resumes.
+    If torchrun starts it again after a failure, it resumes.
     """
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -37,17 +37,19 @@ class OneProcessCommand(ConfigCommand):
     def invoke(self, ctx: click.Context) -> Any:
         _require_numbers(ctx)
         if num_processes() > 1:
-            raise click.UsageError(f"runs in one process, but WORLD_SIZE is {num_processes()}; start it alone", ctx)
+            raise click.UsageError(
+                f"must run as a single process, but WORLD_SIZE is {num_processes()}; start it without torchrun", ctx
+            )
         return super().invoke(ctx)
 
 
 def num_processes() -> int:
-    """Of how many processes this is one."""
+    """How many processes torchrun started."""
     return _number("WORLD_SIZE", 1)
 
 
 def is_follower() -> bool:
-    """Whether another process speaks for this one, where they share the work of a command."""
+    """Whether this process shares the work of another one, which reports to the user."""
     return num_processes() > 1 and _number("RANK", 0) > 0
 
 

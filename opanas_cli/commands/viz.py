@@ -8,31 +8,29 @@ from typing import TYPE_CHECKING
 
 import click
 
-from opanas_cli.commands.console import rich_console, shown
+from opanas_cli.commands.console import Console, rich_console, shown
 from opanas_cli.commands.options import common_options
 
 if TYPE_CHECKING:
     from opanas_cli.formats import GenotypeRecord
 
 
-@click.command(short_help="Draw genotypes.")
+@click.command()
 @click.argument("genotypes", nargs=-1, required=True, metavar="GENOTYPE...")
 @click.option(
     "-o",
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Draw into a file, in the form its suffix names: .svg, .png, .pdf, .dot, .mmd (Mermaid) or .html.",
+    help="Output file; its suffix selects the format: .svg, .png, .pdf, .dot, .mmd (Mermaid) or .html.",
 )
-@click.option("--hide-dead", is_flag=True, help="Leave out what adds nothing to the output, instead of fading it.")
+@click.option("--hide-dead", is_flag=True, help="Leave out dead parts instead of fading them.")
 @common_options
-def viz(
-    genotypes: tuple[str, ...], output: Path | None, hide_dead: bool, as_json: bool, debug: bool, quiet: bool
-) -> None:
+def viz(genotypes: tuple[str, ...], output: Path | None, hide_dead: bool, console: Console) -> None:
     """Draw one or more genotypes as graphs, side by side.
 
-    Reads each GENOTYPE: a file in any registered format, or the name of a shipped one. Writes a drawing to the
-    terminal, or into the FILE of -o.
+    Reads each GENOTYPE: a file in any registered format, or the name of a shipped one. Writes FILE, or
+    draws in the terminal without -o.
 
     \b
     Example:
@@ -47,19 +45,15 @@ def viz(
     records = [resolve_record(value) for value in genotypes]
     titles = _titles(genotypes)
     if output is not None:
-        _draw_file(records, titles, output, hide_dead)
-    elif not as_json:
+        from opanas_cli.drawing import draw
+
+        draw([record.genotype for record in records], output, titles, hide_dead)
+    elif not console.as_json:
         _draw_terminal(records, titles, hide_dead)
-    if as_json:
+    if console.as_json:
         click.echo(json.dumps(_document(records, titles, output), indent=2))
     elif output is not None:
         click.echo(shown(str(output)))
-
-
-def _draw_file(records: list[GenotypeRecord], titles: list[str], output: Path, hide_dead: bool) -> None:
-    from opanas_cli.drawing import draw
-
-    draw([record.genotype for record in records], output, titles, hide_dead)
 
 
 def _draw_terminal(records: list[GenotypeRecord], titles: list[str], hide_dead: bool) -> None:
@@ -72,20 +66,15 @@ def _draw_terminal(records: list[GenotypeRecord], titles: list[str], hide_dead: 
 
 
 def _titles(genotypes: tuple[str, ...]) -> list[str]:
-    """The names of the files, or their whole paths where names are equal."""
+    """The names of the files, or their whole paths if names are equal."""
     names = [Path(value).stem for value in genotypes]
     return names if len(set(names)) == len(names) else list(genotypes)
 
 
 def _document(records: list[GenotypeRecord], titles: list[str], output: Path | None) -> dict[str, object]:
-    from opanas_cli.formats.json_format import JSON
+    from opanas_cli.formats.json_format import document_of
 
-    assert JSON.dumps is not None
-    return {
-        "version": 1,
-        "files": [] if output is None else [str(output)],
-        "genotypes": [
-            {"name": title, "genotype": json.loads(JSON.dumps(record))}
-            for record, title in zip(records, titles, strict=True)
-        ],
-    }
+    genotypes = [
+        {"name": title, "genotype": document_of(record)} for title, record in zip(titles, records, strict=True)
+    ]
+    return {"version": 1, "files": [] if output is None else [str(output)], "genotypes": genotypes}

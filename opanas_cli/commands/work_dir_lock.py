@@ -1,4 +1,4 @@
-"""One run at a time in a work dir: a lock that the system frees when its process dies, however it dies."""
+"""One run at a time in a work dir: a lock that the system frees however its process ends."""
 
 from __future__ import annotations
 
@@ -26,10 +26,8 @@ def work_dir_lock(folder: Path) -> Iterator[None]:
     """While the block runs, no other run can begin in a work dir, which is made if it does not exist.
 
     Of several processes that work together the first one holds the lock. What a killed run left half-written is
-    removed; and so is the folder when the block ends, if it was made here and is empty.
-
-    Raises:
-        OpanasError: another run holds the lock, or the folder cannot be written to.
+    removed, and at the end the folder too, if it was made here and is empty. OpanasError if another run holds the lock
+    or the folder cannot be written to.
     """
     from opanas_cli.detection.processes.group import from_first
 
@@ -80,6 +78,6 @@ def _acquire(lock: FileLock, path: Path) -> None:
         if error.errno not in NO_LOCKS:
             raise
         warnings.warn(
-            f"{path}: this file system has no locks ({error.strerror}); make sure that no second run writes here",
+            f"{path}: this file system has no locks ({error.strerror}); make sure that no other run writes here",
             stacklevel=2,
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from opanas_cli.atomic import replacing
-from opanas_cli.drawing.palette import FADED, INK
+from opanas_cli.drawing.diagram import FADED, INK
 from opanas_cli.drawing.style import opanas_style, save
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""What a picture of a genotype shows, before it is a picture: nodes in a row and arrows between them."""
+"""What all drawings of a genotype show: nodes in a row and arrows between them; and their colours."""
 
 from __future__ import annotations
 
@@ -7,6 +7,13 @@ from typing import NamedTuple
 
 from opanas_cli.genotype import Genotype, PathType, information_paths
 from opanas_cli.genotype.liveness import live_edges, live_nodes, output_nodes
+
+INK = "#1F2933"
+"""Live nodes and text."""
+FADED = "#B8BEC4"
+"""Whatever is dead."""
+SUM = "#6B7680"
+"""The arrows that add nodes up to the output; they carry no information path."""
 
 
 class Node(NamedTuple):
@@ -19,7 +26,7 @@ class Node(NamedTuple):
 class Arrow(NamedTuple):
     """From one node to a later one, both by their place in `Diagram.nodes`.
 
-    `path` is None where a node is added to the output as it is (Eq. 7).
+    `path` is None if a node is added to the output as it is (Eq. 7).
     """
 
     source: int
@@ -73,6 +80,6 @@ class Diagram:
 
 
 def _one_line(title: str) -> str:
-    """A title without line breaks, and without characters that no file format or terminal should meet."""
+    """A title without line breaks and unprintable characters."""
     words = " ".join(title.split())
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in words)

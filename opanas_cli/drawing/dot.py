@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from opanas_cli.drawing.diagram import Arrow, Diagram
-from opanas_cli.drawing.palette import FADED, INK, SUM
+from opanas_cli.drawing.diagram import FADED, INK, SUM, Arrow, Diagram
 
 
 def to_dot(diagrams: Sequence[Diagram]) -> str:

@@ -1,4 +1,4 @@
-"""One function that draws genotypes into a file, in the form that the file's suffix names."""
+"""Draws genotypes into a file, in the format of its suffix."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def draw(genotypes: Sequence[Genotype], path: Path, titles: Sequence[str] = (), 
 
 
 def drawing_suffix(path: Path) -> str:
-    """The suffix that decides how `path` is drawn.
+    """The suffix of `path`, which selects the format.
 
     Raises:
         UsageError: no form of drawing has it.
@@ -50,5 +50,5 @@ def drawing_suffix(path: Path) -> str:
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         got = f"'{suffix}'" if suffix else "no suffix"
-        raise UsageError(f"{path}: a drawing ends in {', '.join(SUFFIXES)}, but got {got}")
+        raise UsageError(f"{path}: expected one of the suffixes {', '.join(SUFFIXES)}, but got {got}")
     return suffix

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from opanas_cli.drawing.arcs import ABOVE, BELOW, RADIUS, SPACING, arc, arrow_head, height, point_on
-from opanas_cli.drawing.diagram import Arrow, Diagram
-from opanas_cli.drawing.palette import FADED, INK, SUM
+from opanas_cli.drawing.diagram import FADED, INK, SUM, Arrow, Diagram
 from opanas_cli.drawing.style import opanas_style, save
 from opanas_cli.genotype import PathType, information_paths
 

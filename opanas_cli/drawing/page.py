@@ -7,9 +7,8 @@ from html import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from opanas_cli.drawing.diagram import Arrow, Diagram
+from opanas_cli.drawing.diagram import INK, SUM, Arrow, Diagram
 from opanas_cli.drawing.figure import save_figure
-from opanas_cli.drawing.palette import INK, SUM
 
 STYLE = f"""
     body {{ margin: 2rem auto; max-width: 70rem; padding: 0 1rem; font: 16px/1.6 system-ui, sans-serif; color: {INK}; }}

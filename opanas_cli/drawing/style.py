@@ -22,7 +22,7 @@ METADATA = {
 
 @contextmanager
 def opanas_style() -> Iterator[None]:
-    """Matplotlib's own defaults and ours, whatever the user's are; no word about letters that its font lacks."""
+    """Matplotlib's own defaults and ours, whatever the user's are; no warnings about letters that its font lacks."""
     import matplotlib
 
     with matplotlib.rc_context(), warnings.catch_warnings():

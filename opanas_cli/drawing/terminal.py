@@ -76,15 +76,15 @@ def _row(diagram: Diagram, source: int, sums: set[int], cell: int) -> Text:
             mark = _mark(arrows.get(place), place < furthest, _enters(diagram, place, source))
         row.append_text(mark)
         goes_on = source <= place < furthest
-        room = cell - len(mark)
-        row.append(_run(room) if goes_on else " " * room, style=LINE)
+        width = cell - len(mark)
+        row.append(_run(width) if goes_on else " " * width, style=LINE)
     row.rstrip()
     return row
 
 
-def _run(room: int) -> str:
-    """A horizontal line between two marks, set off by a space on each side where there is room."""
-    return f" {'─' * (room - 2)} " if room > 2 else "─ "
+def _run(width: int) -> str:
+    """A horizontal line between two marks, with a space on each side if it is wide enough."""
+    return f" {'─' * (width - 2)} " if width > 2 else "─ "
 
 
 def _mark(arrow: Arrow | None, is_crossed: bool, has_line_down: bool) -> Text:

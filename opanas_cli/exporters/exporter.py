@@ -18,22 +18,24 @@ OPTIONS = frozenset(
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """What the user asks for: a genotype, the name it was given by, the output file, and the exporter's options.
+    """What the user asks for: a genotype, the name it was given by, the output file, options and weights.
 
-    `output` is None for stdout; `options` are those of `Exporter.options` that were given, by name.
+    `output` is None for stdout. `options` are those of `Exporter.options` that were given, by name. `weights` is a
+    detector's checkpoint, such as ``detector.pth``, if the exporter needs one.
     """
 
     record: GenotypeRecord
     name: str
     output: Path | None
     options: Mapping[str, Any]
+    weights: Path | None = None
 
 
 @dataclass(frozen=True)
 class ExportedFile:
-    """One file of an export: what it is (a word for the terminal and JSON), its content, and its name.
+    """One file of an export: what it is (a word for the terminal and JSON), its content, text or bytes, and its name.
 
-    The name is that of a file in the output's folder; None is the output itself, which an exporter returns first.
+    The name is that of a file in the output's folder; None means the output itself, which comes first.
     """
 
     kind: str
@@ -49,20 +51,17 @@ class Exporter:
         name: as ``--to`` takes it.
         files: makes the files of a request.
         options: which of `OPTIONS` it takes.
+        needs_weights: whether the user must give a detector's checkpoint, by ``--weights``.
     """
 
     name: str
     files: Callable[[ExportRequest], Sequence[ExportedFile]]
     options: frozenset[str] = frozenset()
+    needs_weights: bool = False
 
 
 def checked_files(exporter: Exporter, files: Sequence[ExportedFile], output: Path | None) -> Sequence[ExportedFile]:
-    """The files of an exporter, none of which writes over another.
-
-    Raises:
-        UsageError: there is no output to write them to, and they are not one text.
-        OpanasError: the exporter gives no output, a name twice, or one that is no name.
-    """
+    """The files of an exporter; OpanasError if one would be written over another, UsageError if an output is needed."""
     names = [file.name for file in files]
     beside = [
         name for name in names[1:] if name and Path(name).name == name and (output is None or name != output.name)
@@ -70,9 +69,9 @@ def checked_files(exporter: Exporter, files: Sequence[ExportedFile], output: Pat
     if names != [None, *dict.fromkeys(beside)] or len({file.kind for file in files}) < len(files):
         raise OpanasError(
             f"the exporter '{exporter.name}' gives {names} as the names of its files; the output, None, must come "
-            "first, and each name and kind once"
+            "first, and names and kinds must differ"
         )
     if output is None and (len(files) > 1 or isinstance(files[0].content, bytes)):
         what = "writes several files" if len(files) > 1 else "is not text"
-        raise UsageError(f"--to {exporter.name}: {what}; choose where with -o FILE")
+        raise UsageError(f"--to {exporter.name}: {what}; choose a file with -o FILE")
     return files

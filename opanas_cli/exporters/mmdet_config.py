@@ -14,7 +14,7 @@ def _files(request: ExportRequest) -> Sequence[ExportedFile]:
     standalone, overrides = options.pop("standalone", False), options.pop("cfg_options", ())
     output = request.output
     if standalone and output is None:
-        raise UsageError("--standalone: writes two files; say where with -o FILE")
+        raise UsageError("--standalone: writes two files; choose one with -o FILE")
     if output is not None and output.suffix != ".py":
         raise UsageError(f"-o: a config is Python and ends in .py, but got {output.name}")
     module = _neck_module(output) if standalone and output else None

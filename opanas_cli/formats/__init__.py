@@ -1,14 +1,15 @@
-"""Genotypes in files: codecs, found through entry points, and the one way to read what a user hands us."""
+"""Genotypes in files: formats, found through entry points, and how they are read and written."""
 
-from opanas_cli.formats.codec import Codec, GenotypeRecord
-from opanas_cli.formats.reading import (
+from opanas_cli.formats.files import (
     GenotypeLike,
+    dump_record,
     read_record,
     resolve_genotype,
     resolve_record,
     shipped_genotypes,
+    write_record,
 )
-from opanas_cli.formats.writing import dump_record, write_record
+from opanas_cli.formats.registry import Codec, GenotypeRecord
 
 __all__ = [
     "Codec",

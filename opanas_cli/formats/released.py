@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
+import ast
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from reprlib import repr as shown
-from typing import TYPE_CHECKING
 
 from opanas_cli.errors import InvalidGenotypeError
-from opanas_cli.formats.codec import Codec, GenotypeRecord
+from opanas_cli.formats.registry import Codec, GenotypeRecord, errors_at
 from opanas_cli.genotype import Genotype, PathType, SpaceKind
-
-if TYPE_CHECKING:
-    import ast
+from opanas_cli.suggestions import suggestion
 
 RELEASED_NAMES = {
     "top_down": "TD",
@@ -25,12 +22,13 @@ RELEASED_NAMES = {
     "skip_connect": "skip_connect",
     "none": "none",
 }
-"""All paths that the released model has, and how it spells them."""
+"""The paths that the released model has, with its names for them."""
 
 MAX_CHARACTERS = 1 << 16
 """Some three times the longest config of mmdet. Python 3.10 crashes on expressions nested a hundred thousand deep."""
 
 _PATHS = {spelling: PathType.parse(name) for name, spelling in RELEASED_NAMES.items()}
+_MEANT = {**RELEASED_NAMES, **{path.short: spelling for spelling, path in _PATHS.items()}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +42,7 @@ class _Found:
 def loads(text: str, where: str) -> GenotypeRecord:
     """The genotype in a config: the list called ``paths`` in a call, a dict or an assignment, and ``stack`` beside it.
 
-    Raises:
-        InvalidGenotypeError: the text is not Python, has no such list or several that differ, or the list is no
-            genotype.
+    InvalidGenotypeError if the text is not Python, or has no such list, several that differ, or one of no genotype.
     """
     found = list(_necks(_parse(text, where)))
     if not found:
@@ -62,8 +58,7 @@ def loads(text: str, where: str) -> GenotypeRecord:
 def dumps(record: GenotypeRecord) -> str:
     """A config that sets the neck's ``paths`` and ``stack``, to be merged into a detector's; metadata is left out.
 
-    Raises:
-        InvalidGenotypeError: the genotype is a chain or has a path that the released model does not know.
+    InvalidGenotypeError if the genotype is a chain or has a path that the released model lacks.
     """
     if record.genotype.space is not SpaceKind.DENSE:
         raise InvalidGenotypeError(
@@ -84,8 +79,6 @@ RELEASED = Codec("released", (".py",), loads, dumps)
 
 
 def _parse(text: str, where: str) -> ast.Module:
-    import ast
-
     if len(text) > MAX_CHARACTERS:
         raise InvalidGenotypeError(
             f"{where}: longer than {MAX_CHARACTERS} characters; give the config of the neck alone"
@@ -104,8 +97,6 @@ def _parse(text: str, where: str) -> ast.Module:
 
 
 def _necks(module: ast.Module) -> Iterator[_Found]:
-    import ast
-
     assigned = _assigned(module.body)
     if "paths" in assigned:
         yield _Found(assigned["paths"], assigned.get("stack"))
@@ -122,9 +113,7 @@ def _necks(module: ast.Module) -> Iterator[_Found]:
 
 
 def _assigned(body: list[ast.stmt]) -> dict[str, ast.expr]:
-    """What the names of a config stand for, where it is said once and plainly."""
-    import ast
-
+    """The values of the names that a config assigns to at its top level."""
     return {
         target.id: statement.value
         for statement in body
@@ -135,24 +124,18 @@ def _assigned(body: list[ast.stmt]) -> dict[str, ast.expr]:
 
 
 def _followed(value: ast.expr, assigned: dict[str, ast.expr]) -> ast.expr:
-    import ast
-
     return assigned.get(value.id, value) if isinstance(value, ast.Name) else value
 
 
 def _genotype(neck: _Found, text: str, where: str) -> Genotype:
-    import ast
-
     here = f"{where}: line {neck.paths.lineno}: paths"
     if not isinstance(neck.paths, (ast.List, ast.Tuple)):
-        raise InvalidGenotypeError(f"{here}: a list written out is needed, but got {_quoted(neck.paths, text)}")
+        raise InvalidGenotypeError(f"{here}: expected a list of names, but got {_quoted(neck.paths, text)}")
     paths = [
         _path(item, text, f"{where}: line {item.lineno}: paths[{place}]") for place, item in enumerate(neck.paths.elts)
     ]
-    try:
+    with errors_at(here):
         genotype = Genotype(tuple(paths))
-    except InvalidGenotypeError as error:
-        raise InvalidGenotypeError(f"{here}: {error}") from None
     stack = neck.stack.value if isinstance(neck.stack, ast.Constant) else None
     if neck.stack is not None and stack != genotype.num_nodes:
         raise InvalidGenotypeError(
@@ -163,27 +146,15 @@ def _genotype(neck: _Found, text: str, where: str) -> Genotype:
 
 
 def _path(item: ast.expr, text: str, where: str) -> PathType:
-    import ast
-
     name = item.value if isinstance(item, ast.Constant) else None
     if not isinstance(name, str):
-        raise InvalidGenotypeError(f"{where}: a string is needed, but got {_quoted(item, text)}")
+        raise InvalidGenotypeError(f"{where}: expected a string, but got {_quoted(item, text)}")
     if name in _PATHS:
         return _PATHS[name]
-    close = _closest(name)
-    hint = f"did you mean '{close}'?" if close else f"choose one of {', '.join(_PATHS)}"
+    hint = suggestion(_MEANT.get(name, name), _PATHS)
     raise InvalidGenotypeError(f"{where}: {shown(name)} is not a path of the released model; {hint}")
 
 
-def _closest(name: str) -> str | None:
-    if name in RELEASED_NAMES:
-        return RELEASED_NAMES[name]
-    similar = (difflib.get_close_matches(spelling[:64], _PATHS, n=1, cutoff=0.5) for spelling in (name, name.upper()))
-    return next((close[0] for close in similar if close), None)
-
-
 def _quoted(value: ast.expr, text: str) -> str:
-    """What the config says, from its text: writing a tree out again would fail on a deep one."""
-    import ast
-
+    """The part of the config's text: to unparse a deeply nested expression would fail."""
     return shown(" ".join((ast.get_source_segment(text, value) or "").split()))

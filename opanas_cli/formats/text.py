@@ -5,35 +5,28 @@
 
 from __future__ import annotations
 
-import difflib
 from itertools import groupby
 from reprlib import repr as shown
 
 from opanas_cli.errors import InvalidGenotypeError
-from opanas_cli.formats.codec import Codec, GenotypeRecord
+from opanas_cli.formats.registry import Codec, GenotypeRecord, errors_at
 from opanas_cli.genotype import Genotype, PathType, SpaceKind, information_paths
 from opanas_cli.genotype.edges import num_edges, require_size
+from opanas_cli.suggestions import choice
 
 CHAIN_PREFIX = "chain:"
 
 
 def loads(text: str, where: str) -> GenotypeRecord:
-    """The genotype in one line of text.
-
-    Raises:
-        InvalidGenotypeError: there is not one line, it has too many nodes, a group has the wrong number of paths, or a
-            name is unknown.
-    """
+    """The genotype in one line of text; InvalidGenotypeError if it is not one line or no genotype."""
     lines = text.strip().splitlines()
     if len(lines) != 1:
-        raise InvalidGenotypeError(f"{where}: one line is needed, such as td|td,td, but got {len(lines)}")
+        raise InvalidGenotypeError(f"{where}: expected one line, such as td|td,td, but got {len(lines)}")
     line = lines[0].strip()
     kind = SpaceKind.CHAIN if line.startswith(CHAIN_PREFIX) else SpaceKind.DENSE
     groups = line.removeprefix(CHAIN_PREFIX).split("|")
-    try:
+    with errors_at(where):
         require_size(len(groups))
-    except InvalidGenotypeError as error:
-        raise InvalidGenotypeError(f"{where}: {error}") from None
     paths: list[PathType] = []
     for node, group in enumerate(groups, start=1):
         names = group.split(",")
@@ -67,11 +60,5 @@ def _path(name: str, where: str) -> PathType:
     paths = {path.short.lower(): path for path in information_paths().values()}
     if name in paths:
         return paths[name]
-    if meant := information_paths().get(name):
-        close = [meant.short.lower()]
-    else:
-        close = difflib.get_close_matches(name.lower()[:64], paths, n=1)
-    hint = f"did you mean '{close[0]}'? Choose" if close else "choose"
-    raise InvalidGenotypeError(
-        f"{where}: {shown(name)} is not the short name of a path; {hint} one of {', '.join(paths)}"
-    )
+    meant = information_paths()[name].short if name in information_paths() else name
+    raise InvalidGenotypeError(f"{where}: {shown(name)} is not the short name of a path; {choice(meant, list(paths))}")

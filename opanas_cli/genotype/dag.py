@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import networkx as nx
 
 from opanas_cli.genotype.edges import SpaceKind
 from opanas_cli.genotype.genotype import Genotype
 from opanas_cli.genotype.paths import PathType
-
-if TYPE_CHECKING:
-    import networkx as nx
 
 OUTPUT_NODE = "output"
 SUM = "sum"
@@ -21,8 +20,6 @@ def to_digraph(genotype: Genotype) -> nx.DiGraph[Any]:
 
     An edge with `none` is no edge of the graph. Edges into ``"output"`` are labelled ``"sum"``.
     """
-    import networkx as nx
-
     last = genotype.num_nodes
     summed = (last,) if genotype.space is SpaceKind.CHAIN else range(1, last + 1)
     graph: nx.DiGraph[Any] = nx.DiGraph(space=genotype.space.value)

@@ -21,16 +21,11 @@ class SpaceKind(str, Enum):
     CHAIN = "chain"
     """Each node to the next only (Figure 2.1); the output is the last node."""
 
-    def __str__(self) -> str:
-        return self.value
+    __str__ = str.__str__
 
     @classmethod
     def parse(cls, name: object) -> SpaceKind:
-        """The kind of space called `name`.
-
-        Raises:
-            InvalidGenotypeError: there is none.
-        """
+        """The kind of space called `name`; InvalidGenotypeError if there is none."""
         for kind in cls:
             if name == kind.value:
                 return kind
@@ -59,11 +54,7 @@ def edge_index(source: int, target: int, kind: SpaceKind = SpaceKind.DENSE) -> i
 
 
 def require_size(num_nodes: int) -> None:
-    """Check that a genotype or a space has a number of intermediate nodes that it can have.
-
-    Raises:
-        InvalidGenotypeError: it has fewer than 1 or more than `MAX_NODES`.
-    """
+    """Check a number of intermediate nodes; InvalidGenotypeError if it is below 1 or above `MAX_NODES`."""
     if not 1 <= num_nodes <= MAX_NODES:
         raise InvalidGenotypeError(f"expected 1 to {MAX_NODES} intermediate nodes, but got {num_nodes}")
 
@@ -73,7 +64,7 @@ def space_edges(kind: SpaceKind, num_nodes: int) -> tuple[Edge, ...]:
     """All edges of a space with `num_nodes` intermediate nodes, in flat order.
 
     Raises:
-        InvalidGenotypeError: as `require_size`.
+        InvalidGenotypeError: the number of nodes is below 1 or above `MAX_NODES`.
     """
     require_size(num_nodes)
     if kind is SpaceKind.CHAIN:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import isqrt
 
 from opanas_cli.errors import InvalidGenotypeError
-from opanas_cli.genotype.edges import Edge, SpaceKind, edge_index, num_edges, require_size, space_edges
+from opanas_cli.genotype.edges import Edge, SpaceKind, num_edges, require_size, space_edges
 from opanas_cli.genotype.paths import PathType
 
 
@@ -16,7 +16,7 @@ class Genotype:
     """A feature pyramid network: the path on each edge, in flat order. Immutable and hashable.
 
     Equality is equality of space and paths; for networks that are the same up to node order see
-    `opanas_cli.genotype.canonical.equivalent`.
+    `opanas_cli.genotype.architecture.Architecture`.
     """
 
     paths: tuple[PathType, ...]
@@ -24,7 +24,7 @@ class Genotype:
 
     def __post_init__(self) -> None:
         if not isinstance(self.paths, tuple) or not all(isinstance(path, PathType) for path in self.paths):
-            raise InvalidGenotypeError(f"the paths are a tuple of PathType, but got {self.paths!r}; use Genotype.of")
+            raise InvalidGenotypeError(f"expected a tuple of PathType, but got {self.paths!r}; use Genotype.of")
         if num_edges(self.space, self.num_nodes) != len(self.paths) or not self.paths:
             raise InvalidGenotypeError(_wrong_count(len(self.paths), self.space))
         require_size(self.num_nodes)
@@ -52,10 +52,6 @@ class Genotype:
     def items(self) -> Iterator[tuple[Edge, PathType]]:
         """Each edge with its path, in flat order."""
         return zip(self.edges, self.paths, strict=True)
-
-    def path(self, source: int, target: int) -> PathType:
-        """The path on edge (source, target)."""
-        return self.paths[edge_index(source, target, self.space)]
 
 
 def _wrong_count(count: int, space: SpaceKind) -> str:

@@ -57,11 +57,7 @@ def prune(genotype: Genotype) -> Genotype:
 
 
 def validate(genotype: Genotype) -> None:
-    """Check that features of the backbone reach the output.
-
-    Raises:
-        InvalidGenotypeError: they do not; the message names the edges to change.
-    """
+    """Check that features of the backbone reach the output; InvalidGenotypeError, with the edges to change, if not."""
     if output_nodes(genotype):
         return
     if genotype.space is SpaceKind.CHAIN:

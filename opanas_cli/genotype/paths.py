@@ -5,16 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from reprlib import repr as shown
-from types import MappingProxyType
 from typing import ClassVar
 
 from opanas_cli.errors import InvalidGenotypeError
-from opanas_cli.plug_ins import entry_points_of, load_plug_ins
-from opanas_cli.suggestions import choice
-
-GROUP = "opanas.information_paths"
+from opanas_cli.plug_ins import Registry, instance_called
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -61,8 +55,7 @@ class PathType(str):
             return name
         if isinstance(name, str) and (found := _BUILT_IN.get(name) or information_paths().get(name)):
             return found
-        hint = choice(name if isinstance(name, str) else "", list(information_paths()))
-        raise InvalidGenotypeError(f"{shown(name)} is not an information path; {hint}")
+        raise InvalidGenotypeError(PATHS.unknown(name))
 
 
 BUILT_IN_PATHS = (
@@ -84,25 +77,28 @@ for _path in BUILT_IN_PATHS:
     setattr(PathType, _path.upper(), _path)
 
 
-@lru_cache(maxsize=1)
+def _checked(thing: object, name: str, loaded: Mapping[str, PathType]) -> PathType:
+    path = instance_called(thing, PathType, name)
+    spelled = f"{path} {path.short} {path.colour}"
+    if not re.fullmatch("[a-z][a-z0-9_]* [A-Za-z0-9]{1,4} #[0-9A-Fa-f]{6}", spelled):
+        raise ValueError(f"expected a name_like_this, 1 to 4 letters or digits and #RRGGBB, but got {spelled}")
+    for other in loaded.values():
+        if path.short.lower() == other.short.lower():
+            raise ValueError(f"the short name '{path.short}' is taken by '{other}'")
+    return path
+
+
+PATHS = Registry(
+    "opanas.information_paths",
+    "information path",
+    {path.value: f"{__name__}:PathType.{path.upper()}" for path in BUILT_IN_PATHS},
+    _checked,
+)
+
+
 def information_paths() -> Mapping[str, PathType]:
     """All paths by name, ours first, then those found through the entry-point group ``opanas.information_paths``.
 
     A plug-in that is broken, or that claims a name or a short name already taken, is named in a warning and skipped.
     """
-    ours = {path.value: f"{__name__}:PathType.{path.upper()}" for path in BUILT_IN_PATHS}
-    return MappingProxyType(load_plug_ins(entry_points_of(GROUP, ours), "information path", _checked))
-
-
-def _checked(path: object, name: str, loaded: Mapping[str, PathType]) -> PathType:
-    if not isinstance(path, PathType):
-        raise TypeError(f"a PathType is needed, but got {path!r}")
-    if path.value != name:
-        raise ValueError(f"the path calls itself '{path}'")
-    spelled = f"{path} {path.short} {path.colour}"
-    if not re.fullmatch("[a-z][a-z0-9_]* [A-Za-z0-9]{1,4} #[0-9A-Fa-f]{6}", spelled):
-        raise ValueError(f"a name_like_this, up to 4 letters or digits and a colour #RRGGBB are needed, got {spelled}")
-    for other in loaded.values():
-        if path.short.lower() == other.short.lower():
-            raise ValueError(f"the short name '{path.short}' is taken by '{other}'")
-    return path
+    return PATHS.all

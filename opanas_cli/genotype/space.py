@@ -24,7 +24,7 @@ class SearchSpace:
     def __post_init__(self) -> None:
         space_edges(self.kind, self.num_nodes)
         if len(set(self.paths)) != len(self.paths):
-            raise InvalidGenotypeError(f"the paths of a space are listed once each, but got {self.paths}")
+            raise InvalidGenotypeError(f"the paths of a space must differ, but got {self.paths}")
         if not any(path is not PathType.NONE for path in self.paths):
             raise InvalidGenotypeError("a space needs at least one path besides 'none'")
 
@@ -55,12 +55,6 @@ class SearchSpace:
     def parameterised_paths(self) -> tuple[PathType, ...]:
         """The K paths that take part in super-net training (section 3.2.1)."""
         return tuple(path for path in self.paths if path.is_parameterised)
-
-    @property
-    def size(self) -> int:
-        """The number of genotypes, 6**(N(N+1)/2) for a dense one of the paper's paths; dead ones included."""
-        size: int = len(self.paths) ** len(self.edges)
-        return size
 
     def __contains__(self, genotype: Genotype) -> bool:
         same_graph = genotype.space is self.kind and genotype.num_nodes == self.num_nodes

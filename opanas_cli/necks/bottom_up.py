@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from opanas_cli.necks.convolution import build_level_convs
-from opanas_cli.necks.path_options import PathOptions
+from opanas_cli.necks.convolution import PathOptions, build_level_convs
 from opanas_cli.necks.resize import downsample, size_of
 
 

@@ -14,7 +14,6 @@ def deform_conv2d(
     bias: Tensor | None = None,
     stride: int = 1,
     padding: int = 0,
-    dilation: int = 1,
 ) -> Tensor:
     """Convolution whose every tap is moved by an offset of its own (Dai et al., ICCV 2017).
 
@@ -27,15 +26,15 @@ def deform_conv2d(
         offset: (B, 2·Kh·Kw, H', W') in pixels, pairs (y, x), taps row by row; H' and W' are those of the output.
         weight: (O, C, Kh, Kw).
         bias: (O,).
-        stride, padding, dilation: as for a convolution, alike in both directions; outside of the input is zero.
+        stride, padding: as for a convolution, alike in both directions; outside of the input is zero.
 
     Returns:
         (B, O, H', W').
 
     Raises:
-        ValueError: the offset does not fit the input and the kernel.
+        ValueError: the shape of the offset does not fit the input and the kernel.
     """
-    grid = _sampling_grid(input, offset, (weight.shape[2], weight.shape[3]), stride, padding, dilation)
+    grid = _sampling_grid(input, offset, (weight.shape[2], weight.shape[3]), stride, padding)
     taps = F.grid_sample(input.to(grid.dtype), grid, padding_mode="zeros", align_corners=False)
     # (B, C, K·H', W') is (B, C·K, H', W') in memory, so one 1×1 convolution weights taps and channels together.
     pointwise = weight.reshape(len(weight), -1, 1, 1)
@@ -43,21 +42,17 @@ def deform_conv2d(
     return F.conv2d(columns.to(weight.dtype), pointwise, bias)
 
 
-def _sampling_grid(
-    input: Tensor, offset: Tensor, kernel: tuple[int, int], stride: int, padding: int, dilation: int
-) -> Tensor:
+def _sampling_grid(input: Tensor, offset: Tensor, kernel: tuple[int, int], stride: int, padding: int) -> Tensor:
     """Where each tap reads, (B, K·H', W', 2), in the (x, y) coordinates of `grid_sample`."""
     batch, _, *sides = input.shape
-    outputs = [
-        (side + 2 * padding - dilation * (taps - 1) - 1) // stride + 1 for side, taps in zip(sides, kernel, strict=True)
-    ]
+    outputs = [(side + 2 * padding - taps) // stride + 1 for side, taps in zip(sides, kernel, strict=True)]
     expected = (batch, 2 * kernel[0] * kernel[1], *outputs)
     if tuple(offset.shape) != expected:
         raise ValueError(f"the offset must have shape {expected}, but got {tuple(offset.shape)}")
     dtype = torch.promote_types(offset.dtype, torch.float32)
     shifts = offset.to(dtype).reshape(batch, *kernel, 2, *outputs)
     rows, columns = (
-        _scale_and_shift(side, taps, count, stride, padding, dilation, shifts)
+        _scale_and_shift(side, taps, count, stride, padding, shifts)
         for side, taps, count in zip(sides, kernel, outputs, strict=True)
     )
     (row_scale, row_base), (column_scale, column_base) = rows, columns
@@ -66,12 +61,10 @@ def _sampling_grid(
     return torch.stack((x, y), dim=-1).reshape(batch, kernel[0] * kernel[1] * outputs[0], outputs[1], 2)
 
 
-def _scale_and_shift(
-    side: int, taps: int, count: int, stride: int, padding: int, dilation: int, like: Tensor
-) -> tuple[float, Tensor]:
+def _scale_and_shift(side: int, taps: int, count: int, stride: int, padding: int, like: Tensor) -> tuple[float, Tensor]:
     """Along one side: what one pixel is in grid coordinates, and where each (tap, output) reads without an offset."""
     starts = torch.arange(count, dtype=like.dtype, device=like.device) * stride - padding
-    steps = torch.arange(taps, dtype=like.dtype, device=like.device) * dilation
+    steps = torch.arange(taps, dtype=like.dtype, device=like.device)
     return 2 / side, (2 * (steps[:, None] + starts) + 1) / side - 1
 
 

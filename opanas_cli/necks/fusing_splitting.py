@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from opanas_cli.necks.convolution import build_conv
-from opanas_cli.necks.path_options import PathOptions
+from opanas_cli.necks.convolution import PathOptions, build_conv
 from opanas_cli.necks.resize import downsample, size_of, upsample
 
 
@@ -29,8 +28,7 @@ class FusingSplitting(nn.Module):
         super().__init__()
         self.num_fine = num_levels // 2
         self.convs = nn.ModuleList(
-            build_conv(2 * channels, channels, 3, 1, options.deformable, True, options.norm_cfg, options.act_cfg)
-            for _ in range(1 if options.share_fusing else 2)
+            build_conv(2 * channels, channels, options) for _ in range(1 if options.share_fusing else 2)
         )
 
     def forward(self, pyramid: Sequence[Tensor]) -> list[Tensor]:

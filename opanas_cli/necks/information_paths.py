@@ -7,22 +7,22 @@ from pkgutil import resolve_name
 from torch import nn
 
 from opanas_cli.genotype import PathType
-from opanas_cli.necks.path_options import PathOptions
+from opanas_cli.necks.convolution import PathOptions
 
 
 def build_path(path: str, channels: int, num_levels: int, options: PathOptions) -> nn.Module:
     """A module from a list of `num_levels` tensors (B, channels, H_i, W_i), finest first, to one of the same shapes.
 
-    The path's builder is called with the three other arguments. `skip_connect` has none, it hands the very same list
-    on; `none` is no module, it is an edge that is not built.
+    The path's builder is called with the other three arguments. `skip_connect` has no builder: its output is the very
+    same list. `none` is not built at all.
 
     Raises:
         InvalidGenotypeError: there is no such path.
-        ValueError: the path is `none`, or what its builder leads to is not what the path's table promises.
+        ValueError: the path is `none`, or its builder fails or does not match `is_parameterised`.
     """
     kind = PathType.parse(path)
     if kind is PathType.NONE:
-        raise ValueError("a path that computes something is needed, but got 'none'")
+        raise ValueError("expected a path that computes something, but got 'none'")
     if kind.builder is None:
         return nn.Identity()
     try:

@@ -18,10 +18,7 @@ def initialize(neck: nn.Module, init: str) -> None:
     ``xavier`` leaves them as they are: Xavier uniform, offsets zero. ``released`` starts as the released model does:
     offset convolutions are Xavier uniform too, and the deformable convolutions of top-down, bottom-up and
     fusing-splitting are uniform within ±1/√(9·C_in). Scale-equalizing paths start as N(0, 0.01) in both, biases as
-    zero.
-
-    Raises:
-        ValueError: there is no such initialization.
+    zero. Any other `init` is a ValueError.
     """
     if init not in INITS:
         raise ValueError(f"init must be one of {', '.join(INITS)}, but got {init!r}")

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from opanas_cli.necks.convolution import PathOptions
 from opanas_cli.necks.information_paths import build_path
 from opanas_cli.necks.initialization import initialize
-from opanas_cli.necks.path_options import PathOptions
 from opanas_cli.necks.pyramid import InputPyramid, OutputPyramid
 
 
@@ -35,8 +35,8 @@ class PathAggregationNeck(nn.Module):
         share_fusing: whether the two convolutions of fusing-splitting are one.
         norm_cfg: mmdet-style norm after laterals, paths and extra convolutions, such as `dict(type="BN")`.
         act_cfg: mmdet-style activation after these, such as `dict(type="ReLU")`.
-        output_norm_cfg: mmdet-style norm of every level of the output, so that the heads see values of one scale
-            whatever is summed; the extra levels are made of normalised ones.
+        output_norm_cfg: mmdet-style norm of every level of the output, so that the heads see values of one scale,
+            however many nodes and edges are summed; the extra levels are made of normalised ones.
         edge_importance: whether edges carry γ, a parameter that starts at 1. It is not folded into the weights at the
             source, because deformable offsets and the ReLU keep later paths from being linear in it.
         init: how the weights start, see `initialize`.
@@ -74,9 +74,8 @@ class PathAggregationNeck(nn.Module):
         num_maps = len(in_channels) - start_level
         extra_level = extra_convs and num_outs > num_maps
         num_levels = num_maps + extra_level
-        after: dict[str, Any] = {"norm_cfg": norm_cfg, "act_cfg": act_cfg}
-        self.input_pyramid = InputPyramid(in_channels[start_level:], out_channels, extra_level, **after)
-        options = PathOptions(deformable, share_fusing, **after)
+        options = PathOptions(deformable, share_fusing, norm_cfg, act_cfg)
+        self.input_pyramid = InputPyramid(in_channels[start_level:], out_channels, options, extra_level)
         self.paths = nn.ModuleDict()
         for source, target, path in self.edges:
             edge = f"{source}_{target}"
@@ -84,7 +83,7 @@ class PathAggregationNeck(nn.Module):
                 self.paths[edge] = nn.ModuleDict()
             self.paths[edge][path] = build_path(path, out_channels, num_levels, options)
         self.extra_outputs = OutputPyramid(
-            num_levels, num_outs - num_levels, out_channels, extra_convs, output_norm_cfg, **after
+            num_levels, num_outs - num_levels, out_channels, options, extra_convs, output_norm_cfg
         )
         self.edge_importance = nn.Parameter(torch.ones(len(self.paths))) if edge_importance else None
         initialize(self, init)

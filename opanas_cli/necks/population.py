@@ -24,7 +24,7 @@ Beyond that a call of a path keeps all cores busy on its own, and stacking its i
 
 
 KEPT_SHARE = 0.25
-"""The part of the memory that values of earlier groups of sub-nets may take, where all do not fit at once."""
+"""The fraction of the memory for values of earlier groups of sub-nets, if all do not fit at once."""
 
 
 def most_values_needed(sharing: Sharing) -> float:
@@ -35,7 +35,7 @@ def most_values_needed(sharing: Sharing) -> float:
 def run_population(
     super_net: OPASuperNet, pyramid: Pyramid, sharing: Sharing, memory_mb: float = math.inf
 ) -> Iterator[tuple[int, list[Tensor]]]:
-    """The pyramid that each genotype's sub-net hands on, before the extra levels, as (index, pyramid) in any order.
+    """The output pyramid of each genotype's sub-net, before the extra levels, as (index, pyramid) in any order.
 
     An information path of one edge runs once for each different pyramid that it is given; on several pyramids it runs
     as one batch.
@@ -101,14 +101,14 @@ class _PopulationRun:
                 self.calls.update(zip(chunk, split_pyramid(carried, len(chunk)), strict=True))
 
     def _keep_for(self, later: Sequence[Sequence[int]]) -> None:
-        """Keep what later groups want of the values there are, the next group first, as far as there is room."""
+        """Keep values that later groups want, the next group first, as far as they fit."""
         nodes: set[int] = set()
         calls: set[int] = set()
         for group in later:
             _, wanted_nodes, wanted_calls = self._trace(group)
             for wanted, kept in (wanted_nodes, nodes), (wanted_calls, calls):
-                room = self.most_kept - len(nodes) - len(calls)
-                kept.update(sorted(wanted - kept)[: max(room, 0)])
+                free = self.most_kept - len(nodes) - len(calls)
+                kept.update(sorted(wanted - kept)[: max(free, 0)])
         self.nodes = {value: pyramid for value, pyramid in self.nodes.items() if value == INPUT or value in nodes}
         # Copies, because a view would keep the whole batch of a path in memory.
         self.calls = {call: [level.clone() for level in self.calls[call]] for call in calls}

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from opanas_cli.necks.convolution import build_conv, build_norm
+from opanas_cli.necks.convolution import PathOptions, build_conv, build_norm
 
 
 class InputPyramid(nn.Module):
@@ -24,15 +24,14 @@ class InputPyramid(nn.Module):
         self,
         in_channels: Sequence[int],
         out_channels: int,
+        options: PathOptions,
         extra_level: bool = False,
-        norm_cfg: Mapping[str, Any] | None = None,
-        act_cfg: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        after: dict[str, Any] = {"norm_cfg": norm_cfg, "act_cfg": act_cfg}
-        self.laterals = nn.ModuleList(build_conv(count, out_channels, kernel_size=1, **after) for count in in_channels)
-        self.extra_conv = build_conv(out_channels, out_channels, stride=2, **after) if extra_level else None
-        self.context = build_conv(out_channels, out_channels, kernel_size=1)
+        plain = options.plain
+        self.laterals = nn.ModuleList(build_conv(count, out_channels, plain, kernel_size=1) for count in in_channels)
+        self.extra_conv = build_conv(out_channels, out_channels, plain, stride=2) if extra_level else None
+        self.context = build_conv(out_channels, out_channels, PathOptions().plain, kernel_size=1)
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
         """(B, in_channels[i], H_i, W_i), finest first, to (B, out_channels, H_i, W_i) and maybe one level more."""
@@ -58,9 +57,9 @@ class OutputPyramid(nn.Module):
         num_levels: int,
         num_extra: int,
         channels: int,
+        options: PathOptions,
         by_convs: bool = False,
         output_norm_cfg: Mapping[str, Any] | None = None,
-        **after: Any,
     ) -> None:
         super().__init__()
         self.norms = nn.ModuleList(
@@ -68,7 +67,7 @@ class OutputPyramid(nn.Module):
             for _ in range(num_levels)
         )
         self.layers = nn.ModuleList(
-            build_conv(channels, channels, stride=2, **after) if by_convs else nn.MaxPool2d(1, stride=2)
+            build_conv(channels, channels, options.plain, stride=2) if by_convs else nn.MaxPool2d(1, stride=2)
             for _ in range(num_extra)
         )
 

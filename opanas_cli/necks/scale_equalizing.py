@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from opanas_cli.necks.convolution import build_activation, build_conv, build_norm
-from opanas_cli.necks.path_options import PathOptions
+from opanas_cli.necks.convolution import PathOptions, build_activation, build_conv, build_norm
 from opanas_cli.necks.resize import size_of, upsample
 
 
@@ -24,11 +23,11 @@ class ScaleEqualizing(nn.Module):
     def __init__(self, channels: int, num_levels: int, options: PathOptions) -> None:
         super().__init__()
         # With two levels the finest output is the only one with a coarser level: offsets there would never be used.
-        deformable, norm_cfg, act_cfg = options.deformable, options.norm_cfg, options.act_cfg
-        bias = norm_cfg is None
-        self.from_coarser = build_conv(channels, channels, deformable=deformable and num_levels > 2, bias=bias)
-        self.from_same = build_conv(channels, channels, deformable=deformable, bias=bias)
-        self.from_finer = build_conv(channels, channels, stride=2, deformable=deformable, bias=bias)
+        norm_cfg, act_cfg = options.norm_cfg, options.act_cfg
+        bare, bias = options._replace(norm_cfg=None, act_cfg=None), norm_cfg is None
+        self.from_coarser = build_conv(channels, channels, bare if num_levels > 2 else bare.plain, bias=bias)
+        self.from_same = build_conv(channels, channels, bare, bias=bias)
+        self.from_finer = build_conv(channels, channels, bare, stride=2, bias=bias)
         for conv in (self.from_coarser, self.from_same, self.from_finer):
             nn.init.normal_(conv.weight, std=0.01)
         norms = [build_norm(norm_cfg, channels) for _ in range(num_levels)] if norm_cfg is not None else []

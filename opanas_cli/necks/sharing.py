@@ -36,14 +36,12 @@ class Sharing:
 
     Two nodes hold the same value when the same edges bring them the same paths of the same values: their weights are
     the super-net's, so the index of a node counts. `nodes[INPUT]` stands for the input; a value comes after those that
-    it is made of. `outputs` has, for each genotype, the node values whose sum it hands on, and `num_calls_apart` is the
-    number of path calls when nothing is shared.
+    it is made of. `outputs` has, for each genotype, the node values that its output sums.
     """
 
     nodes: list[NodeValue] = field(default_factory=lambda: [NodeValue(0, ())])
     calls: list[PathCall] = field(default_factory=list)
     outputs: list[tuple[int, ...]] = field(default_factory=list)
-    num_calls_apart: int = 0
 
     @classmethod
     def of(cls, genotypes: Sequence[Genotype]) -> Sharing:
@@ -60,16 +58,10 @@ class Sharing:
                 made_of = [PathCall(f"{source}_{node}", path, values[source]) for source, path in edges]
                 value = NodeValue(node, tuple(calls.setdefault(call, len(calls)) for call in made_of))
                 values[node] = nodes.setdefault(value, len(nodes) + 1)
-                sharing.num_calls_apart += len(edges)
             sharing.outputs.append(tuple(values[node] for node in output_nodes(genotype)))
         sharing.calls += calls
         sharing.nodes += nodes
         return sharing
-
-    @property
-    def share_saved(self) -> float:
-        """The share of path calls that sharing saves, in [0, 1)."""
-        return 1 - len(self.calls) / self.num_calls_apart if self.num_calls_apart else 0.0
 
     def groups(self, most_values: int) -> list[list[int]]:
         """The genotypes by their indices, in groups that need at most `most_values` values at a time, or of one.

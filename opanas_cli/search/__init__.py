@@ -1,15 +1,14 @@
-"""The search for the best genotype. Meets the network only through the `Evaluator` protocol; knows no torch."""
+"""The search for the best genotype. It reaches the network only through the `Evaluator` protocol, without torch."""
 
 from opanas_cli.search.candidate import Candidate, Origin, Proposal, fittest
-from opanas_cli.search.cost import Constraints, Cost, Resource
+from opanas_cli.search.cost import Constraints, Cost, Resource, parse_milliseconds, parse_quantity
 from opanas_cli.search.evaluator import Evaluator
 from opanas_cli.search.evolution import Evolution
 from opanas_cli.search.fair_sampling import fair_genotypes, step_generator
 from opanas_cli.search.history import History
 from opanas_cli.search.nsga2 import NSGA2
-from opanas_cli.search.quantities import parse_milliseconds, parse_quantity
 from opanas_cli.search.random_search import RandomSearch
-from opanas_cli.search.registry import strategies, strategy_named
+from opanas_cli.search.registry import STRATEGIES, strategy_named
 from opanas_cli.search.regularized import RegularizedEvolution
 from opanas_cli.search.search import Progress, SearchResult, run_search
 from opanas_cli.search.settings import SearchSettings
@@ -17,6 +16,7 @@ from opanas_cli.search.strategy import Strategy, StrategySettings
 
 __all__ = [
     "NSGA2",
+    "STRATEGIES",
     "Candidate",
     "Constraints",
     "Cost",
@@ -39,6 +39,5 @@ __all__ = [
     "parse_quantity",
     "run_search",
     "step_generator",
-    "strategies",
     "strategy_named",
 ]

@@ -1,4 +1,4 @@
-"""Which draws of a strategy become proposals."""
+"""Which draws of a strategy become proposals, and how children are drawn."""
 
 from __future__ import annotations
 
@@ -24,11 +24,7 @@ class Admission:
         self._costs: dict[Genotype, Cost] = {}
 
     def first_new(self, draw: Callable[[], Proposal], max_draws: int) -> Proposal | None:
-        """The first of at most `max_draws` draws that passes, or None.
-
-        Raises:
-            InfeasibleError: nothing has ever passed; the message gives the smallest cost seen.
-        """
+        """The first of at most `max_draws` draws that passes, or None; InfeasibleError if nothing has ever passed."""
         for _ in range(max_draws):
             proposal = draw()
             if self._passes(proposal.genotype):
@@ -38,15 +34,11 @@ class Admission:
         return None
 
     def cost(self, genotype: Genotype) -> Cost:
-        """The cost of a genotype that was drawn before.
-
-        Raises:
-            OpanasError: it was not, so its strategy breaks the rules.
-        """
+        """The cost of a genotype that was drawn before; OpanasError if it was not, which its strategy must not do."""
         pruned = prune(genotype)
         if pruned not in self._costs:
             raise OpanasError(
-                "the strategy proposes a genotype that it did not draw by admission.first_new; fix the strategy"
+                "the strategy proposed a genotype that it did not draw with admission.first_new; fix the strategy"
             )
         return self._costs[pruned]
 
@@ -62,5 +54,25 @@ class Admission:
         *others, last = [format_resource(r, min(cost.of(r) for cost in self._costs.values())) for r in known]
         return (
             f"no genotype with {self._constraints} in {draws:,} draws; the smallest seen were {', '.join(others)} and "
-            f"{last}; raise the limits, or take fewer channels or nodes"
+            f"{last}; raise the limits, or use fewer channels or nodes"
         )
+
+
+MAX_CHILDREN = 200
+"""How many children in a row may be known or infeasible before a strategy proposes random genotypes instead."""
+
+
+def new_children(breed: Callable[[], Proposal], count: int, admission: Admission) -> list[Proposal]:
+    """Up to `count` children that pass, fewer if `MAX_CHILDREN` in a row did not."""
+    children: list[Proposal] = []
+    while len(children) < count and (child := admission.first_new(breed, MAX_CHILDREN)):
+        children.append(child)
+    return children
+
+
+def offspring(
+    cross: Callable[[], Proposal] | None, mutate: Callable[[], Proposal], count: int, admission: Admission
+) -> list[Proposal]:
+    """Up to `count` children, half of them by crossover if there is one, and the others by mutation."""
+    crossed = new_children(cross, count // 2, admission) if cross else []
+    return crossed + new_children(mutate, count - len(crossed), admission)

@@ -8,25 +8,24 @@ from dataclasses import dataclass
 from enum import Enum
 
 from opanas_cli.genotype import Genotype
-from opanas_cli.search.cost import Cost
+from opanas_cli.search.cost import Cost, Resource
 
 
 class Origin(str, Enum):
-    """How a genotype came about (section 3.2.2)."""
+    """How a genotype was made (section 3.2.2)."""
 
     RANDOM = "random"
     CROSSOVER = "crossover"
     MUTATION = "mutation"
 
-    def __str__(self) -> str:
-        return self.value
+    __str__ = str.__str__
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A genotype that a strategy wants evaluated.
+    """A genotype that a strategy wants to be evaluated.
 
-    Generation 0 is the random one; `parents` are indices of candidates, in the order the operator took them.
+    Generation 0 is the random one; `parents` are indices of candidates, in the order of the operator's arguments.
     """
 
     genotype: Genotype
@@ -39,8 +38,8 @@ class Proposal:
 class Candidate:
     """An evaluated proposal: the `index`-th evaluation of its search, from 0.
 
-    `fitness` is the one of `metrics` that the search maximises, unrounded. `image_share` is the part of the images that
-    they are of, 1 unless its search halves generations.
+    `fitness` is the one of `metrics` that the search maximises, unrounded. `image_share` is the fraction of the images
+    that it was evaluated on, 1 unless the search halves generations.
 
     Raises:
         ValueError: one of them is not a finite number, see `defined`.
@@ -66,6 +65,26 @@ class Candidate:
 def fittest(candidates: Iterable[Candidate], count: int) -> tuple[Candidate, ...]:
     """The best `count` candidates, best first; of equally fit ones the first evaluated is the better.
 
-    Those that were judged on a part of the images only come last, whatever their fitness.
+    Those that were evaluated on only a part of the images come last, whatever their fitness.
     """
     return tuple(sorted(candidates, key=lambda one: (-one.image_share, -one.fitness, one.index))[:count])
+
+
+def pareto_front(candidates: Iterable[Candidate], against: Resource) -> tuple[Candidate, ...]:
+    """The non-dominated candidates, cheapest first: none other is at least as good in both and better in one.
+
+    Of candidates that are equal in both, all are on the front or none. Those that were evaluated on fewer images than
+    others are not on it: their fitness is not comparable. UsageError if the cost is the latency and not known.
+    """
+
+    def place(candidate: Candidate) -> tuple[float, float]:
+        return candidate.cost.of(against), -candidate.fitness
+
+    everyone = list(candidates)
+    whole = max((candidate.image_share for candidate in everyone), default=1.0)
+    comparable = [candidate for candidate in everyone if candidate.image_share == whole]
+    front: list[Candidate] = []
+    for candidate in sorted(comparable, key=lambda candidate: (*place(candidate), candidate.index)):
+        if not front or candidate.fitness > front[-1].fitness or place(candidate) == place(front[-1]):
+            front.append(candidate)
+    return tuple(front)

@@ -1,13 +1,13 @@
-"""What a search hands on: the best genotype as a record, and the population as a document."""
+"""The result of a search: the best genotype as a record, and the population as a document."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from opanas_cli.formats.codec import GenotypeRecord
 from opanas_cli.formats.json_format import document_of
-from opanas_cli.genotype.canonical import canonical_hash
+from opanas_cli.formats.registry import GenotypeRecord
+from opanas_cli.genotype.architecture import Architecture
 from opanas_cli.search.candidate import Candidate
 from opanas_cli.search.cost import Resource
 
@@ -36,15 +36,15 @@ def record_of(candidate: Candidate, provenance: Mapping[str, Any]) -> GenotypeRe
     return GenotypeRecord(candidate.genotype, metadata)
 
 
-def architectures(candidates: Iterable[Candidate]) -> dict[str, list[Candidate]]:
-    """The candidates by canonical hash, in the order of their first ones.
+def architectures(candidates: Iterable[Candidate]) -> dict[Architecture, list[Candidate]]:
+    """The candidates by architecture, in the order of their first ones.
 
     Equivalent genotypes differ in fitness inside the super-net, where their nodes carry other weights, but are one
     architecture once trained on their own.
     """
-    groups: dict[str, list[Candidate]] = {}
+    groups: dict[Architecture, list[Candidate]] = {}
     for candidate in candidates:
-        groups.setdefault(canonical_hash(candidate.genotype), []).append(candidate)
+        groups.setdefault(Architecture(candidate.genotype), []).append(candidate)
     return groups
 
 
@@ -69,11 +69,11 @@ def _described(candidates: Iterable[Candidate], provenance: Mapping[str, Any]) -
     """Each architecture with the genotype of the first of its candidates."""
     return [
         {
-            "canonical_hash": name,
+            "canonical_hash": architecture.digest,
             "fitness": group[0].fitness,
             "cost": group[0].cost.document(),
             "candidates": [{"index": candidate.index, "fitness": candidate.fitness} for candidate in group],
             "genotype": document_of(record_of(group[0], provenance)),
         }
-        for name, group in architectures(candidates).items()
+        for architecture, group in architectures(candidates).items()
     ]

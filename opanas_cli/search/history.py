@@ -1,7 +1,7 @@
-"""The history of a search: every evaluation on disk as soon as it is known, so that none is ever paid twice.
+"""The history of a search: every evaluation is on disk as soon as it is known, so that none is repeated.
 
-A file of JSON lines: a header with all settings that decide what the search does, then one candidate a line, each line
-with its checksum. Lines hold nothing that differs from run to run, so the same settings give the same bytes,
+A file of JSON lines: a header with all settings that decide the course of the search, then one candidate per line, each
+line with its checksum. Lines contain nothing that differs between runs, so the same settings give the same bytes,
 interrupted or not.
 """
 
@@ -10,27 +10,28 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from opanas_cli.atomic import cannot_write, write_atomically
-from opanas_cli.errors import InvalidInputError, UsageError
-from opanas_cli.genotype import SpaceKind
+from opanas_cli.errors import InvalidInputError, OpanasError, UsageError
+from opanas_cli.genotype import Genotype, SpaceKind
 from opanas_cli.regular_files import read_regular
-from opanas_cli.search.candidate import Candidate
-from opanas_cli.search.candidate_lines import dump_candidate, load_candidate, with_checksum
-from opanas_cli.search.settings import SearchSettings, completed, differences
+from opanas_cli.search.candidate import Candidate, Origin, Proposal
+from opanas_cli.search.cost import Cost
+from opanas_cli.search.settings import SearchSettings, differences
 
 FORMAT = "opanas-history"
 VERSION = 2
-"""Lines of version 1 had no checksum. None of its files can be resumed: they lack facts that a search now records."""
+"""Lines of version 1 had no checksum. Its files cannot be resumed: they lack facts that a search now records."""
 
 
 class History:
     """The candidates evaluated so far, `recorded`, and the file that the next ones are appended to.
 
-    Without a `path` nothing is written: for tests, and for the processes of a distributed search that follow the first.
+    Without a `path` nothing is written: for tests, and for all but the first process of a distributed search.
     """
 
     def __init__(self, recorded: Sequence[Candidate] = (), path: Path | None = None) -> None:
@@ -42,19 +43,19 @@ class History:
         """Begin a new file.
 
         Raises:
-            UsageError: there is one already.
+            UsageError: the file already exists.
             OpanasError: the file cannot be written.
         """
         if path.exists():
             raise UsageError(
                 f"{path}: a search already exists; add --resume to continue it, or choose another --work-dir"
             )
-        write_atomically(path, _header(settings) + "\n")
+        write_atomically(path, _header_of(settings.document()) + "\n")
         return cls((), path)
 
     @classmethod
     def resume(cls, path: Path, settings: SearchSettings) -> History:
-        """Go on with a file, or begin it if there is none.
+        """Continue a file, or begin it if there is none.
 
         A last line that was cut short when the search was killed is dropped from the file, with a warning.
 
@@ -63,13 +64,16 @@ class History:
             InvalidInputError: the file is no history, or a line is corrupt; the message says which.
             OpanasError: the file cannot be read or written.
         """
-        header = _header(settings)
+        header = _header_of(settings.document())
         whole, torn = _read(path)
         if not whole and header.encode().startswith(torn):
             write_atomically(path, header + "\n")
             return cls((), path)
         lines = _lines(path, whole or torn)
-        _check_settings(path, _settings_in(path, lines[0]), settings)
+        if changes := "; ".join(differences(_settings_in(path, lines[0]), settings.document())):
+            raise UsageError(
+                f"{path}: belongs to a different search: {changes}; use its settings or another --work-dir"
+            )
         recorded = list(_candidates(path, lines[1:], settings.space.kind))
         if torn:
             warnings.warn(f"{path}: line {len(lines) + 1} was cut short and is evaluated again", stacklevel=2)
@@ -88,17 +92,9 @@ class History:
 
 
 def recorded_settings(path: Path) -> dict[str, Any]:
-    """The settings of the search that a file is of, as `SearchSettings.document` gave them; none without a file.
-
-    Raises:
-        InvalidInputError: the file is no history.
-    """
+    """The settings in a file, as `SearchSettings.document` gave them; InvalidInputError if it is no history."""
     whole, _ = _read(path)
     return _settings_in(path, _lines(path, whole)[0]) if whole else {}
-
-
-def _header(settings: SearchSettings) -> str:
-    return _header_of(settings.document())
 
 
 def _header_of(settings: object) -> str:
@@ -116,7 +112,7 @@ def _read(path: Path) -> tuple[bytes, bytes]:
 
 
 def _append(path: Path, line: bytes) -> None:
-    """Append a line and see it on the disk, or leave the file as it was: where a disk gets full, half of it fits."""
+    """Append a line and sync it to disk. If that fails, e.g. half-way on a full disk, the file is left as it was."""
     try:
         with path.open("ab", buffering=0) as file:
             before = file.tell()
@@ -167,13 +163,6 @@ def _settings_in(path: Path, line: str) -> dict[str, Any]:
     return settings
 
 
-def _check_settings(path: Path, old: dict[str, Any], settings: SearchSettings) -> None:
-    whole = completed(old, SearchSettings(settings.space).document())
-    changes = "; ".join(differences(whole, settings.document()))
-    if changes:
-        raise UsageError(f"{path}: this is another search: {changes}; use its settings or another --work-dir")
-
-
 def _candidates(path: Path, lines: Sequence[str], space: SpaceKind) -> Iterator[Candidate]:
     for index, line in enumerate(lines):
         try:
@@ -184,3 +173,51 @@ def _candidates(path: Path, lines: Sequence[str], space: SpaceKind) -> Iterator[
 
 def _way_out(line: int) -> str:
     return f"delete the file from line {line} on to evaluate again from there"
+
+
+def with_checksum(fields: Mapping[str, Any]) -> str:
+    """One line, without its newline: the fields, and last ``crc32``, that of the line without it."""
+    text = json.dumps(fields, allow_nan=False)
+    return json.dumps({**fields, "crc32": f"{zlib.crc32(text.encode()):08x}"})
+
+
+def dump_candidate(candidate: Candidate) -> str:
+    """One line, without its newline; paths in flat order. The same candidate always gives the same text."""
+    proposal = candidate.proposal
+    fields = {
+        "index": candidate.index,
+        "generation": proposal.generation,
+        "origin": proposal.origin,
+        "parents": proposal.parents,
+        "paths": proposal.genotype.paths,
+        "cost": candidate.cost.document(),
+        "fitness": candidate.fitness,
+        "metrics": dict(candidate.metrics),
+        **({"image_share": candidate.image_share} if candidate.image_share < 1 else {}),
+    }
+    return with_checksum(fields)
+
+
+def load_candidate(line: str, index: int, space: SpaceKind) -> Candidate:
+    """The candidate of a line; InvalidInputError if `dump_candidate` did not write it, or for another index."""
+    try:
+        candidate = _candidate(json.loads(line), space)
+        intact = dump_candidate(candidate) == line
+    except KeyError as error:
+        raise InvalidInputError(f"not a candidate ({error} is missing)") from error
+    except (ValueError, OverflowError, TypeError, AttributeError, RecursionError, OpanasError) as error:
+        raise InvalidInputError(f"not a candidate ({error})") from error
+    if not intact or candidate.index != index:
+        raise InvalidInputError(f"not candidate {index} as it was written")
+    return candidate
+
+
+def _candidate(fields: Mapping[str, Any], space: SpaceKind) -> Candidate:
+    genotype = Genotype.of(fields["paths"], space)
+    parents = tuple(int(parent) for parent in fields["parents"])
+    proposal = Proposal(genotype, int(fields["generation"]), Origin(fields["origin"]), parents)
+    latency = {name: float(value) for name, value in fields["cost"].items() if name == "latency_ms"}
+    cost = Cost(int(fields["cost"]["macs"]), int(fields["cost"]["params"]), **latency)
+    metrics = {name: float(value) for name, value in fields["metrics"].items()}
+    share = float(fields.get("image_share", 1.0))
+    return Candidate(int(fields["index"]), proposal, cost, float(fields["fitness"]), metrics, share)

@@ -1,4 +1,4 @@
-"""The latency of any genotype's detector, from what its parts take on one device."""
+"""The latency of the detector of any genotype, from the times of its parts on one device."""
 
 from __future__ import annotations
 
@@ -35,11 +35,7 @@ class LatencyTable:
     paths_ms: Mapping[tuple[Edge, PathType], float]
 
     def predict(self, genotype: Genotype) -> float:
-        """The latency of the detector with this genotype: the sum of what is run, dead edges left out.
-
-        Raises:
-            KeyError: an edge or a path was not measured.
-        """
+        """The latency of the detector with this genotype: the sum of all that runs; KeyError if it was not measured."""
         live = live_edges(genotype)
         num_sums = len(live) - len({edge.target for edge, _ in live}) + len(output_nodes(genotype)) - 1
         paths = sum(self.paths_ms[edge, path] for edge, path in live if path.builder)
@@ -66,16 +62,12 @@ class LatencyTable:
 
 
 def with_latency(cost_of: Callable[[Genotype], Cost], table: LatencyTable) -> Callable[[Genotype], Cost]:
-    """A cost that knows the latency too."""
+    """A cost that includes the latency."""
     return lambda genotype: replace(cost_of(genotype), latency_ms=table.predict(genotype))
 
 
 def parse_latency_table(text: str, where: str) -> LatencyTable:
-    """The table in `text`, which `where` names in messages.
-
-    Raises:
-        InvalidInputError: there is none, or one of another version.
-    """
+    """The table in `text`, which `where` names in messages; InvalidInputError if it is none of this version."""
     try:
         document = json.loads(text)
         if (document["format"], document["version"]) != (FORMAT, VERSION):

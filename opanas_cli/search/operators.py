@@ -1,6 +1,6 @@
 """The random operators of the search: sampling, crossover and mutation of genotypes (section 3.2.2).
 
-All of them return genotypes with a live output, and draw again where chance gave another.
+All of them return genotypes with a live output, and draw again if the output is dead.
 """
 
 from __future__ import annotations
@@ -18,11 +18,7 @@ MAX_REDRAWS = 10_000
 
 
 def sample(space: SearchSpace, rng: np.random.Generator) -> Genotype:
-    """A genotype drawn uniformly from the valid ones of `space`.
-
-    Raises:
-        InfeasibleError: no draw had a live output.
-    """
+    """A genotype drawn uniformly from the valid ones of `space`; InfeasibleError if no draw had a live output."""
 
     def draw() -> Genotype:
         choices = rng.integers(len(space.paths), size=len(space.edges))
@@ -31,7 +27,7 @@ def sample(space: SearchSpace, rng: np.random.Generator) -> Genotype:
     genotype = _first_valid(draw)
     if genotype is None:
         raise InfeasibleError(
-            f"no live output in {MAX_REDRAWS:,} random genotypes; take fewer nodes, or leave 'none' out of the space"
+            f"no live output in {MAX_REDRAWS:,} random genotypes; use fewer nodes, or leave 'none' out of the space"
         )
     return genotype
 
@@ -39,7 +35,7 @@ def sample(space: SearchSpace, rng: np.random.Generator) -> Genotype:
 def crossover(a: Genotype, b: Genotype, rng: np.random.Generator) -> Genotype:
     """A child that takes the path of each edge from one of its two parents, with equal chance.
 
-    `a` itself where no child with a live output was found.
+    `a` itself if no child with a live output was found.
     """
 
     def draw() -> Genotype:
@@ -51,10 +47,9 @@ def crossover(a: Genotype, b: Genotype, rng: np.random.Generator) -> Genotype:
 
 
 def mutate(genotype: Genotype, space: SearchSpace, probability: float, rng: np.random.Generator) -> Genotype:
-    """A child in which each edge has got, with `probability`, another path of `space`.
+    """A child in which each edge has, with `probability`, got another path of `space`.
 
-    Often the unchanged genotype: no edge mutates with chance (1 - probability)**edges. So too where no child with a
-    live output was found.
+    The unchanged genotype with chance (1 - probability)**edges, and if no child with a live output was found.
     """
     others = {path: [other for other in space.paths if other is not path] or [path] for path in space.paths}
 

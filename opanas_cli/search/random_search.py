@@ -30,22 +30,23 @@ class RandomSearch:
         """See `Strategy.ask`."""
         if self._generation > self.settings.generations:
             return []
-        return random_proposals(self._space, self.settings.population, self._generation, admission, self._rng)
+        children, size = self._children(admission), self.settings.population
+        return children + random_proposals(self._space, size - len(children), self._generation, admission, self._rng)
 
     def tell(self, candidates: Sequence[Candidate]) -> None:
         """See `Strategy.tell`."""
         self.population = fittest([*self.population, *candidates], self.settings.top_k)
         self._generation += 1
 
+    def _children(self, admission: Admission) -> list[Proposal]:
+        """What a generation begins with."""
+        return []
+
 
 def random_proposals(
     space: SearchSpace, count: int, generation: int, admission: Admission, rng: np.random.Generator
 ) -> list[Proposal]:
-    """Up to `count` random genotypes that pass, fewer where the space is exhausted.
-
-    Raises:
-        InfeasibleError: nothing has ever passed.
-    """
+    """Up to `count` random genotypes that pass, fewer if the space is exhausted; InfeasibleError if none ever did."""
     proposals: list[Proposal] = []
     while len(proposals) < count:
         proposal = admission.first_new(lambda: Proposal(sample(space, rng), generation), MAX_DRAWS)

@@ -1,22 +1,19 @@
-"""Regularised evolution: the oldest die, not the worst (Real et al. 2019, arXiv:1802.01548, Algorithm 1)."""
+"""Regularised evolution removes the oldest, not the worst (Real et al. 2019, arXiv:1802.01548, Algorithm 1)."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
 
-import numpy as np
-
 from opanas_cli.genotype import SearchSpace
-from opanas_cli.search.admission import Admission
-from opanas_cli.search.births import births
+from opanas_cli.search.admission import Admission, new_children
 from opanas_cli.search.candidate import Candidate, Origin, Proposal, fittest
 from opanas_cli.search.operators import mutate
-from opanas_cli.search.random_search import random_proposals
+from opanas_cli.search.random_search import RandomSearch, random_proposals
 from opanas_cli.search.strategy import StrategySettings
 
 
-class RegularizedEvolution:
+class RegularizedEvolution(RandomSearch):
     """Ageing evolution: a child of the fittest of a random sample joins the living, and the oldest of them dies.
 
     `population` random genotypes live first. A tournament samples a quarter of the living, as the source does (25 of
@@ -28,42 +25,37 @@ class RegularizedEvolution:
     samples, is bred from the same living candidates, so that the evaluator can share work across it; then all of them
     join and as many of the oldest die. A child thus becomes a parent up to a batch later than in the source, whose own
     workers, several hundred at a time, let children wait longer. With a batch of one it is the source's algorithm, but
-    for two things: it mutates each edge with `mutation_probability` instead of always one, and a child that is known
-    or infeasible is drawn again, from another tournament. Where no new child is found a random genotype takes its
-    place.
+    for two things: it mutates each edge with `mutation_prob` instead of always one, and a child that is known
+    or infeasible is drawn again, from another tournament. If no new child is found a random genotype takes its place.
 
     Args:
         batch: children of one `ask`.
     """
 
     def __init__(self, space: SearchSpace, settings: StrategySettings, seed: int, batch: int | None = None) -> None:
-        self.settings = settings
-        self.population: tuple[Candidate, ...] = ()
+        super().__init__(space, settings, seed)
         self.sample_size = min(max(2, settings.population // 4), settings.population)
         self.batch = batch or self.sample_size
-        self._space = space
-        self._rng = np.random.default_rng(seed)
         self._living: deque[Candidate] = deque(maxlen=settings.population)
-        self._num_told = 0
+        self._num_evaluated = 0
 
     def ask(self, admission: Admission) -> list[Proposal]:
         """See `Strategy.ask`."""
-        wanted = min(self.batch if self._living else self.settings.population, self.settings.budget - self._num_told)
-        children = births(self._child, wanted, admission) if self._living else []
+        wanted = min(
+            self.batch if self._living else self.settings.population, self.settings.budget - self._num_evaluated
+        )
+        children = new_children(self._child, wanted, admission) if self._living else []
         return children + random_proposals(self._space, wanted - len(children), self._generation, admission, self._rng)
 
     def tell(self, candidates: Sequence[Candidate]) -> None:
         """See `Strategy.tell`."""
+        super().tell(candidates)
         self._living.extend(candidates)
-        self._num_told += len(candidates)
-        self.population = fittest([*self.population, *candidates], self.settings.top_k)
-
-    @property
-    def _generation(self) -> int:
-        return self._num_told // self.settings.population
+        self._num_evaluated += len(candidates)
+        self._generation = self._num_evaluated // self.settings.population
 
     def _child(self) -> Proposal:
         sample = self._rng.choice(len(self._living), size=min(self.sample_size, len(self._living)), replace=False)
         (parent,) = fittest((self._living[i] for i in sample), 1)
-        child = mutate(parent.genotype, self._space, self.settings.mutation_probability, self._rng)
+        child = mutate(parent.genotype, self._space, self.settings.mutation_prob, self._rng)
         return Proposal(child, self._generation, Origin.MUTATION, (parent.index,))

@@ -1,4 +1,4 @@
-"""The search: a strategy proposes, an evaluator judges, a history remembers."""
+"""The search: a strategy proposes candidates, an evaluator measures them, and a history records them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from opanas_cli.errors import InvalidInputError, OpanasError
 from opanas_cli.genotype import Genotype
 from opanas_cli.search.admission import Admission
-from opanas_cli.search.candidate import Candidate, Proposal, fittest
+from opanas_cli.search.candidate import Candidate, Proposal, fittest, pareto_front
 from opanas_cli.search.cost import Constraints, Cost
 from opanas_cli.search.evaluator import Evaluator, defined
 from opanas_cli.search.history import History
-from opanas_cli.search.pareto import pareto_front
 from opanas_cli.search.strategy import Strategy
 
 
@@ -72,7 +71,7 @@ def run_search(
     admission = Admission(cost_of, constraints)
     evaluated: list[Candidate] = []
     best: tuple[Candidate, ...] = ()
-    with _blamed(strategy):
+    with _strategy_errors(strategy):
         budget, against = strategy.settings.budget, strategy.settings.against
     while costed := _asked(strategy, admission):
         generation: list[Candidate] = []
@@ -80,12 +79,12 @@ def run_search(
             generation.append(candidate)
             best = fittest([*best, candidate], 1)
             on_progress(Progress(candidate, best[0], budget, resumed))
-        with _blamed(strategy):
+        with _strategy_errors(strategy):
             strategy.tell(generation)
         evaluated += generation
     if not best:
         raise OpanasError(f"the strategy {type(strategy).__name__} proposed nothing; choose another --strategy")
-    with _blamed(strategy):
+    with _strategy_errors(strategy):
         population = strategy.population
     front = pareto_front(evaluated, against)
     return SearchResult(best[0], population, front, tuple(evaluated), len(evaluated) < budget)
@@ -93,26 +92,20 @@ def run_search(
 
 def _asked(strategy: Strategy, admission: Admission) -> list[tuple[Proposal, Cost]]:
     """The next proposals of a strategy, with what they cost."""
-    with _blamed(strategy):
+    with _strategy_errors(strategy):
         return [(proposal, admission.cost(proposal.genotype)) for proposal in strategy.ask(admission)]
 
 
 @contextmanager
-def _blamed(strategy: Strategy) -> Iterator[None]:
-    """While the block runs, what goes wrong is the strategy's fault, which may be somebody's plug-in.
-
-    Raises:
-        OpanasError: instead of whatever it raises.
-    """
+def _strategy_errors(strategy: Strategy) -> Iterator[None]:
+    """While the block runs, any error is an OpanasError that names the strategy, which may be a plug-in."""
     try:
         yield
     except OpanasError:
         raise
     except Exception as error:
-        name = type(strategy).__name__
-        raise OpanasError(
-            f"the strategy {name} failed: {error} ({type(error).__name__}; --debug shows where)"
-        ) from error
+        reason = f"{error} ({type(error).__name__}; use --debug for the traceback)"
+        raise OpanasError(f"the strategy {type(strategy).__name__} failed: {reason}") from error
 
 
 def _evaluated(
@@ -128,8 +121,8 @@ def _evaluated(
     for candidate, (proposal, cost) in zip(known, proposals, strict=False):
         if (candidate.proposal, candidate.cost) != (proposal, cost):
             raise InvalidInputError(
-                f"candidate {candidate.index} of the history is not what these settings lead to: another version of "
-                "opanas or numpy wrote it, or it was edited; start again in another --work-dir"
+                f"candidate {candidate.index} of the history does not match these settings: another version of opanas "
+                "or numpy wrote it, or it was edited; start again in another --work-dir"
             )
         yield candidate, True
     for start in range(0, len(proposals), batch_size):

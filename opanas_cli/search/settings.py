@@ -1,4 +1,4 @@
-"""All that decides what a search does."""
+"""What decides the course of a search."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class SearchSettings:
     """What two searches must share to be the same search.
 
     `evaluation` is whatever else the fitness depends on, as JSON-able values: the fingerprint of the super-net, the
-    split, the number of images, the kind of device, and what else a ranking of close candidates hangs on.
+    split, the number of images, the kind of device, and whatever else a ranking of close candidates depends on.
     """
 
     space: SearchSpace
@@ -34,15 +34,8 @@ class SearchSettings:
         return document
 
 
-def completed(old: object, defaults: object) -> object:
-    """A document with the defaults of the settings that it lacks: those that an earlier opanas did not know."""
-    if not (isinstance(old, dict) and isinstance(defaults, dict)):
-        return old
-    return {**defaults, **{key: completed(value, defaults.get(key)) for key, value in old.items()}}
-
-
 def differences(old: object, new: object, name: str = "") -> Iterator[str]:
-    """Where two documents disagree, one phrase for each place, named by its dotted key."""
+    """The differences of two documents, one phrase for each, with its dotted key."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in [*old, *(key for key in new if key not in old)]:
             yield from differences(old.get(key), new.get(key), f"{name}.{key}" if name else key)

@@ -1,4 +1,4 @@
-"""What a search strategy is: something to ask for proposals and to tell their fitness."""
+"""What a search strategy is: it is asked for proposals, and told their fitness."""
 
 from __future__ import annotations
 
@@ -10,29 +10,32 @@ from opanas_cli.errors import UsageError
 from opanas_cli.search.admission import Admission
 from opanas_cli.search.candidate import Candidate, Proposal
 from opanas_cli.search.cost import Resource
+from opanas_cli.stage_settings import SearchSection, settings_of
 
 
 @dataclass(frozen=True, slots=True)
 class StrategySettings:
-    """The budget and the knobs of a strategy; the defaults are the paper's (section 3.2.2).
+    """The budget and the settings of a strategy, those of the config's section `search`.
 
     `population` is N_S, the number of candidates of a generation; `generations` is T, those after the random one;
-    `top_k` is k, the number of candidates that breed and that the search hands back at its end. `against` is what
-    fitness is traded against where a strategy trades, and in the Pareto front of every search.
+    `top_k` is k, the number of candidates that breed and that the search returns. `against` is the cost that fitness is
+    traded against: by strategies that do so, and in the Pareto front of every search.
+
+    Raises:
+        UsageError: a value is out of range.
     """
 
-    population: int = 50
-    generations: int = 12
-    top_k: int = 10
-    mutation_probability: float = 0.1
+    population: int = SearchSection.population
+    generations: int = SearchSection.generations
+    top_k: int = SearchSection.top_k
+    mutation_prob: float = SearchSection.mutation_prob
     against: Resource = Resource.MACS
 
     def __post_init__(self) -> None:
-        for name, least in (("population", 1), ("generations", 0), ("top_k", 1)):
-            if getattr(self, name) < least:
-                raise UsageError(f"{name} is at least {least}, but got {getattr(self, name)}")
-        if not 0 <= self.mutation_probability <= 1:
-            raise UsageError(f"mutation_probability lies between 0 and 1, but got {self.mutation_probability}")
+        for name in ("population", "generations", "top_k", "mutation_prob"):
+            check, value = settings_of("search")[name].metadata["check"], getattr(self, name)
+            if not check.holds(value):
+                raise UsageError(f"{name} must be {check.wanted}, but got {value}")
 
     @property
     def budget(self) -> int:
@@ -41,9 +44,9 @@ class StrategySettings:
 
 
 class Strategy(Protocol):
-    """Proposes genotypes, batch by batch; knows nothing of networks and files.
+    """Proposes genotypes, batch by batch; independent of networks and files.
 
-    A strategy draws from a generator of its own, so the same seed and the same fitness give the same proposals.
+    A strategy has its own random generator, so the same seed and the same fitness give the same proposals.
     """
 
     @property
@@ -57,12 +60,12 @@ class Strategy(Protocol):
         ...
 
     def ask(self, admission: Admission) -> list[Proposal]:
-        """The next batch, as a rule a generation, only of draws that `admission` lets pass.
+        """The next batch, usually a generation, only of draws that `admission` lets pass.
 
-        A smaller one where draws run out; empty when the search is over.
+        Smaller if draws run out, and empty when the search is over.
         """
         ...
 
     def tell(self, candidates: Sequence[Candidate]) -> None:
-        """Hand back the evaluated batch, complete and in the order of the proposals."""
+        """Take the evaluated batch, complete and in the order of the proposals."""
         ...

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -201,12 +201,12 @@ def test_strategies_that_cannot_be_built_are_left_out(
     program: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     strategies = program("strategies")
-    known = dict(strategies.strategies())
 
     def missing(*_: object) -> None:
         raise MissingDependencyError("it needs pymoo")
 
-    monkeypatch.setattr(strategies, "strategies", lambda: {**known, "nsga2": missing})
+    known = {**strategies.STRATEGIES.all, "nsga2": missing}
+    monkeypatch.setattr(strategies, "STRATEGIES", SimpleNamespace(all=known))
     assert strategies.buildable(["random", "nsga2"], strategies.StrategySettings()) == ["random"]
     assert capsys.readouterr().err == "nsga2 is left out: it needs pymoo\n"
 
@@ -254,7 +254,7 @@ def test_ground_truth(
     printed = document("ground_truth", *places, "--sample", 1, *sizes)
     (first, second) = json.loads((tmp_path / "table.json").read_text())["rows"]
     assert printed["trainings"] == 2
-    assert (first["hash"], first["macs"], first["seed"]) == (second["hash"], second["macs"], 0)
+    assert (first["genotype"], first["macs"], first["seed"]) == (second["genotype"], second["macs"], 0)
     assert list(printed["best"]) == [first["genotype"]]
     assert list((tmp_path / "work" / "trainings").iterdir()) == []
     with pytest.raises(SystemExit, match="another recipe"):
@@ -264,14 +264,13 @@ def test_ground_truth(
 def test_the_ground_truth_is_of_all_networks_and_the_extremes_come_last(program: Callable[[str], ModuleType]) -> None:
     truth = program("ground_truth")
     genotypes = truth.genotypes_of_the_space()
-    assert len({truth.canonical_hash(genotype) for genotype in genotypes}) == len(genotypes) == 170
+    assert len({truth.Architecture(genotype) for genotype in genotypes}) == len(genotypes) == 170
     assert set(program("ground_truth_table").NAMED.values()) <= {truth.line_of(genotype) for genotype in genotypes}
     options = argparse.Namespace(sample=5, seeds=1, extremes=1, extreme_seeds=3)
     tasks = truth.missing_tasks(options, [])
     assert tasks == [(genotype, 0) for genotype in genotypes[:5]]
     rows = [
-        {"genotype": truth.line_of(genotype), "hash": truth.canonical_hash(genotype), "seed": 0, "AP": place / 10}
-        for place, (genotype, _) in enumerate(tasks)
+        {"genotype": truth.line_of(genotype), "seed": 0, "AP": place / 10} for place, (genotype, _) in enumerate(tasks)
     ]
     more = [(genotypes[0], 1), (genotypes[4], 1), (genotypes[0], 2), (genotypes[4], 2)]
     assert truth.missing_tasks(options, rows) == more

@@ -234,7 +234,7 @@ def test_misspelt_sections(key: str, refused: Refused, tiny_options: tuple[str, 
 def test_an_environment_that_numbers_no_processes(
     variable: str, value: str, said: str, refused: Refused, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(commands, "SECONDS_TO_TELL", 0.0)
+    monkeypatch.setattr(commands, "SECONDS_TO_REPORT", 0.0)
     if variable == "RANK":
         monkeypatch.setenv("WORLD_SIZE", "2")
         monkeypatch.setattr(commands, "is_follower", lambda: False)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from opanas_cli.commands import cli, run
 from opanas_cli.commands import console as module
-from opanas_cli.commands.console import Console, plain_warnings
+from opanas_cli.commands.console import Console, SearchProgress, plain_warnings
 from opanas_cli.errors import OpanasError
 
 Capture = pytest.CaptureFixture[str]
@@ -114,3 +116,17 @@ def test_arguments_do_not_act_on_the_terminal(tmp_path: Path, capsys: Capture) -
     assert err[:-1].isprintable()
     assert run(["no\x1b[2Jsuch"]) == 2
     assert capsys.readouterr().err[:-1].isprintable()
+
+
+def test_images_are_told_between_candidates() -> None:
+    said: list[Any] = []
+    shown = SearchProgress(lambda *what: said.append(what))
+    shown.images(8, 24, 50)
+    candidate = SimpleNamespace(proposal=SimpleNamespace(generation=3))
+    shown.candidate(SimpleNamespace(candidate=candidate, best=SimpleNamespace(fitness=0.25), total=50))  # type: ignore[arg-type]
+    shown.images(16, 24, 50)
+    assert said == [
+        (0, 50, "generation 0, images 8/24"),
+        (1, 50, "generation 3, best 0.2500"),
+        (1, 50, "generation 3, best 0.2500, images 16/24"),
+    ]

@@ -104,9 +104,9 @@ def test_a_search_cut_short_goes_on_with_its_table(evolve: Evolve, tmp_path: Pat
 def test_wrong_options_are_one_line(refused: Refused) -> None:
     command = ("evolve", "shapes", "s.pth")
     line = refused(2, *command, "--strategy", "genetic")
-    assert line == "--strategy: there is no strategy 'genetic'; choose one of evolution, random, regularized, nsga2"
+    assert line == "--strategy: 'genetic' is not a strategy; choose one of evolution, random, regularized, nsga2"
     line = refused(2, *command, "--max-latency", "50")
-    assert line == "--max-latency: a duration is a positive number with a unit us, ms or s, e.g. 50ms, but got '50'"
+    assert line == "--max-latency: expected a positive number with a unit us, ms or s, e.g. 50ms, but got '50'"
     assert "'flops' is not one of" in refused(2, *command, "--against", "flops")
 
 

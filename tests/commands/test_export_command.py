@@ -96,14 +96,18 @@ def test_graph_formats(capsys: pytest.CaptureFixture[str], form: str, start: str
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--to", "dot", "--detector", "retinanet"], 2, "--detector: goes with --to mmdet-config only"),
-        (["--to", "json", "--num-classes", "3"], 2, "--num-classes: goes with --to mmdet-config only"),
-        (["--to", "text", "--standalone"], 2, "--standalone: goes with --to mmdet-config only"),
-        (["--to", "mmdet-config", "--standalone"], 2, "--standalone: writes two files; say where with -o FILE"),
+        (["--to", "dot", "--detector", "retinanet"], 2, "--detector: is only valid with --to mmdet-config"),
+        (["--to", "json", "--num-classes", "3"], 2, "--num-classes: is only valid with --to mmdet-config"),
+        (["--to", "text", "--standalone"], 2, "--standalone: is only valid with --to mmdet-config"),
+        (["--to", "mmdet-config", "--standalone"], 2, "--standalone: writes two files; choose one with -o FILE"),
         (["--to", "mmdet-config", "--standalone", "-o", "my-neck.py"], 2, "my-neck.py cannot be imported from"),
         (["--to", "mmdet-config", "--dataset", "shapes", "--num-classes", "4"], 2, "is read with 3 classes"),
         (["--to", "mmdet-config", "--dataset", "cocoo"], 3, "did you mean 'coco'?"),
-        (["--to", "onnxx"], 2, "there is no format 'onnxx'; choose one of mmdet-config, dot, mermaid, graphml, json,"),
+        (
+            ["--to", "onnxx"],
+            2,
+            "'onnxx' is not an export format; choose one of mmdet-config, dot, mermaid, graphml,",
+        ),
     ],
 )
 def test_contradictions_are_one_clear_line(

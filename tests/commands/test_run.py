@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import click
@@ -14,7 +16,7 @@ from opanas_cli import commands
 from opanas_cli.commands import run
 from opanas_cli.commands.several_processes import SeveralProcessesCommand
 from opanas_cli.errors import OpanasError
-from opanas_cli.formats import registry
+from opanas_cli.formats.registry import FORMATS
 
 Capture = pytest.CaptureFixture[str]
 
@@ -58,7 +60,9 @@ def test_a_choice_is_one_line_too(capsys: Capture) -> None:
 
 def test_a_command_like_no_other_is_answered_with_all(capsys: Capture) -> None:
     assert run(["xyz"]) == 2
-    assert capsys.readouterr().err.startswith("opanas: No such command 'xyz'; there are quickstart, train-supernet, ")
+    assert capsys.readouterr().err.startswith(
+        "opanas: No such command 'xyz'; the commands are quickstart, train-supernet, "
+    )
 
 
 @pytest.mark.parametrize("kind", [OpanasError, ValueError, click.UsageError])
@@ -82,7 +86,7 @@ def test_a_working_directory_that_is_gone(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(gone)
     gone.rmdir()
     assert run(["train-supernet", "shapes"]) == 2
-    line = "opanas: the working directory is gone (No such file or directory); change to one that exists\n"
+    line = "opanas: the working directory no longer exists (No such file or directory); change to another one\n"
     assert capsys.readouterr() == ("", line)
 
 
@@ -130,7 +134,7 @@ def test_the_quickstart_is_for_one_process(monkeypatch: pytest.MonkeyPatch, caps
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert run(["quickstart"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("opanas: quickstart: runs in one process, but WORLD_SIZE is 2; start it alone")
+    assert line.startswith("opanas: quickstart: must run as a single process, but WORLD_SIZE is 2; start it")
     assert run(["quickstart", "--help"]) == 0
     assert run(["viz", "fpn", "-q"]) == 0
 
@@ -146,7 +150,7 @@ def test_commands_that_work_alone_speak_in_every_process(monkeypatch: pytest.Mon
     """Clusters set these variables for all that they start."""
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "1")
-    monkeypatch.setattr(commands, "SECONDS_TO_TELL", 0.0)
+    monkeypatch.setattr(commands, "SECONDS_TO_REPORT", 0.0)
     assert run(["genotype", "show", "--bad"]) == 2
     assert capsys.readouterr().err.startswith("opanas: genotype show: No such option")
     assert run(["retrain", "--bad"]) == 2
@@ -160,16 +164,9 @@ def test_the_commands_that_several_processes_share() -> None:
     assert sharing == list(commands.LONG)
 
 
-def test_a_broken_plug_in_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
-    from importlib.metadata import EntryPoint
-
-    broken = EntryPoint("lost", "no_such_module_at_all:X", registry.GROUP)
-    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [broken])
-    registry.codecs.cache_clear()
-    try:
-        assert run(["genotype", "validate", "fpn"]) == 0
-    finally:
-        registry.codecs.cache_clear()
+def test_a_broken_plug_in_is_one_line(plug_in: Callable[..., None], capsys: Capture) -> None:
+    plug_in(FORMATS, EntryPoint("lost", "no_such_module_at_all:X", FORMATS.group))
+    assert run(["genotype", "validate", "fpn"]) == 0
     out, err = capsys.readouterr()
     assert out == "fpn: valid\n"
     (line,) = err.splitlines()

@@ -110,7 +110,7 @@ def test_a_file_system_without_locks_is_warned_of(tmp_path: Path, monkeypatch: p
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr("fcntl.flock", none)
-    with pytest.warns(UserWarning, match="has no locks .*; make sure that no second run"), work_dir_lock(tmp_path):
+    with pytest.warns(UserWarning, match="has no locks .*; make sure that no other run"), work_dir_lock(tmp_path):
         pass
 
 

@@ -1,8 +1,8 @@
 import re
 
 from opanas_cli.drawing import Diagram
+from opanas_cli.drawing.diagram import FADED
 from opanas_cli.drawing.dot import to_dot
-from opanas_cli.drawing.palette import FADED
 from opanas_cli.genotype import Genotype, PathType
 
 STRING = r'"(?:[^"\\]|\\.)*"'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -10,9 +11,8 @@ import pytest
 
 from opanas_cli.commands import run
 from opanas_cli.errors import OpanasError, UsageError
-from opanas_cli.exporters import registry
 from opanas_cli.exporters.exporter import ExportedFile, Exporter, checked_files
-from opanas_cli.exporters.registry import BUILT_IN, GROUP, exporters, load
+from opanas_cli.exporters.registry import EXPORTERS
 
 EDGES = Exporter(
     "edges",
@@ -22,6 +22,11 @@ EDGES = Exporter(
     ],
     frozenset({"channels"}),
 )
+WEIGHED = Exporter(
+    "weighed",
+    lambda request: [ExportedFile("weighed", request.weights.read_bytes() if request.weights else b"")],
+    needs_weights=True,
+)
 ANOTHER_NAME = Exporter("another", lambda request: [])
 NAME_OF_A_FORMAT = Exporter("json", lambda request: [])
 NO_FUNCTION = Exporter("edges", None)
@@ -30,7 +35,7 @@ NO_EXPORTER = 7
 
 
 def point(name: str, attribute: str) -> EntryPoint:
-    return EntryPoint(name, f"{__name__}:{attribute}", GROUP)
+    return EntryPoint(name, f"{__name__}:{attribute}", EXPORTERS.group)
 
 
 @pytest.fixture(autouse=True)
@@ -39,15 +44,15 @@ def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_there_is() -> None:
-    assert set(exporters()) == {*BUILT_IN, "json", "released", "text"}
-    assert all(exporter.name == name for name, exporter in exporters().items())
+    assert set(EXPORTERS.all) == {*EXPORTERS.built_in, "json", "released", "text"}
+    assert all(exporter.name == name for name, exporter in EXPORTERS.all.items())
 
 
 @pytest.mark.parametrize(
     ("name", "attribute", "reason"),
     [
-        ("edges", "NO_EXPORTER", "an Exporter is needed, but got 7"),
-        ("edges", "ANOTHER_NAME", "the exporter calls itself 'another'"),
+        ("edges", "NO_EXPORTER", "expected Exporter, but got 7"),
+        ("edges", "ANOTHER_NAME", "it calls itself 'another'"),
         ("json", "NAME_OF_A_FORMAT", "the name 'json' is that of a genotype format"),
         ("edges", "MISSING", "AttributeError"),
         ("edges", "NO_FUNCTION", "files must be a function, but got None"),
@@ -56,22 +61,37 @@ def test_what_there_is() -> None:
 )
 def test_a_bad_exporter_is_skipped(name: str, attribute: str, reason: str) -> None:
     with pytest.warns(RuntimeWarning, match=reason):
-        assert load([point(name, attribute), point("edges", "EDGES")]) == {"edges": EDGES}
+        assert EXPORTERS.load([point(name, attribute), point("edges", "EDGES")]) == {"edges": EDGES}
 
 
 def test_an_exporter_of_a_plug_in(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, plug_in: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    known = {**exporters(), "edges": EDGES}
-    monkeypatch.setattr(registry, "exporters", lambda: known)
+    plug_in(EXPORTERS, point("edges", "EDGES"))
     line = ["export", "panet", "--to", "edges", "--channels", "8"]
     assert run(line) == 2
-    assert capsys.readouterr().err == "opanas: --to edges: writes several files; choose where with -o FILE\n"
+    assert capsys.readouterr().err == "opanas: --to edges: writes several files; choose a file with -o FILE\n"
     assert run([*line, "-o", str(tmp_path / "panet.edges")]) == 0
     assert (tmp_path / "panet.edges").read_bytes() == b"\x00\x02"
     assert (tmp_path / "notes.txt").read_text() == "of panet, {'channels': 8}"
     assert run([*line, "--standalone"]) == 2
-    assert "--standalone: goes with --to mmdet-config only" in capsys.readouterr().err
+    assert "--standalone: is only valid with --to mmdet-config" in capsys.readouterr().err
+
+
+def test_an_exporter_that_needs_weights(
+    tmp_path: Path, plug_in: Callable[..., None], refused: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    plug_in(EXPORTERS, point("weighed", "WEIGHED"))
+    weights = tmp_path / "detector.pth"
+    weights.write_bytes(b"\x00weights")
+    output = ["-o", tmp_path / "panet.bin"]
+    line = refused(2, "export", "panet", "--to", "weighed", *output)
+    assert line == "--to weighed: needs the weights of a detector; add --weights CHECKPOINT"
+    line = refused(2, "export", "panet", "--to", "dot", "--weights", weights)
+    assert line == "--weights: is not valid with --to dot, which writes no weights"
+    assert "does not exist" in refused(2, "export", "panet", "--to", "weighed", "--weights", tmp_path / "none.pth")
+    assert run(["export", "panet", "--to", "weighed", "--weights", str(weights), *map(str, output)]) == 0
+    assert (tmp_path / "panet.bin").read_bytes() == b"\x00weights"
 
 
 @pytest.mark.parametrize(
@@ -92,5 +112,5 @@ def test_no_file_is_written_over_another_or_elsewhere(files: list[ExportedFile],
 
 
 def test_bytes_do_not_go_to_stdout() -> None:
-    with pytest.raises(UsageError, match="--to edges: is not text; choose where with -o FILE"):
+    with pytest.raises(UsageError, match="--to edges: is not text; choose a file with -o FILE"):
         checked_files(EDGES, [ExportedFile("a", b"")], None)

@@ -8,15 +8,15 @@ import pytest
 
 from opanas_cli.errors import InvalidGenotypeError
 from opanas_cli.formats import resolve_genotype
-from opanas_cli.formats.registry import codecs
+from opanas_cli.formats.registry import FORMATS
 from opanas_cli.genotype import Genotype
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "one line is needed, such as td|td,td, but got 0"),
-        ("td\ntd,td", "one line is needed, such as td|td,td, but got 2"),
+        ("", "expected one line, such as td|td,td, but got 0"),
+        ("td\ntd,td", "expected one line, such as td|td,td, but got 2"),
         ("td|td", "node 2 of a dense genotype has 2 paths, but got 1 in 'td'"),
         ("td|td,td,td", "node 2 of a dense genotype has 2 paths, but got 3"),
         ("td|", "node 2 of a dense genotype has 2 paths, but got 1 in ''"),
@@ -42,7 +42,7 @@ def test_a_wrong_line(text: str, message: str, tmp_path: Path) -> None:
 
 
 def test_spaces_around_names_do_not_matter() -> None:
-    genotype = codecs()["text"].loads(" td | bu , skip \r\n", "x").genotype
+    genotype = FORMATS.all["text"].loads(" td | bu , skip \r\n", "x").genotype
     assert genotype == Genotype.of(["top_down", "bottom_up", "skip_connect"])
 
 
@@ -60,7 +60,7 @@ def test_spaces_around_names_do_not_matter() -> None:
     ],
 )
 def test_paths_are_found_anywhere_and_nothing_is_run(config: str) -> None:
-    genotype = codecs()["released"].loads(config, "x").genotype
+    genotype = FORMATS.all["released"].loads(config, "x").genotype
     assert genotype == Genotype.of(["top_down", "none", "scale_equalizing"])
 
 
@@ -78,11 +78,11 @@ def test_paths_are_found_anywhere_and_nothing_is_run(config: str) -> None:
         ("x = dict(paths=['skip'])",
          "line 1: paths[0]: 'skip' is not a path of the released model; did you mean 'skip_connect'?"),
         ("x = dict(paths=['?'])", "line 1: paths[0]: '?' is not a path of the released model; choose one of"),
-        ("x = dict(paths=['TD', 3, 'TD'])", "line 1: paths[1]: a string is needed, but got '3'"),
-        ("x = dict(paths=['TD', f(), 'TD'])", "line 1: paths[1]: a string is needed, but got 'f()'"),
-        ("x = dict(paths=['TD'] * 3)", "line 1: paths: a list written out is needed, but got \"['TD'] * 3\""),
-        ("x = dict(paths=load())", "line 1: paths: a list written out is needed, but got 'load()'"),
-        ("paths = paths", "line 1: paths: a list written out is needed"),
+        ("x = dict(paths=['TD', 3, 'TD'])", "line 1: paths[1]: expected a string, but got '3'"),
+        ("x = dict(paths=['TD', f(), 'TD'])", "line 1: paths[1]: expected a string, but got 'f()'"),
+        ("x = dict(paths=['TD'] * 3)", "line 1: paths: expected a list of names, but got \"['TD'] * 3\""),
+        ("x = dict(paths=load())", "line 1: paths: expected a list of names, but got 'load()'"),
+        ("paths = paths", "line 1: paths: expected a list of names"),
         ("x = dict(paths=['TD', 'TD'])", "line 1: paths: a dense genotype has N(N+1)/2 paths"),
         ("x = dict(paths=[])", "line 1: paths: a dense genotype has"),
         ("x = dict(paths=[" + "'TD'," * 2145 + "])", "line 1: paths: expected 1 to 64 intermediate nodes, but got 65"),

@@ -19,7 +19,7 @@ from opanas_cli.formats import (
     write_record,
 )
 from opanas_cli.formats.json_format import document_of
-from opanas_cli.formats.registry import codecs
+from opanas_cli.formats.registry import FORMATS
 from opanas_cli.genotype import PAPER_PATHS, Genotype, SearchSpace, SpaceKind
 
 PUBLISHED_TEXT = "td|td,td|fs,none,skip|bu,skip,none,td|bu,none,fs,se,bu"
@@ -44,7 +44,7 @@ plain = st.recursive(
 def test_json_keeps_genotype_and_metadata(genotype: Genotype, metadata: dict[str, object]) -> None:
     record = GenotypeRecord(genotype, metadata)
     text = dump_record(record, "json")
-    assert codecs()["json"].loads(text, "x") == record
+    assert FORMATS.all["json"].loads(text, "x") == record
     assert json.loads(text) == document_of(record)
 
 
@@ -57,13 +57,13 @@ def test_other_formats_keep_the_genotype(name: str, genotype: Genotype) -> None:
         with pytest.raises(InvalidGenotypeError, match="dense genotypes only"):
             dump_record(record, name)
     else:
-        assert codecs()[name].loads(dump_record(record, name), "x") == record
+        assert FORMATS.all[name].loads(dump_record(record, name), "x") == record
 
 
 @pytest.mark.parametrize("name", ["json", "text", "released"])
 def test_files_are_read_by_their_suffix(name: str, tmp_path: Path) -> None:
     published = resolve_genotype("opa-fpn")
-    file = tmp_path / f"best{codecs()[name].suffixes[0]}"
+    file = tmp_path / f"best{FORMATS.all[name].suffixes[0]}"
     write_record(published, file)
     assert resolve_genotype(file) == resolve_genotype(str(file)) == published
     odd = tmp_path / "best.genotype"
@@ -78,7 +78,7 @@ def test_the_published_genotype() -> None:
     config = """model = dict(neck=dict(type='OPA_FPN', in_channels=[256, 512], stack=5, paths=[
         'TD', 'TD', 'TD', 'FS', 'none', 'skip_connect', 'BU', 'skip_connect', 'none', 'TD', 'BU', 'none', 'FS',
         'SE', 'BU']))"""
-    assert codecs()["released"].loads(config, "x").genotype == record.genotype
+    assert FORMATS.all["released"].loads(config, "x").genotype == record.genotype
 
 
 def test_shipped_genotypes_are_valid_and_name_their_source() -> None:
@@ -119,7 +119,7 @@ def test_edges_may_come_in_any_order() -> None:
 
 def test_a_byte_order_mark_is_no_obstacle(tmp_path: Path) -> None:
     for name in ("json", "text", "released"):
-        file = tmp_path / f"bom{codecs()[name].suffixes[0]}"
+        file = tmp_path / f"bom{FORMATS.all[name].suffixes[0]}"
         text = dump_record(GenotypeRecord(resolve_genotype("opa-fpn")), name)
         file.write_bytes(b"\xef\xbb\xbf" + text.encode())
         assert resolve_genotype(file) == resolve_genotype("opa-fpn")
@@ -128,7 +128,7 @@ def test_a_byte_order_mark_is_no_obstacle(tmp_path: Path) -> None:
 @pytest.mark.parametrize("key", ["fitness", "cost", "provenance", "more"])
 @pytest.mark.parametrize("value", ["x", 5, None, [1]])
 def test_metadata_is_free(key: str, value: object) -> None:
-    record, codec = GenotypeRecord(Genotype.of(["top_down"]), {key: value}), codecs()["json"]
+    record, codec = GenotypeRecord(Genotype.of(["top_down"]), {key: value}), FORMATS.all["json"]
     assert codec.loads is not None
     assert codec.dumps is not None
     assert codec.loads(codec.dumps(record), "here") == record

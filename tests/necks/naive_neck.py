@@ -27,7 +27,7 @@ def loop_max_pool(level):
     return torch.stack(rows, dim=-2)
 
 
-def loop_deform_conv2d(input, offset, weight, bias, stride, padding, dilation):
+def loop_deform_conv2d(input, offset, weight, bias, stride, padding):
     batch, _, height, width = input.shape
     out_channels, _, kernel_height, kernel_width = weight.shape
     output = input.new_zeros(batch, out_channels, *offset.shape[2:])
@@ -45,8 +45,8 @@ def loop_deform_conv2d(input, offset, weight, bias, stride, padding, dilation):
             for j in range(offset.shape[3]):
                 for tap in range(kernel_height * kernel_width):
                     u, v = divmod(tap, kernel_width)
-                    y = i * stride - padding + u * dilation + float(offset[n, 2 * tap, i, j])
-                    x = j * stride - padding + v * dilation + float(offset[n, 2 * tap + 1, i, j])
+                    y = i * stride - padding + u + float(offset[n, 2 * tap, i, j])
+                    x = j * stride - padding + v + float(offset[n, 2 * tap + 1, i, j])
                     output[n, :, i, j] += weight[:, :, u, v] @ (
                         read(input[n], y, x) + torch.zeros_like(input[n, :, 0, 0])
                     )

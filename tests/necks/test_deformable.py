@@ -10,15 +10,13 @@ from torch.nn import functional as F
 
 from opanas_cli.necks.deformable import DeformableConv2d, deform_conv2d
 
-GEOMETRIES = st.tuples(
-    st.sampled_from([(3, 3), (1, 1), (3, 2)]), st.integers(1, 3), st.integers(0, 2), st.integers(1, 2)
-)
-"""Kernel, stride, padding, dilation."""
+GEOMETRIES = st.tuples(st.sampled_from([(3, 3), (1, 1), (3, 2)]), st.integers(1, 3), st.integers(0, 2))
+"""Kernel, stride, padding."""
 
 
-def tensors(size, geometry=((3, 3), 1, 1, 1), channels=(2, 3), batch=2, seed=0, scale=2.0):
-    kernel, stride, padding, dilation = geometry
-    outputs = [(n + 2 * padding - dilation * (k - 1) - 1) // stride + 1 for n, k in zip(size, kernel, strict=True)]
+def tensors(size, geometry=((3, 3), 1, 1), channels=(2, 3), batch=2, seed=0, scale=2.0):
+    kernel, stride, padding = geometry
+    outputs = [(n + 2 * padding - k) // stride + 1 for n, k in zip(size, kernel, strict=True)]
     generator = torch.Generator().manual_seed(seed)
 
     def normal(*shape):
@@ -40,9 +38,9 @@ def test_agrees_with_the_definition_pixel_by_pixel(size, geometry, seed):
 @given(st.tuples(st.integers(5, 9), st.integers(5, 9)), GEOMETRIES, st.integers(0, 99))
 def test_values_and_gradients_agree_with_torchvision(size, geometry, seed):
     arguments = [tensor.requires_grad_() for tensor in tensors(size, geometry, seed=seed)]
-    stride, padding, dilation = geometry[1:]
+    stride, padding = geometry[1:]
     ours = deform_conv2d(*arguments, *geometry[1:])
-    theirs = torchvision.ops.deform_conv2d(*arguments, stride=stride, padding=padding, dilation=dilation)
+    theirs = torchvision.ops.deform_conv2d(*arguments, stride=stride, padding=padding)
     assert torch.allclose(ours, theirs, atol=1e-10)
     weights = torch.linspace(-1, 1, ours.numel(), dtype=torch.float64).reshape(ours.shape)
     for got, expected in zip(
@@ -54,7 +52,7 @@ def test_values_and_gradients_agree_with_torchvision(size, geometry, seed):
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("size", [(1, 1), (1, 6), (7, 5)])
 def test_without_offsets_it_is_the_plain_convolution(size, stride):
-    input, offset, weight, bias = tensors(size, ((3, 3), stride, 1, 1), scale=0.0)
+    input, offset, weight, bias = tensors(size, ((3, 3), stride, 1), scale=0.0)
     expected = F.conv2d(input, weight, bias, stride, padding=1)
     assert torch.allclose(deform_conv2d(input, offset, weight, bias, stride, 1), expected, atol=1e-12)
 

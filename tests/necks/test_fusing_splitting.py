@@ -4,8 +4,8 @@ import torch
 from naive_neck import random_pyramid, randomise
 from torch.nn import functional as F
 
+from opanas_cli.necks.convolution import PathOptions
 from opanas_cli.necks.fusing_splitting import FusingSplitting
-from opanas_cli.necks.path_options import PathOptions
 
 
 def test_four_levels_are_equations_4_to_6():

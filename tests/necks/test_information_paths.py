@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from naive_neck import naive_path, random_pyramid, randomise
 
 from opanas_cli.genotype import PAPER_PATHS, PathType, SearchSpace
+from opanas_cli.necks.convolution import PathOptions
 from opanas_cli.necks.information_paths import build_path
-from opanas_cli.necks.path_options import PathOptions
 
 PARAMETERISED = [path.value for path in SearchSpace().parameterised_paths]
 HALVING = [(25, 13), (13, 7), (7, 4), (4, 2), (2, 1)]

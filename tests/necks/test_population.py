@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -42,13 +43,18 @@ def input_pyramid(batch: int = 2, size: int = 12) -> list[torch.Tensor]:
     return [torch.randn(batch, CHANNELS, -(-size // 2**i), -(-size // 2**i), dtype=torch.float64) for i in range(3)]
 
 
-def naive_values(genotype: Genotype) -> tuple[dict[int, object], int]:
-    """What each node holds as a nested expression, and the number of path calls."""
+def naive_values(genotype: Genotype) -> dict[int, object]:
+    """What each node holds as a nested expression."""
     values: dict[int, object] = {0: "input"}
     for edge, path in live_edges(genotype):
         term = (edge.source, edge.target, str(path), values[edge.source])
         values[edge.target] = (*values.get(edge.target, ()), term)
-    return values, len(live_edges(genotype))
+    return values
+
+
+def num_calls_apart(genotypes: Sequence[Genotype]) -> int:
+    """How many calls of paths there are if nothing is shared."""
+    return sum(len(live_edges(genotype)) for genotype in genotypes)
 
 
 @settings(deadline=None, max_examples=30)
@@ -56,16 +62,13 @@ def naive_values(genotype: Genotype) -> tuple[dict[int, object], int]:
 def test_sharing_counts_the_different_values(seed: int, num_nodes: int, kind: str, count: int) -> None:
     genotypes = draw(SearchSpace.of(num_nodes, kind), count, seed)
     sharing = Sharing.of(genotypes)
-    nodes, calls, apart = set(), set(), 0
+    nodes, calls = set(), set()
     for genotype in genotypes:
-        values, number = naive_values(genotype)
-        apart += number
+        values = naive_values(genotype)
         nodes |= set(values.values())
         calls |= {term for value in values.values() if value != "input" for term in value}
     assert len(sharing.nodes) == len(nodes)
     assert len(sharing.calls) == len(calls)
-    assert sharing.num_calls_apart == apart
-    assert sharing.share_saved == pytest.approx(1 - len(calls) / apart)
 
 
 @settings(deadline=None, max_examples=25)
@@ -121,7 +124,7 @@ def test_every_different_path_call_runs_once(monkeypatch: pytest.MonkeyPatch) ->
     with torch.inference_mode():
         list(run_population(net, input_pyramid(), sharing))
     assert ran == Counter((call.edge, call.path) for call in sharing.calls)
-    assert ran.total() < sharing.num_calls_apart
+    assert ran.total() < num_calls_apart(genotypes)
 
 
 @pytest.mark.parametrize("values", [8, 16, 40])
@@ -147,7 +150,8 @@ def test_what_is_kept_stays_within_the_budget(values: int) -> None:
 
 def test_more_memory_means_fewer_path_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     net = super_net(3)
-    sharing = Sharing.of(draw(net.search_space, 40, 5))
+    genotypes = draw(net.search_space, 40, 5)
+    sharing = Sharing.of(genotypes)
     pyramid = input_pyramid()
     megabytes = sum(level.nbytes for level in pyramid) / 1e6
     calls: list[int] = []
@@ -163,7 +167,7 @@ def test_more_memory_means_fewer_path_calls(monkeypatch: pytest.MonkeyPatch) -> 
             calls.append(0)
             list(run_population(net, pyramid, sharing, budget * megabytes))
     assert calls == sorted(calls, reverse=True)
-    assert calls[0] == sharing.num_calls_apart
+    assert calls[0] == num_calls_apart(genotypes)
     assert calls[-1] == len(sharing.calls)
 
 

@@ -4,7 +4,7 @@ import torch
 from naive_neck import random_pyramid, randomise
 from torch.nn import functional as F
 
-from opanas_cli.necks.path_options import PathOptions
+from opanas_cli.necks.convolution import PathOptions
 from opanas_cli.necks.scale_equalizing import ScaleEqualizing
 
 

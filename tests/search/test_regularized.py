@@ -42,7 +42,7 @@ def naive(budget, seed, sample_size, batch=1):
         while len(children) < batch and len(everyone) < budget.budget:
             chosen = [living[place] for place in rng.choice(len(living), size=sample_size, replace=False)]
             parent = max(chosen, key=lambda place: (ToyEvaluator.fitness(everyone[place]), -place))
-            child = mutate(everyone[parent], SPACE, budget.mutation_probability, rng)
+            child = mutate(everyone[parent], SPACE, budget.mutation_prob, rng)
             if new(child):
                 children.append(len(everyone))
                 everyone.append(child)

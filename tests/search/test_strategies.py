@@ -14,6 +14,7 @@ from opanas_cli.errors import InfeasibleError, OpanasError, UsageError
 from opanas_cli.genotype import Genotype, SearchSpace
 from opanas_cli.genotype.liveness import output_nodes, prune
 from opanas_cli.search import (
+    STRATEGIES,
     Candidate,
     Constraints,
     Cost,
@@ -23,10 +24,8 @@ from opanas_cli.search import (
     RandomSearch,
     StrategySettings,
     run_search,
-    strategies,
 )
 from opanas_cli.search.evaluator import Evaluation
-from opanas_cli.search.registry import BUILT_IN
 
 SMALL = StrategySettings(population=12, generations=4, top_k=4)
 
@@ -50,9 +49,9 @@ def test_evolution_finds_the_best_of_an_enumerated_space(search, evaluator, seed
     assert len(evaluator.asked) == 110
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("name", STRATEGIES.built_in)
 def test_the_papers_budget_is_spent_and_nothing_is_evaluated_twice(search, evaluator, name):
-    result = search(strategies()[name](SearchSpace(3), StrategySettings(), 0))
+    result = search(STRATEGIES.all[name](SearchSpace(3), StrategySettings(), 0))
 
     pruned = [prune(genotype) for genotype in evaluator.asked]
     assert len(set(pruned)) == len(pruned) == 50 * 13
@@ -61,11 +60,11 @@ def test_the_papers_budget_is_spent_and_nothing_is_evaluated_twice(search, evalu
     assert result.population[0] == result.best
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("name", STRATEGIES.built_in)
 def test_an_exhausted_space_ends_the_search_with_all_of_it_evaluated(search, evaluator, name):
     space = SearchSpace(2)
 
-    result = search(strategies()[name](space, StrategySettings(), 0))
+    result = search(STRATEGIES.all[name](space, StrategySettings(), 0))
 
     distinct = {prune(genotype) for genotype in space if output_nodes(genotype)}
     assert {prune(genotype) for genotype in evaluator.asked} == distinct
@@ -81,14 +80,14 @@ def test_a_space_of_one_genotype_can_be_searched(search):
     assert result.exhausted
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("name", STRATEGIES.built_in)
 @pytest.mark.parametrize(
     ("population", "generations", "num_nodes"), [(1, 0, 1), (1, 6, 1), (1, 6, 3), (2, 5, 1), (7, 0, 3)]
 )
 def test_the_smallest_searches_end_with_what_there_is(search, evaluator, name, population, generations, num_nodes):
     space = SearchSpace(num_nodes)
 
-    result = search(strategies()[name](space, StrategySettings(population, generations, 1), 0))
+    result = search(STRATEGIES.all[name](space, StrategySettings(population, generations, 1), 0))
 
     assert len(result.evaluated) == min(population * (generations + 1), 5 if num_nodes == 1 else 46440)
     assert len({prune(candidate.genotype) for candidate in result.evaluated}) == len(result.evaluated)
@@ -96,12 +95,12 @@ def test_the_smallest_searches_end_with_what_there_is(search, evaluator, name, p
 
 
 @settings(deadline=None, max_examples=25)
-@given(st.integers(0, 2**32 - 1), st.sampled_from(sorted(BUILT_IN)), st.integers(2, 4), st.integers(1, 4))
+@given(st.integers(0, 2**32 - 1), st.sampled_from(sorted(STRATEGIES.built_in)), st.integers(2, 4), st.integers(1, 4))
 def test_children_are_made_of_their_parents_and_keep_the_limits(seed, name, num_nodes, heaviest):
     space, limit = SearchSpace(num_nodes), Constraints(max_macs=100_000_000_000 + heaviest * 1_000_000_000)
 
     evaluated = run_search(
-        strategies()[name](space, StrategySettings(6, 3, 3), seed), ToyEvaluator(), toy_cost, limit, History()
+        STRATEGIES.all[name](space, StrategySettings(6, 3, 3), seed), ToyEvaluator(), toy_cost, limit, History()
     ).evaluated
 
     for candidate in evaluated:
@@ -137,7 +136,7 @@ def test_a_single_parent_breeds_by_mutation(search):
 
 
 def test_where_the_fittest_have_no_new_child_random_genotypes_fill_up(search):
-    result = search(Evolution(SearchSpace(3), StrategySettings(8, 2, 2, mutation_probability=0.0), 0))
+    result = search(Evolution(SearchSpace(3), StrategySettings(8, 2, 2, mutation_prob=0.0), 0))
 
     later = Counter(c.proposal.origin for c in result.evaluated if c.proposal.generation)
     assert later["mutation"] == 0
@@ -159,11 +158,11 @@ def test_the_population_is_the_fittest_of_all_generations_first_evaluated_first(
 
 
 @settings(deadline=None, max_examples=15)
-@given(st.integers(0, 2**32 - 1), st.sampled_from(sorted(BUILT_IN)), st.integers(1, 7))
+@given(st.integers(0, 2**32 - 1), st.sampled_from(sorted(STRATEGIES.built_in)), st.integers(1, 7))
 def test_the_same_seed_gives_the_same_search_at_any_batch_size(seed, name, batch_size):
     def history(size):
         record = History()
-        strategy = strategies()[name](SearchSpace(3), StrategySettings(5, 2, 3), seed)
+        strategy = STRATEGIES.all[name](SearchSpace(3), StrategySettings(5, 2, 3), seed)
         run_search(strategy, Hashed(), lambda g: Cost(1, 1), Constraints(), record, batch_size=size)
         return record.recorded
 
@@ -177,7 +176,7 @@ def test_other_seeds_give_other_searches(search):
 
 
 def test_all_strategies_begin_with_the_same_random_generation(search):
-    results = [search(strategies()[name](SearchSpace(), SMALL, 0)) for name in BUILT_IN]
+    results = [search(STRATEGIES.all[name](SearchSpace(), SMALL, 0)) for name in STRATEGIES.built_in]
 
     assert len({tuple(c.genotype for c in result.evaluated[:12]) for result in results}) == 1
 
@@ -188,11 +187,11 @@ def test_batches_are_full_but_never_over_a_generation(search, evaluator):
     assert evaluator.batch_sizes == [5, 5, 2] * 5
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("name", STRATEGIES.built_in)
 def test_only_candidates_within_the_constraints_are_evaluated(search, evaluator, cost_of, name):
     limit = Constraints(max_macs=107_000_000_000, max_params=36_500_000)
 
-    result = search(strategies()[name](SearchSpace(), SMALL, 0), limit)
+    result = search(STRATEGIES.all[name](SearchSpace(), SMALL, 0), limit)
 
     assert len(result.evaluated) == len(evaluator.asked) == 60
     assert all(limit.satisfied(cost_of(prune(genotype))) for genotype in evaluator.asked)
@@ -214,7 +213,7 @@ def test_a_strategy_that_goes_past_the_admission_is_told(search):
         def ask(self, admission):
             return [Proposal(Genotype.of(["top_down"]))]
 
-    with pytest.raises(OpanasError, match=r"did not draw by admission\.first_new"):
+    with pytest.raises(OpanasError, match=r"did not draw with admission\.first_new"):
         search(Careless(SearchSpace(1), SMALL, 0))
 
 
@@ -280,8 +279,8 @@ def test_progress_tells_every_candidate_the_best_and_the_total(search):
         ("population", 0),
         ("generations", -1),
         ("top_k", 0),
-        ("mutation_probability", 1.1),
-        ("mutation_probability", -0.1),
+        ("mutation_prob", 1.1),
+        ("mutation_prob", -0.1),
     ],
 )
 def test_settings_without_sense_are_refused(setting, value):
@@ -290,7 +289,7 @@ def test_settings_without_sense_are_refused(setting, value):
 
 
 def test_the_defaults_are_the_papers():
-    assert StrategySettings() == StrategySettings(population=50, generations=12, top_k=10, mutation_probability=0.1)
+    assert StrategySettings() == StrategySettings(population=50, generations=12, top_k=10, mutation_prob=0.1)
 
 
 class Hashed:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.metadata import EntryPoint
 
 import pytest
 
 from opanas_cli.errors import UsageError
 from opanas_cli.genotype import SearchSpace
-from opanas_cli.search import StrategySettings, registry, strategies, strategy_named
+from opanas_cli.search import STRATEGIES, StrategySettings, strategy_named
 from opanas_cli.search.random_search import RandomSearch
-from opanas_cli.search.registry import BUILT_IN, GROUP, load
 
 
 class Mine(RandomSearch):
@@ -31,7 +31,7 @@ NO_STRATEGY = 7
 
 
 def point(name: str, attribute: str) -> EntryPoint:
-    return EntryPoint(name, f"{__name__}:{attribute}", GROUP)
+    return EntryPoint(name, f"{__name__}:{attribute}", STRATEGIES.group)
 
 
 @pytest.fixture(autouse=True)
@@ -40,26 +40,22 @@ def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def built_in() -> list[EntryPoint]:
-    return [EntryPoint(name, value, GROUP) for name, value in BUILT_IN.items()]
+    return [EntryPoint(name, value, STRATEGIES.group) for name, value in STRATEGIES.built_in.items()]
 
 
 def test_built_in_strategies_come_first_and_can_be_built() -> None:
-    assert list(strategies())[:4] == ["evolution", "random", "regularized", "nsga2"]
-    for name in BUILT_IN:
-        strategy = strategies()[name](SearchSpace(), StrategySettings(), 0)
+    assert list(STRATEGIES.all)[:4] == ["evolution", "random", "regularized", "nsga2"]
+    for name in STRATEGIES.built_in:
+        strategy = STRATEGIES.all[name](SearchSpace(), StrategySettings(), 0)
         assert strategy.settings == StrategySettings()
         assert strategy.population == ()
 
 
-def test_a_plug_in_is_found_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [*built_in(), point("mine", "Mine")])
-    registry.strategies.cache_clear()
-    try:
-        assert strategy_named("mine") is Mine
-        with pytest.raises(UsageError, match=r"no strategy 'my'; choose one of evolution, .*, nsga2, mine"):
-            strategy_named("my")
-    finally:
-        registry.strategies.cache_clear()
+def test_a_plug_in_is_found_by_its_name(plug_in: Callable[..., None]) -> None:
+    plug_in(STRATEGIES, *built_in(), point("mine", "Mine"))
+    assert strategy_named("mine") is Mine
+    with pytest.raises(UsageError, match=r"'my' is not a strategy; choose one of evolution, .*, nsga2, mine"):
+        strategy_named("my")
 
 
 @pytest.mark.parametrize(
@@ -68,16 +64,16 @@ def test_a_plug_in_is_found_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None
         ("gone", "GONE", "AttributeError"),
         ("evolution", "Mine", "the name 'evolution' is taken"),
         ("two", "OfTwoThings", "too many positional arguments"),
-        ("seven", "NO_STRATEGY", "to call with a space, settings and a seed is needed, but got 7"),
+        ("seven", "NO_STRATEGY", "expected a callable that takes a space, settings and a seed, but got 7"),
     ],
 )
 def test_a_bad_plug_in_is_named_and_skipped(name: str, attribute: str, reason: str) -> None:
     with pytest.warns(RuntimeWarning, match=f"strategy '{name}' .*{attribute}.* is skipped: .*{re.escape(reason)}"):
-        loaded = load([*built_in(), point(name, attribute), point("mine", "Mine")])
-    assert list(loaded) == [*BUILT_IN, "mine"]
+        loaded = STRATEGIES.load([*built_in(), point(name, attribute), point("mine", "Mine")])
+    assert list(loaded) == [*STRATEGIES.built_in, "mine"]
 
 
 def test_strategies_are_listed_without_pymoo() -> None:
-    code = "import sys; from opanas_cli.search import strategies; strategies(); print('pymoo' in sys.modules)"
+    code = "import sys; from opanas_cli.search import STRATEGIES; STRATEGIES.all; print('pymoo' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "False"

@@ -19,7 +19,7 @@ from opanas_cli.errors import InfeasibleError, UsageError
 from opanas_cli.formats import resolve_genotype
 from opanas_cli.formats.text import line_of
 from opanas_cli.genotype import Genotype
-from opanas_cli.genotype.canonical import canonical_hash
+from opanas_cli.genotype.architecture import Architecture
 from opanas_cli.genotype.liveness import prune
 from opanas_cli.search.operators import sample
 
@@ -73,14 +73,14 @@ def _random(config: Config, genotype: Genotype, count: int, seed: int) -> list[C
     """Random genotypes that differ from each other and from `genotype`, as networks."""
     space, rng, cost_of = search_space(config), np.random.default_rng(seed), CostModel(config)
     macs = cost_of(genotype).macs
-    known = {canonical_hash(genotype)}
+    known = {Architecture(genotype)}
     found: list[Contender] = []
     for _ in range(MAX_DRAWS):
         if len(found) == count:
             return found
         drawn = prune(sample(space, rng))
-        if abs(cost_of(drawn).macs - macs) <= TOLERANCE * macs and canonical_hash(drawn) not in known:
-            known.add(canonical_hash(drawn))
+        if abs(cost_of(drawn).macs - macs) <= TOLERANCE * macs and Architecture(drawn) not in known:
+            known.add(Architecture(drawn))
             found.append(Contender(f"random-{len(found) + 1}", sub_net_config(config, drawn), line_of(drawn)))
     raise InfeasibleError(
         f"--against random:{count}: of {MAX_DRAWS:,} random genotypes {len(found)} differ and come within 5 % of "

@@ -27,7 +27,7 @@ from opanas_cli.detection.training.networks import sub_net_config
 from opanas_cli.errors import InfeasibleError, InvalidConfigError
 from opanas_cli.formats.text import line_of
 from opanas_cli.genotype import Genotype
-from opanas_cli.genotype.canonical import canonical_hash
+from opanas_cli.genotype.architecture import Architecture
 from opanas_cli.genotype.liveness import prune
 from opanas_cli.search.operators import sample
 from opanas_cli.statistics.estimate import bootstrapped
@@ -109,7 +109,7 @@ def correlate(
     genotypes, judged = _chosen(config, evaluator, sampling, search.metric, np.random.default_rng(seed))
     del evaluator
     trainings = [
-        Training(canonical_hash(genotype), training_seed, sub_net_config(config, genotype), {})
+        Training(line_of(genotype), training_seed, sub_net_config(config, genotype), {})
         for training_seed in range(seed, seed + num_seeds)
         for genotype in genotypes
     ]
@@ -181,13 +181,13 @@ def _drawn(config: Config, count: int, sampling: Sampling, rng: np.random.Genera
     """Random genotypes within the limits, no two of one network; fewer if there are not so many."""
     space, cost_of = search_space(config), CostModel(config)
     low, high = sampling.min_macs or 0, sampling.max_macs or math.inf
-    found: dict[str, Genotype] = {}
+    found: dict[Architecture, Genotype] = {}
     for _ in range(MAX_DRAWS):
         if len(found) == count:
             break
         genotype = prune(sample(space, rng))
         if low <= cost_of(genotype).macs <= high:
-            found.setdefault(canonical_hash(genotype), genotype)
+            found.setdefault(Architecture(genotype), genotype)
     return list(found.values())
 
 
@@ -196,7 +196,7 @@ def _networks(
 ) -> list[dict[str, Any]]:
     found = []
     for genotype, figure in zip(genotypes, judged, strict=True):
-        own = [row for row in rows if row["network"] == canonical_hash(genotype)]
+        own = [row for row in rows if row["network"] == line_of(genotype)]
         alone = [row["metrics"][metric] for row in own]
         costs = {name: own[0][name] for name in ("macs", "params")}
         found.append({"genotype": line_of(genotype), **costs, "super_net": figure, "alone": alone})

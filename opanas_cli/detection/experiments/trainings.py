@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -48,7 +49,8 @@ class Training:
     @property
     def name(self) -> str:
         """Of its folder."""
-        return f"{self.network}-{self.seed}"
+        plain = re.fullmatch(r"[\w.-]{1,60}", self.network)
+        return f"{self.network if plain else hashlib.sha256(self.network.encode()).hexdigest()[:16]}-{self.seed}"
 
     @cached_property
     def settings(self) -> str:

@@ -14,7 +14,7 @@ from opanas_cli.errors import InfeasibleError, InvalidGenotypeError, UsageError
 from opanas_cli.formats import resolve_genotype
 from opanas_cli.formats.text import loads
 from opanas_cli.genotype import Genotype
-from opanas_cli.genotype.canonical import canonical_hash
+from opanas_cli.genotype.architecture import Architecture
 
 CHOSEN = Genotype.of(["top_down", "bottom_up", "fusing_splitting"])
 
@@ -31,7 +31,7 @@ def test_all_are_within_five_per_cent_of_the_first(shapes_root: Path, norm: dict
     assert [one.config.model.neck.out_channels for one in found[2:5]] == [24] * 3
     assert found[1].config.model.neck.out_channels > 24 > found[5].config.model.neck.out_channels
     drawn = [loads(str(one.genotype), "test").genotype for one in found[2:5]]
-    assert len({canonical_hash(genotype) for genotype in [CHOSEN, *drawn]}) == 4
+    assert len({Architecture(genotype) for genotype in [CHOSEN, *drawn]}) == 4
     assert found[1].genotype is None
     assert loads(str(found[5].genotype), "test").genotype == resolve_genotype("opa-fpn")
     assert {one.config.model.neck.get("output_norm_cfg") is None for one in found if one.genotype} == {not norm}

@@ -1,4 +1,4 @@
-"""The rules of the house: which room may import what, how long a file is, and that public things say what they are."""
+"""The layers of the package: what each may import; and how long a file is, and that public things have docstrings."""
 
 import ast
 import json
@@ -14,7 +14,7 @@ import opanas_cli
 PACKAGE = Path(opanas_cli.__file__).parent
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.relative_to(PACKAGE).parts[0] != "configs")
 
-GROUND = {
+BOTTOM = {
     "",
     "errors",
     "atomic",
@@ -26,7 +26,7 @@ GROUND = {
     "stage_settings",
     "suggestions",
 }
-"""Level 0: modules of the package itself; the empty name is `opanas_cli`."""
+"""The lowest layer, modules of the package itself; the empty name is `opanas_cli`."""
 MAY_IMPORT = {
     "genotype": set(),
     "statistics": set(),
@@ -56,10 +56,10 @@ DETECTION = {
     "searching": 10,
     "registration": 11,
 }
-"""The rooms and files of `detection`, each with its floor: they may import what is on lower ones."""
-LIGHT_ROOMS = ("genotype", "statistics", "formats", "search", "drawing")
-NOT_IN_LIGHT_ROOMS = {"torch", "torchvision", "mmdet", "mmengine", "mmcv"}
-NOT_ON_IMPORT = {*NOT_IN_LIGHT_ROOMS, "matplotlib", "scipy", "pymoo"}
+"""The layer of each package and file of `detection`: they may import what is on lower layers."""
+LIGHT_PACKAGES = ("genotype", "statistics", "formats", "search", "drawing")
+NOT_IN_LIGHT_PACKAGES = {"torch", "torchvision", "mmdet", "mmengine", "mmcv"}
+NOT_ON_IMPORT = {*NOT_IN_LIGHT_PACKAGES, "matplotlib", "scipy", "pymoo"}
 MAX_LINES = 400
 
 
@@ -68,11 +68,11 @@ def module_name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def room(module: str) -> str:
+def part(module: str) -> str:
     """The part of a name after `opanas_cli`, which is empty for names the package itself defines."""
     parts = module.split(".")
     name = parts[1] if len(parts) > 1 else ""
-    return name if name in GROUND | MAY_IMPORT.keys() else ""
+    return name if name in BOTTOM | MAY_IMPORT.keys() else ""
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -94,43 +94,43 @@ def arrows() -> Iterator[tuple[Path, str]]:
         yield from ((path, imported) for imported in imports(path))
 
 
-def test_the_rooms_are_known() -> None:
-    rooms = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in FILES} - {"__init__"}
-    assert rooms <= GROUND | MAY_IMPORT.keys()
+def test_the_parts_are_known() -> None:
+    parts = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in FILES} - {"__init__"}
+    assert parts <= BOTTOM | MAY_IMPORT.keys()
     assert len(FILES) > 20
 
 
 def test_imports_point_down() -> None:
     wrong = []
     for path, imported in arrows():
-        here, there = room(module_name(path)), room(imported)
+        here, there = part(module_name(path)), part(imported)
         if (
             imported.split(".")[0] == "opanas_cli"
             and there != here
-            and there not in GROUND | MAY_IMPORT.get(here, set())
+            and there not in BOTTOM | MAY_IMPORT.get(here, set())
         ):
             wrong.append(f"{path.relative_to(PACKAGE)} imports {imported}")
     assert wrong == []
 
 
 def test_imports_point_down_inside_detection() -> None:
-    """`detection` itself, which registers everything, stands above all its rooms."""
+    """`detection` itself, which registers everything, stands above all its packages."""
 
-    def floor(module: str) -> tuple[str, int]:
+    def layer(module: str) -> tuple[str, int]:
         name = (*module.split("."), "")[2]
         return name, DETECTION[name]
 
     found = {
-        (floor(module_name(path)), floor(imported), f"{path.relative_to(PACKAGE)} imports {imported}")
+        (layer(module_name(path)), layer(imported), f"{path.relative_to(PACKAGE)} imports {imported}")
         for path, imported in arrows()
-        if room(module_name(path)) == room(imported) == "detection" and path != PACKAGE / "detection" / "__init__.py"
+        if part(module_name(path)) == part(imported) == "detection" and path != PACKAGE / "detection" / "__init__.py"
     }
     assert [text for here, there, text in found if here[0] != there[0] and here[1] <= there[1]] == []
     assert {here[0] for here, _, _ in found} >= {"configs", "evaluating", "training"}
 
 
 def test_search_and_necks_never_import_each_other() -> None:
-    pairs = {(room(module_name(path)), room(imported)) for path, imported in arrows() if "opanas_cli" in imported}
+    pairs = {(part(module_name(path)), part(imported)) for path, imported in arrows() if "opanas_cli" in imported}
     assert pairs & {("search", "necks"), ("necks", "search")} == set()
 
 
@@ -138,23 +138,23 @@ def test_only_detection_imports_mmdet() -> None:
     wrong = [
         f"{path.relative_to(PACKAGE)} imports {imported}"
         for path, imported in arrows()
-        if imported.split(".")[0] in {"mmdet", "mmengine", "mmcv"} and room(module_name(path)) != "detection"
+        if imported.split(".")[0] in {"mmdet", "mmengine", "mmcv"} and part(module_name(path)) != "detection"
     ]
     assert wrong == []
 
 
-def test_light_rooms_import_no_torch_even_inside_functions() -> None:
+def test_light_packages_import_no_torch_even_inside_functions() -> None:
     wrong = [
         f"{path.relative_to(PACKAGE)} imports {imported}"
         for path, imported in arrows()
-        if imported.split(".")[0] in NOT_IN_LIGHT_ROOMS and room(module_name(path)) in LIGHT_ROOMS
+        if imported.split(".")[0] in NOT_IN_LIGHT_PACKAGES and part(module_name(path)) in LIGHT_PACKAGES
     ]
     assert wrong == []
 
 
-@pytest.mark.parametrize("name", LIGHT_ROOMS)
-def test_importing_a_light_room_loads_nothing_heavy(name: str) -> None:
-    modules = [module_name(path) for path in FILES if room(module_name(path)) == name]
+@pytest.mark.parametrize("name", LIGHT_PACKAGES)
+def test_importing_a_light_package_loads_nothing_heavy(name: str) -> None:
+    modules = [module_name(path) for path in FILES if part(module_name(path)) == name]
     program = (
         "import importlib, json, sys\n"
         f"for module in {modules!r}: importlib.import_module(module)\n"

@@ -1,12 +1,14 @@
-"""The canonical form against networkx's isomorphism, and counts of small spaces by enumeration."""
+"""Architectures against the definition by networkx, counts of small spaces by enumeration, and facts."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import permutations
+from random import Random
 from time import perf_counter
 
 import networkx as nx
@@ -17,11 +19,11 @@ from hypothesis import strategies as st
 from opanas_cli.errors import InvalidGenotypeError
 from opanas_cli.formats import resolve_genotype
 from opanas_cli.genotype import PAPER_PATHS, Genotype, PathType, SearchSpace, SpaceKind
-from opanas_cli.genotype.canonical import canonical_form, canonical_hash, equivalent
+from opanas_cli.genotype.architecture import Architecture, canonical_hash, compare, facts_of
 from opanas_cli.genotype.dag import to_digraph
 from opanas_cli.genotype.liveness import live_nodes, prune, validate
 
-PUBLISHED_HASH = "a10113e4ffe1934c"
+PUBLISHED_HASH = "5d76342a2e1de5e9"
 
 
 def genotypes(max_nodes: int, paths: Sequence[PathType] = PAPER_PATHS) -> st.SearchStrategy[Genotype]:
@@ -60,16 +62,16 @@ def isomorphic(first: Genotype, second: Genotype) -> bool:
 
 def relabelled(genotype: Genotype, order: Sequence[int]) -> Genotype:
     """A dense genotype with its nodes moved to the places in `order`, as far as edges still point forward."""
+    carried = dict(genotype.items())
     graph = nx.DiGraph()
     graph.add_nodes_from(range(genotype.num_nodes + 1))
-    graph.add_edges_from((edge.source, edge.target) for edge, path in genotype.items() if path is not PathType.NONE)
+    graph.add_edges_from(edge for edge, path in carried.items() if path is not PathType.NONE)
     rank = {0: -1, **{node: place for place, node in enumerate(order, start=1)}}
     nodes = list(nx.lexicographical_topological_sort(graph, key=rank.__getitem__))
     paths = []
     for target in range(1, len(nodes)):
         for source in range(target):
-            known = nodes[source] < nodes[target]
-            paths.append(genotype.path(nodes[source], nodes[target]) if known else PathType.NONE)
+            paths.append(carried.get((nodes[source], nodes[target]), PathType.NONE))
     return Genotype(tuple(paths))
 
 
@@ -77,36 +79,31 @@ def relabelled(genotype: Genotype, order: Sequence[int]) -> Genotype:
 @settings(deadline=None, max_examples=300)
 def test_hashes_are_equal_exactly_for_isomorphic_graphs(first: Genotype, second: Genotype) -> None:
     same = isomorphic(first, second)
-    assert equivalent(first, second) is same
+    assert (Architecture(first) == Architecture(second)) is same
     assert (canonical_hash(first) == canonical_hash(second)) is same
 
 
 @given(ANY.filter(lambda genotype: genotype.space is SpaceKind.DENSE), st.data())
 @settings(deadline=None, max_examples=300)
-def test_a_relabelled_copy_is_equivalent(genotype: Genotype, data: st.DataObject) -> None:
+def test_a_relabelled_copy_is_one_architecture(genotype: Genotype, data: st.DataObject) -> None:
     pruned = prune(genotype)
     order = data.draw(st.permutations(range(1, genotype.num_nodes + 1)))
     copy = relabelled(pruned, order)
     assert isomorphic(genotype, copy)
     assert canonical_hash(genotype) == canonical_hash(copy)
-    assert canonical_form(genotype) == canonical_form(copy)
-
-
-@given(ANY)
-@settings(deadline=None, max_examples=200)
-def test_the_canonical_form_is_an_equivalent_genotype_without_dead_nodes(genotype: Genotype) -> None:
-    form = canonical_form(genotype)
-    assert canonical_form(form) == form
-    assert isomorphic(genotype, form)
-    if form.paths != (PathType.NONE,):
-        assert form.num_nodes == len(live_nodes(form))
-        assert prune(form) == form
+    assert {Architecture(genotype)} == {Architecture(copy)}
 
 
 @given(ANY)
 @settings(deadline=None, max_examples=100)
 def test_dead_parts_do_not_matter(genotype: Genotype) -> None:
-    assert canonical_hash(prune(genotype)) == canonical_hash(genotype)
+    assert Architecture(prune(genotype)) == Architecture(genotype)
+
+
+def equivalent(first: Genotype, second: Genotype) -> bool:
+    same = compare(first, second).relation != "different"
+    assert isomorphic(first, second) is same
+    return same
 
 
 def test_a_chain_of_one_is_the_dense_genotype_of_one() -> None:
@@ -129,7 +126,7 @@ def test_hash_of_the_published_genotype_never_changes() -> None:
 def test_hash_does_not_depend_on_the_process() -> None:
     code = (
         "from opanas_cli.formats import resolve_genotype as r;"
-        "from opanas_cli.genotype.canonical import canonical_hash as h; print(h(r('opa-fpn')))"
+        "from opanas_cli.genotype.architecture import canonical_hash as h; print(h(r('opa-fpn')))"
     )
     for seed in ("1", "2"):
         ran = subprocess.run(
@@ -176,20 +173,40 @@ def crown(count: int, gap: int) -> Genotype:
 @pytest.mark.parametrize(
     "genotype",
     [twins(12), twins(30), twin_pairs(6), twin_pairs(12), complete_layers(6), complete_layers(12)]
+    + [Genotype((PathType.SKIP_CONNECT,) * 78)]
     + [crown(count, gap) for count in (6, 12) for gap in (1, 2, 3, 4, 5)],
     ids=lambda genotype: str(genotype.num_nodes),
 )
 def test_symmetry_does_not_blow_up(genotype: Genotype) -> None:
     count = genotype.num_nodes
-    copy = relabelled(genotype, list(range(count, 0, -1)))
+    orders = [list(range(count, 0, -1)), *(Random(seed).sample(range(1, count + 1), count) for seed in range(3))]
+    copies = [relabelled(genotype, order) for order in orders]
     start = perf_counter()
-    assert canonical_hash(genotype) == canonical_hash(copy)
+    assert all(Architecture(genotype) == Architecture(copy) for copy in copies)
     assert perf_counter() - start < 2
 
 
-def test_the_complete_chain_of_skips_is_fast() -> None:
-    genotype = Genotype((PathType.SKIP_CONNECT,) * 78)
-    assert canonical_form(genotype) == genotype
+def rings(*sizes: int) -> Genotype:
+    """The first half of the nodes takes the input, and each of the others two of these, so that they form rings."""
+    count = sum(sizes) // 2
+    wanted, first = {(0, node) for node in range(1, count + 1)}, 0
+    for half in (size // 2 for size in sizes):
+        ring = range(1 + first, 1 + first + half)
+        wanted |= {(ring[(place + step) % half], count + ring[place]) for place in range(half) for step in (0, 1)}
+        first += half
+    space = SearchSpace(2 * count)
+    return Genotype(tuple(PathType.TOP_DOWN if edge in wanted else PathType.NONE for edge in space.edges))
+
+
+@pytest.mark.parametrize("half", [6, 12, 32])
+def test_different_architectures_of_one_hash(half: int) -> None:
+    """Colour refinement cannot tell one ring from two of half its size; the comparison can."""
+    one, two = rings(2 * half), rings(half, half)
+    assert canonical_hash(one) == canonical_hash(two)
+    start = perf_counter()
+    assert compare(one, two).relation == "different"
+    assert len({Architecture(one), Architecture(two)}) == 2
+    assert perf_counter() - start < 2
 
 
 def naive_class(genotype: Genotype) -> tuple[object, ...]:
@@ -219,7 +236,7 @@ def test_counts_of_small_spaces(num_nodes: int, size: int, valid: int, classes: 
     """By hand for two nodes: 6 of 216 are dead, both edges out of the input being `none`. The classes are 5 with one
     live node, 15 pairs without an edge between them, and 5 * 6 * 5 with one: 170."""
     space = SearchSpace(num_nodes)
-    assert space.size == size
+    assert len(space.paths) ** len(space.edges) == size
     by_hash: dict[str, set[object]] = defaultdict(set)
     by_definition: dict[object, set[str]] = defaultdict(set)
     count = 0
@@ -230,3 +247,43 @@ def test_counts_of_small_spaces(num_nodes: int, size: int, valid: int, classes: 
         by_definition[naive].add(ours)
     assert all(len(met) == 1 for met in [*by_hash.values(), *by_definition.values()])
     assert (count, len(by_hash)) == (valid, classes)
+
+
+def test_facts() -> None:
+    facts = facts_of(Genotype.of(["top_down", "none", "bottom_up"]))
+    assert facts.pop("canonical_hash")
+    assert facts == {
+        "space": "dense",
+        "num_nodes": 2,
+        "num_edges": 3,
+        "live_edges": [
+            {"source": 0, "target": 1, "path": "top_down"},
+            {"source": 1, "target": 2, "path": "bottom_up"},
+        ],
+        "live_nodes": [1, 2],
+        "output_nodes": [1, 2],
+        "space_size": {"base": 6, "exponent": 3},
+    }
+
+
+def test_facts_are_plain() -> None:
+    facts = facts_of(Genotype.of(["skip_connect"] * 3, "chain"))
+    assert json.loads(json.dumps(facts)) == facts
+
+
+def test_relations() -> None:
+    one = Genotype.of(["top_down", "bottom_up", "none"])
+    other = Genotype.of(["bottom_up", "top_down", "none"])
+    assert compare(one, one).relation == "equal"
+    assert compare(one, one).differing_edges == []
+    twins = compare(one, other)
+    assert twins.relation == "equivalent"
+    assert twins.canonical_hashes[0] == twins.canonical_hashes[1]
+    assert twins.differing_edges == [
+        {"source": 0, "target": 1, "a": "top_down", "b": "bottom_up"},
+        {"source": 0, "target": 2, "a": "bottom_up", "b": "top_down"},
+    ]
+    unlike = compare(one, Genotype.of(["top_down", "top_down"], "chain"))
+    assert (unlike.relation, unlike.differing_edges) == ("different", None)
+    # A dense genotype sums its nodes and a chain does not, but of one node they are one architecture.
+    assert compare(Genotype.of(["top_down"]), Genotype.of(["top_down"], "chain")).relation == "equivalent"

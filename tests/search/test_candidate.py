@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from opanas_cli.errors import UsageError
 from opanas_cli.genotype import Genotype
 from opanas_cli.search import Candidate, Cost, Proposal, Resource
-from opanas_cli.search.pareto import pareto_front
+from opanas_cli.search.candidate import pareto_front
 
 PROPOSAL = Proposal(Genotype.of(["top_down"]))
 

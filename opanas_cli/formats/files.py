@@ -1,19 +1,19 @@
-"""From what a user hands us to a validated genotype."""
+"""Genotypes in files and other forms: how they are read, validated and written."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from opanas_cli.atomic import write_atomically
 from opanas_cli.errors import InvalidGenotypeError
-from opanas_cli.formats.codec import GenotypeRecord
-from opanas_cli.formats.registry import codec_for_path, codec_named
+from opanas_cli.formats.registry import FORMATS, GenotypeRecord, codec_of, errors_at
 from opanas_cli.genotype import Genotype
 from opanas_cli.genotype.liveness import validate
 from opanas_cli.regular_files import read_regular
 from opanas_cli.shipped import shipped_dir
+from opanas_cli.suggestions import suggestion
 
 MAX_BYTES = 1 << 20
 
@@ -28,12 +28,12 @@ def shipped_genotypes() -> dict[str, Path]:
 
 
 def resolve_genotype(value: GenotypeLike) -> Genotype:
-    """The genotype meant by `value`; see `resolve_record`."""
+    """The genotype that `value` stands for; see `resolve_record`."""
     return resolve_record(value).genotype
 
 
 def resolve_record(value: GenotypeLike, codec_name: str | None = None) -> GenotypeRecord:
-    """The genotype meant by `value` and what is known about it. `codec_name` says the format of a file.
+    """The genotype that `value` stands for, with its metadata. `codec_name` is the format of a file.
 
     A bare name means a shipped genotype before it means a file; write ``./opa-fpn`` for the file.
 
@@ -51,31 +51,27 @@ def resolve_record(value: GenotypeLike, codec_name: str | None = None) -> Genoty
         return _validated(GenotypeRecord(value), "genotype")
     if not isinstance(value, Sequence):
         raise InvalidGenotypeError(f"a genotype is a name, a file, a dict or a list of paths, but got {value!r}")
-    try:
+    with errors_at("genotype"):
         genotype = Genotype.of(value)
-    except InvalidGenotypeError as error:
-        raise InvalidGenotypeError(f"genotype: {error}") from None
     return _validated(GenotypeRecord(genotype), "genotype")
 
 
 def read_record(path: Path, codec_name: str | None = None) -> GenotypeRecord:
-    """The genotype in a file, in the format called `codec_name` or else the one that its suffix says.
+    """The genotype in a file, in the format called `codec_name` or else that of its suffix.
 
     Raises:
         InvalidGenotypeError: the file cannot be read, is larger than 1 MiB or not UTF-8, or is no genotype.
     """
     text = _text(path)
-    codec = codec_named(codec_name) if codec_name else codec_for_path(path)
+    codec = codec_of(path, codec_name)
     if codec.loads is None:
-        raise InvalidGenotypeError(f"{path}: the format '{codec.name}' can be written only; give another file")
+        raise InvalidGenotypeError(f"{path}: the format '{codec.name}' is write-only; give another file")
     return _validated(codec.loads(text, str(path)), str(path))
 
 
 def _validated(record: GenotypeRecord, where: str) -> GenotypeRecord:
-    try:
+    with errors_at(where):
         validate(record.genotype)
-    except InvalidGenotypeError as error:
-        raise InvalidGenotypeError(f"{where}: {error}") from None
     return record
 
 
@@ -100,13 +96,9 @@ def _bytes(path: Path) -> bytes:
 
 
 def _no_such_file(path: Path) -> str:
-    names = list(shipped_genotypes())
-    if path.parent == Path() and (close := difflib.get_close_matches(str(path), names, n=1)):
-        hint = f"did you mean '{close[0]}'?"
-    elif close := difflib.get_close_matches(path.name, _names_in(path.parent), n=1):
-        hint = f"did you mean '{path.with_name(close[0])}'?"
-    else:
-        hint = f"give a file, or one of {', '.join(names)}"
+    shipped = list(shipped_genotypes())
+    known = [*(shipped if path.parent == Path() else ()), *_names_in(path.parent)]
+    hint = suggestion(path.name, known, f"give a file, or one of {', '.join(shipped)}")
     return f"{path}: no such file, and no genotype of that name is shipped; {hint}"
 
 
@@ -115,3 +107,29 @@ def _names_in(folder: Path) -> list[str]:
         return sorted(file.name for file in folder.iterdir() if file.is_file())
     except OSError:
         return []
+
+
+def dump_record(record: GenotypeRecord, codec_name: str) -> str:
+    """The text of a genotype in the format called `codec_name`.
+
+    Raises:
+        UsageError: there is no such format.
+        InvalidGenotypeError: the format is read-only, or cannot express this genotype.
+    """
+    codec = FORMATS.named(codec_name)
+    if codec.dumps is None:
+        raise InvalidGenotypeError(f"the format '{codec.name}' is read-only; choose another one to write")
+    return codec.dumps(record)
+
+
+def write_record(record: GenotypeRecord | Genotype, path: Path, codec_name: str | None = None) -> None:
+    """Write a genotype, in the format called `codec_name` or else that of the suffix.
+
+    Raises:
+        InvalidGenotypeError: as of `dump_record`, or no format has the suffix.
+        OpanasError: the file cannot be written.
+    """
+    if isinstance(record, Genotype):
+        record = GenotypeRecord(record)
+    codec = codec_of(path, codec_name)
+    write_atomically(path, dump_record(record, codec.name))
