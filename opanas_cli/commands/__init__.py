@@ -18,7 +18,7 @@ from opanas_cli.atomic import NO_ROOM, cannot_write
 from opanas_cli.commands.console import complain, joined, output, plain_warnings
 from opanas_cli.commands.options import SuggestingGroup
 from opanas_cli.commands.several_processes import is_follower
-from opanas_cli.errors import OpanasError, ToldElsewhereError
+from opanas_cli.errors import OpanasError, ReportedElsewhereError
 from opanas_cli.termination import Terminated, terminable
 
 COMMANDS = {
@@ -99,7 +99,7 @@ def run(arguments: Sequence[str]) -> int:
             time.sleep(SECONDS_TO_REPORT)
             return error.exit_code
         return _refuse(error)
-    except ToldElsewhereError as error:
+    except ReportedElsewhereError as error:
         return error.exit_code
     except OpanasError as error:
         return _report(error, arguments, error.exit_code)

@@ -12,6 +12,7 @@ from opanas_cli.drawing.style import opanas_style, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 WIDTH = 6.4
 ROW = 0.34
@@ -26,7 +27,7 @@ def draw_comparison(document: Mapping[str, Any], path: Path) -> None:
     """
     figures = {network["name"]: network["figures"] for network in document["networks"]}
     with opanas_style(), replacing(path) as temporary:
-        axes = _axes(WIDTH, 1.1 + ROW * len(figures))
+        figure, axes = _axes(WIDTH, 1.1 + ROW * len(figures))
         for row, values in enumerate(figures.values()):
             colour = INK if row else ACCENT
             axes.plot(values, [row] * len(values), "o", color=colour, markersize=5, alpha=0.7, linewidth=0)
@@ -38,7 +39,7 @@ def draw_comparison(document: Mapping[str, Any], path: Path) -> None:
         axes.set_ylim(len(figures) - 0.5, -0.5)
         axes.set_xlabel(f"{document['metric']} on the test split: a dot for each seed, a line at the mean")
         axes.grid(axis="x", color=FADED, linewidth=0.5)
-        save(axes.figure, temporary, ".svg")
+        save(figure, temporary, ".svg")
 
 
 def draw_correlation(document: Mapping[str, Any], path: Path) -> None:
@@ -49,25 +50,26 @@ def draw_correlation(document: Mapping[str, Any], path: Path) -> None:
     """
     networks, metric = document["networks"], document["metric"]
     with opanas_style(), replacing(path) as temporary:
-        axes = _axes(WIDTH, 4.6)
+        figure, axes = _axes(WIDTH, 4.6)
         judged, macs = ([network[key] for network in networks] for key in ("super_net", "macs"))
         alone = [sum(network["alone"]) / len(network["alone"]) for network in networks]
         for x, network in zip(judged, networks, strict=True):
             axes.plot([x, x], [min(network["alone"]), max(network["alone"])], color=FADED, linewidth=1, zorder=1)
         dots = axes.scatter(judged, alone, c=[count / 1e9 for count in macs], cmap="viridis", s=28, zorder=2)
-        axes.figure.colorbar(dots, label="G MACs")
+        figure.colorbar(dots, label="G MACs")
         axes.set_xlabel(f"{metric} with the weights of the super-net")
         axes.set_ylabel(f"{metric} trained alone")
         tau = document["super_net"]["kendall"]
         if tau["value"] is not None and tau["low"] is not None:
             axes.set_title(f"Kendall's τ {tau['value']:.2f} ({tau['low']:.2f} to {tau['high']:.2f}), {len(networks)} "
                            "networks", size=10)  # fmt: skip
-        save(axes.figure, temporary, ".svg")
+        save(figure, temporary, ".svg")
 
 
-def _axes(width: float, height: float) -> Axes:
+def _axes(width: float, height: float) -> tuple[Figure, Axes]:
     from matplotlib.figure import Figure
 
-    axes: Axes = Figure((width, height), layout="constrained").subplots()
+    figure = Figure((width, height), layout="constrained")
+    axes = figure.subplots()
     axes.spines[["top", "right"]].set_visible(False)
-    return axes
+    return figure, axes

@@ -8,17 +8,15 @@ interrupted or not.
 from __future__ import annotations
 
 import json
-import os
 import warnings
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from opanas_cli.atomic import cannot_write, write_atomically
+from opanas_cli.atomic import write_atomically
 from opanas_cli.errors import InvalidInputError, OpanasError, UsageError
 from opanas_cli.genotype import Genotype, SpaceKind
-from opanas_cli.regular_files import read_regular
+from opanas_cli.json_lines import append_line, read_lines, truncate, with_checksum
 from opanas_cli.search.candidate import Candidate, Origin, Proposal
 from opanas_cli.search.cost import Cost
 from opanas_cli.search.settings import SearchSettings, differences
@@ -65,7 +63,7 @@ class History:
             OpanasError: the file cannot be read or written.
         """
         header = _header_of(settings.document())
-        whole, torn = _read(path)
+        whole, torn = read_lines(path)
         if not whole and header.encode().startswith(torn):
             write_atomically(path, header + "\n")
             return cls((), path)
@@ -77,7 +75,7 @@ class History:
         recorded = list(_candidates(path, lines[1:], settings.space.kind))
         if torn:
             warnings.warn(f"{path}: line {len(lines) + 1} was cut short and is evaluated again", stacklevel=2)
-            _truncate(path, len(whole))
+            truncate(path, len(whole))
         return cls(recorded, path)
 
     def append(self, candidate: Candidate) -> None:
@@ -87,52 +85,18 @@ class History:
             OpanasError: the file cannot be written.
         """
         if self._path is not None:
-            _append(self._path, f"{dump_candidate(candidate)}\n".encode())
+            append_line(self._path, dump_candidate(candidate))
         self.recorded.append(candidate)
 
 
 def recorded_settings(path: Path) -> dict[str, Any]:
     """The settings in a file, as `SearchSettings.document` gave them; InvalidInputError if it is no history."""
-    whole, _ = _read(path)
+    whole, _ = read_lines(path)
     return _settings_in(path, _lines(path, whole)[0]) if whole else {}
 
 
 def _header_of(settings: object) -> str:
     return with_checksum({"format": FORMAT, "version": VERSION, "settings": settings})
-
-
-def _read(path: Path) -> tuple[bytes, bytes]:
-    """The whole lines of a file, and what follows the last of them."""
-    try:
-        content = read_regular(path) if path.exists() else b""
-    except OSError as error:
-        raise InvalidInputError(f"{path}: cannot be read ({error.strerror or error})") from error
-    end = content.rfind(b"\n") + 1
-    return content[:end], content[end:]
-
-
-def _append(path: Path, line: bytes) -> None:
-    """Append a line and sync it to disk. If that fails, e.g. half-way on a full disk, the file is left as it was."""
-    try:
-        with path.open("ab", buffering=0) as file:
-            before = file.tell()
-            try:
-                rest = memoryview(line)
-                while rest:
-                    rest = rest[file.write(rest) :]
-                os.fsync(file.fileno())
-            except OSError:
-                file.truncate(before)
-                raise
-    except OSError as error:
-        raise cannot_write(path, error) from error
-
-
-def _truncate(path: Path, size: int) -> None:
-    try:
-        os.truncate(path, size)
-    except OSError as error:
-        raise cannot_write(path, error) from error
 
 
 def _lines(path: Path, content: bytes) -> list[str]:
@@ -173,12 +137,6 @@ def _candidates(path: Path, lines: Sequence[str], space: SpaceKind) -> Iterator[
 
 def _way_out(line: int) -> str:
     return f"delete the file from line {line} on to evaluate again from there"
-
-
-def with_checksum(fields: Mapping[str, Any]) -> str:
-    """One line, without its newline: the fields, and last ``crc32``, that of the line without it."""
-    text = json.dumps(fields, allow_nan=False)
-    return json.dumps({**fields, "crc32": f"{zlib.crc32(text.encode()):08x}"})
 
 
 def dump_candidate(candidate: Candidate) -> str:
