@@ -125,7 +125,7 @@ def test_candidates_are_ranked_by_vocs_rules_where_asked(shapes_root: Path, supe
 
 
 def test_images_that_were_trained_on_are_not_searched_on(shapes_root: Path, super_net: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"--search-split: got 0.5 of the training images .* held out 0.4"):
+    with pytest.raises(UsageError, match=r"--search-split: got 0.5 of the training images, .* held out 0.4"):
         search(shapes_root, super_net, tmp_path, search_split=0.5)
     assert not list(tmp_path.iterdir())
 
