@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import shutil
 import time
@@ -24,7 +23,7 @@ from opanas_cli.detection.data.annotation_files import annotation_files
 from opanas_cli.detection.experiments.training_log import Row, TrainingLog
 from opanas_cli.detection.training.progress import OnStep, TrainingStep
 from opanas_cli.detection.training.retraining import train_detector
-from opanas_cli.detection.training.run_settings import finished_settings
+from opanas_cli.detection.training.run_identity import result_identity
 from opanas_cli.errors import UsageError
 
 Report = Callable[[int, int, str], None]
@@ -50,14 +49,13 @@ class Training:
     def name(self) -> str:
         """Of its folder."""
         plain = re.fullmatch(r"[\w.-]{1,60}", self.network)
-        return f"{self.network if plain else hashlib.sha256(self.network.encode()).hexdigest()[:16]}-{self.seed}"
+        return f"{self.network if plain else _digest(self.network)}-{self.seed}"
 
     @cached_property
     def settings(self) -> str:
         """The digest of what decides the result: the config, the seed, and the annotations."""
         files = [file for part in ("train", "test") for file in _annotations(self.config, part)]
-        document = {**finished_settings(self.config, self.seed), "annotations": fingerprint(*files)}
-        return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:16]
+        return _digest(result_identity(self.config, self.seed) + fingerprint(*files))
 
 
 def run_trainings(
@@ -147,6 +145,10 @@ def _trained(training: Training, folder: Path, device: torch.device, keep_detect
         # Not known of a training that another process began.
         "seconds": None if began_before else round(time.perf_counter() - started, 1),
     }
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _annotations(config: Config, part: str) -> list[Path]:
