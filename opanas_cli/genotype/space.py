@@ -56,6 +56,11 @@ class SearchSpace:
         """The K paths that take part in super-net training (section 3.2.1)."""
         return tuple(path for path in self.paths if path.is_parameterised)
 
+    @property
+    def size(self) -> int:
+        """The number of genotypes, 6**(N(N+1)/2) for a dense space of the paper's paths; dead ones included."""
+        return int(len(self.paths) ** len(self.edges))
+
     def __contains__(self, genotype: Genotype) -> bool:
         same_graph = genotype.space is self.kind and genotype.num_nodes == self.num_nodes
         return same_graph and all(path in self.paths for path in genotype.paths)
