@@ -19,7 +19,7 @@ import opanas_cli
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = Path(opanas_cli.__file__).parent
 
-BASE = {"click", "filelock", "jsonschema", "matplotlib", "networkx", "numpy", "rich", "torch", "torchvision"}
+BASE = {"click", "filelock", "jsonschema", "matplotlib", "networkx", "numpy", "rich", "scipy", "torch", "torchvision"}
 EXTRA_MMDET = {"mmcv", "mmdet", "mmengine", "pycocotools", "PIL"}
 DISTRIBUTIONS = {
     "mmcv": "onedl-mmcv",

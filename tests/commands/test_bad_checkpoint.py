@@ -65,18 +65,18 @@ def _bad(name: str, super_net: Path) -> Path:
     ("name", "said"),
     [
         ("missing", "no such checkpoint"),
-        ("empty", "is truncated or no checkpoint"),
-        ("truncated", "is truncated or no checkpoint"),
-        ("list", "holds a list, not a checkpoint's dict"),
+        ("empty", "is truncated or not a checkpoint"),
+        ("truncated", "is truncated or not a checkpoint"),
+        ("list", "is not a checkpoint: it holds a list, not a dict"),
         ("evil", "not loaded for safety"),
         ("raw-evil", "not loaded for safety"),
         ("no-format", "is not a super-net; make one with opanas train-supernet"),
         ("version", "is of version 2, but this release reads version 1"),
         ("no-split", "meta.search_split must be a fraction"),
         ("other-split", "meta.split_by must be file or folder, but got 'day'"),
-        ("huge", "meta.space describes no space (expected 1 to 64 intermediate nodes, but got 1000000000)"),
+        ("huge", "meta.space is not a valid space (expected 1 to 64 intermediate nodes, but got 1000000000)"),
         ("no-state", "has no state_dict of tensors"),
-        ("other", "is of another architecture than the config: 'backbone."),
+        ("other", "does not match the config's network: 'backbone."),
     ],
 )
 @pytest.mark.parametrize("command", ["evolve", "retrain"])
@@ -145,7 +145,7 @@ def test_load_from(
     ("name", "said"),
     [
         ("evil", "not loaded for safety"),
-        ("truncated", "is truncated or no checkpoint"),
+        ("truncated", "is truncated or not a checkpoint"),
         ("no-format", "is not a checkpoint of an opanas training run"),
     ],
 )
@@ -163,16 +163,16 @@ def test_resuming_from_what_is_no_checkpoint(
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda content: content.update(settings="{"), "does not say where its run stands"),
-        (lambda content: content.update(settings=5), "does not say where its run stands"),
-        (lambda content: content.update(position=None), "does not say where its run stands"),
-        (lambda content: content["position"].update(step="x"), "does not say where its run stands"),
-        (lambda content: content.update(processes="x"), "does not say where its run stands"),
-        (lambda content: content.update(random_states=[]), "does not say where its run stands"),
+        (lambda content: content.update(settings="{"), "has no valid position, settings or random states; start again"),
+        (lambda content: content.update(settings=5), "has no valid position, settings or random states; start again"),
+        (lambda content: content.update(position=None), "has no valid position, settings or random states; start again"),
+        (lambda content: content["position"].update(step="x"), "has no valid position, settings or random states; start again"),
+        (lambda content: content.update(processes="x"), "has no valid position, settings or random states; start again"),
+        (lambda content: content.update(random_states=[]), "has no valid position, settings or random states; start again"),
         (lambda content: content.update(state_dict=5), "has no state_dict of tensors"),
-        (lambda content: content.update(optimizer={}), "holds no state that this run can go on from: "),
-        (lambda content: content.update(param_schedulers=[]), "holds no state that this run can go on from: "),
-        (lambda content: content.pop("losses"), "holds no state that this run can go on from: losses (KeyError)"),
+        (lambda content: content.update(optimizer={}), "cannot be resumed: "),
+        (lambda content: content.update(param_schedulers=[]), "cannot be resumed: "),
+        (lambda content: content.pop("losses"), "cannot be resumed: losses (KeyError)"),
         (lambda content: content.update(random_states=[{}]), "cannot be trained: "),
     ],
 )
@@ -199,7 +199,7 @@ def test_resuming_another_network_and_a_folder_that_moved(
     arguments = ("train-supernet", "shapes", "--work-dir", "moved", "--resume", "-q")
     before = checkpoint_names("moved")
     line = refused(2, *arguments, *options, "model.neck.num_nodes=3")
-    assert f"{before[-1]}: this is another run: model.detector.neck.num_nodes was 2 and is now 3; use its" in line
+    assert f"{before[-1]}: belongs to a different run: model.detector.neck.num_nodes was 2 and is now 3; use its" in line
     assert checkpoint_names("moved") == before
     assert run([*arguments, *options, "supernet.epochs=2"]) == 0
     assert checkpoint_names("moved")[-1] > before[-1]
@@ -275,7 +275,7 @@ def test_a_super_net_whose_training_held_nothing_out(
     content["meta"]["search_split"] = 0.0
     torch.save(content, "s.pth")
     line = refused(2, "evolve", "shapes", "s.pth", "--work-dir", "run", *SMALL, *options)
-    assert "held no images out; add --search-split 0" in line
+    assert "no images were held out when the super-net was trained; add --search-split 0" in line
 
 
 def test_a_search_that_is_there_already(refused: Refused, options: tuple[str, ...], tiny_supernet: Path) -> None:
