@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -72,7 +74,10 @@ class OutputPyramid(nn.Module):
         )
 
     def forward(self, pyramid: Sequence[Tensor]) -> list[Tensor]:
+        """(B, channels, H_i, W_i), finest first. Autocast may give the levels several dtypes; heads expect one."""
         outputs = [norm(level) for norm, level in zip(self.norms, pyramid, strict=True)]
+        common = reduce(torch.promote_types, (level.dtype for level in outputs))
+        outputs = [level.to(common) for level in outputs]
         for layer in self.layers:
             outputs.append(layer(outputs[-1]))
         return outputs

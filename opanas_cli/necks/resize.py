@@ -12,8 +12,11 @@ def size_of(level: Tensor) -> tuple[int, int]:
 
 
 def upsample(level: Tensor, size: tuple[int, int]) -> Tensor:
-    """Nearest interpolation of (B, C, H, W) to `size`; the level itself where it has that size already."""
-    return level if size_of(level) == size else F.interpolate(level, size=size, mode="nearest")
+    """Nearest interpolation of (B, C, H, W) to `size`; the level itself where it has that size already.
+
+    CUDA's autocast interpolates in float32; as values are only copied, they lose nothing by going back.
+    """
+    return level if size_of(level) == size else F.interpolate(level, size=size, mode="nearest").to(level.dtype)
 
 
 def downsample(level: Tensor, size: tuple[int, int]) -> Tensor:
