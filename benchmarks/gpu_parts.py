@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -164,13 +164,17 @@ def latency_error(run: Run, _: str) -> list[Row]:
 
 
 def profile(run: Run, precision: str) -> list[Row]:
-    """One shared step, and one pass of a population over a batch, heads in the one thread that the profiler sees."""
+    """One shared step, and a pass of a tenth of a population over a batch, heads in the thread that the profiler sees.
+
+    The profiler takes minutes to add up the calls of a whole population.
+    """
     one_step = partial(step.Step(step_setting(run, run.sizes.batch, precision)).take, "shared")
     rows = profiled("step", one_step, run.device)
     del one_step
     free(run.device)
     with tempfile.TemporaryDirectory() as folder, evaluate.without_head_threads():
-        options = evaluation_options(run, run.sizes.batch, precision, images=run.sizes.batch)
+        few = replace(run, sizes=replace(run.sizes, candidates=max(2, run.sizes.candidates // 10)))
+        options = evaluation_options(few, run.sizes.batch, precision, images=run.sizes.batch)
         evaluator, _, populations = evaluate.prepare(options, Path(folder), run.device)
         return rows + profiled("evaluation", lambda: evaluator.evaluate(populations["random"]), run.device)
 
