@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import stats
+
+from opanas_cli.statistics.estimate import Estimate, bootstrapped
+from opanas_cli.statistics.noise import kendall_ceiling, noise, spread
+from opanas_cli.statistics.rank_correlation import kendall, kendall_at_equal_cost
 
 NAMED = {"FPN": "td|none,none", "PANet": "td|none,bu"}
 """Necks of the literature in the space; here both nodes of PANet reach the output."""
 SHOWN = 5
-RESAMPLES = 1000
 
 Row = Mapping[str, Any]
-Values = NDArray[np.float64]
+
+
+def groups_of(rows: Sequence[Row]) -> dict[str, list[float]]:
+    """The AP of each genotype by each of its seeds."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for row in sorted(rows, key=lambda row: row["seed"]):
+        found[row["genotype"]].append(row["AP"])
+    return dict(found)
 
 
 def means_of(rows: Sequence[Row]) -> dict[str, float]:
     """The mean AP of each genotype over its seeds."""
-    found: dict[str, list[float]] = defaultdict(list)
-    for row in rows:
-        found[row["genotype"]].append(row["AP"])
-    return {genotype: float(np.mean(values)) for genotype, values in found.items()}
+    return {genotype: float(np.mean(values)) for genotype, values in groups_of(rows).items()}
 
 
 def report_of(rows: Sequence[Row]) -> dict[str, Any]:
@@ -33,18 +37,19 @@ def report_of(rows: Sequence[Row]) -> dict[str, Any]:
     means = means_of(rows)
     ranked = sorted(means, key=means.__getitem__, reverse=True)
     macs = {row["genotype"]: row["macs"] for row in rows}
-    both = by_seed(rows)
-    paired = len(both) > 2
-    of_means = np.array([[means[genotype], macs[genotype]] for genotype in ranked])
+    repeated = [group for group in groups_of(rows).values() if len(group) > 1]
+    paired = len(repeated) > 2
+    seeds = [[group[place] for group in repeated] for place in (0, 1)]
     return {
         "trainings": len(rows),
         "genotypes": len(ranked),
+        "repeated": len(repeated),
         **{f"mean_{name}": float(np.mean([row[name] for row in rows])) for name in ("seconds", "cpu_seconds") if rows},
-        "noise": noise(both) if paired else None,
-        "spread": spread(both) if paired else None,
-        "tau_between_seeds": with_interval(tau, both) if paired else None,
-        "tau_ceiling": with_interval(ceiling, both) if paired else None,
-        "tau_of_macs": with_interval(tau, of_means) if len(ranked) > 2 else None,
+        "noise": noise(repeated) if paired else None,
+        "spread": spread(repeated) if paired else None,
+        "tau_between_seeds": bootstrapped(kendall, seeds).document() if paired else None,
+        "tau_ceiling": kendall_ceiling(repeated).document() if paired else None,
+        "tau_of_macs": ranking({line: macs[line] for line in ranked}, means) if len(ranked) > 2 else None,
         "ranks": {
             name: {"genotype": line, "rank": ranked.index(line) + 1, "AP": means[line]}
             for name, line in NAMED.items()
@@ -55,59 +60,52 @@ def report_of(rows: Sequence[Row]) -> dict[str, Any]:
     }
 
 
-def by_seed(rows: Sequence[Row]) -> Values:
-    """AP of seeds 0 and 1, (n, 2), of the genotypes that have both."""
-    found: dict[str, dict[int, float]] = defaultdict(dict)
-    for row in rows:
-        found[row["genotype"]][row["seed"]] = row["AP"]
-    return np.array([[of[0], of[1]] for of in found.values() if {0, 1} <= of.keys()])
+def ranking(predicted: Mapping[str, float], means: Mapping[str, float]) -> dict[str, float | None]:
+    """Kendall's τ of what is predicted of genotypes and their AP, over those that have both."""
+    lines = [line for line in means if line in predicted]
+    return bootstrapped(kendall, [[one[line] for line in lines] for one in (predicted, means)]).document()
 
 
-def noise(values: Values) -> float:
-    """The standard deviation of one training: between the seeds of a genotype, (n, k), pooled over all."""
-    return float(np.sqrt(values.var(axis=1, ddof=1).mean()))
+def report_of_super_net(row: Row, rows: Sequence[Row]) -> dict[str, Any]:
+    """How a super-net, a row of `rankings.py`, ranks the genotypes of the table: on its held-out images, and on many.
 
-
-def spread(values: Values) -> float:
-    """The standard deviation of genotypes, (n, k), without what the noise of their means adds to it."""
-    variance = values.mean(axis=1).var(ddof=1) - noise(values) ** 2 / values.shape[1]
-    return math.sqrt(max(variance, 0.0))
-
-
-def tau(values: Values) -> float:
-    """Kendall's τ of two columns, (n, 2)."""
-    return float(stats.kendalltau(values[:, 0], values[:, 1]).statistic)
-
-
-def ceiling(values: Values) -> float:
-    """About the τ that a predictor of the true AP would have against means of k seeds, (n, k).
-
-    True and measured AP are taken as normally distributed, where τ = 2/π arcsin ρ (Kendall and Gibbons, 1990).
+    `regret` is what its best, and the best of its best five, lack to the best of all.
     """
-    measured = values.mean(axis=1).std(ddof=1)
-    return 2 / math.pi * math.asin(spread(values) / measured) if measured else 0.0
-
-
-def with_interval(statistic: Callable[[Values], float], values: Values) -> list[float]:
-    """A statistic of genotypes, (n, k), with the limits of its 95 % percentile bootstrap over genotypes."""
-    rng = np.random.default_rng(0)
-    drawn = [statistic(values[rng.integers(len(values), size=len(values))]) for _ in range(RESAMPLES)]
-    low, high = np.nanpercentile(drawn, [2.5, 97.5])
-    return [statistic(values), float(low), float(high)]
+    means = means_of(rows)
+    macs = {one["genotype"]: one["macs"] for one in rows}
+    lines = [line for line in means if line in row["AP"]]
+    chosen = sorted(lines, key=lambda line: -row["AP"][line])
+    columns = [[one[line] for line in lines] for one in (row["AP"], means, macs)]
+    return {
+        **{name: row[name] for name in ("setting", "seed", "steps", "train_cpu_seconds")},
+        "genotypes": len(lines),
+        "tau": ranking(row["AP"], means),
+        "tau_on_many_images": ranking(row["AP_many"], means),
+        "tau_at_equal_macs": bootstrapped(kendall_at_equal_cost, columns).document(),
+        "tau_of_macs": ranking({line: macs[line] for line in lines}, means),
+        "regret": {count: max(means.values()) - max(means[line] for line in chosen[:count]) for count in (1, 5)},
+    }
 
 
 def print_report(report: dict[str, Any]) -> None:
     """A report as a page of text."""
-    print(f"{report['trainings']} trainings of {report['genotypes']} genotypes")
+    print(f"{report['trainings']} trainings of {report['genotypes']} genotypes, {report['repeated']} of them repeated")
     if report["trainings"]:
         print(f"one training: {report['mean_seconds']:.1f} s, {report['mean_cpu_seconds']:.1f} s of processor time")
     if report["noise"] is not None:
         print(f"AP: sd between seeds {report['noise']:.4f}, between genotypes {report['spread']:.4f}")
     for name in ("tau_between_seeds", "tau_ceiling", "tau_of_macs"):
         if report[name] is not None:
-            value, low, high = report[name]
-            print(f"{name.replace('_', ' '):18} {value:5.2f} ({low:.2f} to {high:.2f})")
+            print(f"{name.replace('_', ' '):18} {Estimate.of(report[name])}")
     for name, found in report["ranks"].items():
         print(f"{name:6} {found['genotype']:16} AP {found['AP']:.3f}, rank {found['rank']} of {report['genotypes']}")
     for name in ("best", "worst"):
         print(name + "".join(f"\n  {line:16} {ap:.3f}" for line, ap in report[name].items()))
+
+
+def print_super_net(report: dict[str, Any]) -> None:
+    """A report of a super-net as lines of text."""
+    print(f"{report['setting']}, seed {report['seed']}: {report['genotypes']} genotypes, {report['steps']} steps")
+    for name in ("tau", "tau_on_many_images", "tau_at_equal_macs", "tau_of_macs"):
+        print(f"  {name.replace('_', ' '):20} {Estimate.of(report[name])}")
+    print("  regret of the best {:.3f}, of the best five {:.3f}".format(*report["regret"].values()))

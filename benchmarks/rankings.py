@@ -1,10 +1,12 @@
 """How well super-nets rank all necks of the ground truth, by how they were trained.
 
 python benchmarks/rankings.py --setting all-paths [--seeds N] [--cfg-options KEY=VALUE ...]
+python benchmarks/rankings.py --setting all-paths --seeds 0 [--truth TABLE]
 
 Trains the super-net of benchmarks/configs/hard_shapes.py from the FPN detector of benchmarks/ground_truth.py, and
 evaluates every neck of the table in it, on the images held out from its training and on many more of the same kind. A
-super-net whose row the results have is not trained again.
+super-net whose row the results have is not trained again; the second command prints only, against the table that has
+the same norms.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from typing import Any
 import torch
 from filelock import FileLock
 from ground_truth import HERE, config_of, genotypes_of_the_space, in_a_child, prepare
+from ground_truth_table import print_super_net, report_of_super_net
 from hard_shapes import HARD_SHAPES
 
 from opanas_cli.atomic import write_atomically
@@ -28,7 +31,6 @@ from opanas_cli.detection.super_net_file import read_super_net
 from opanas_cli.detection.training.supernet_training import train_super_net
 from opanas_cli.formats.text import line_of
 
-GN = "type=GN model.neck.{0}.num_groups=8"
 MORE_IMAGES = 600
 MORE_SEED = 1000
 
@@ -37,14 +39,22 @@ def main() -> None:
     """Train and evaluate what has no row yet."""
     options = parsed_options()
     torch.set_num_threads(1)
-    prepare(options)
-    more = options.work_dir / "more"
-    with FileLock(options.work_dir / "preparing.lock"):
-        generate_shapes(more, 1, MORE_IMAGES, MORE_SEED, HARD_SHAPES)
+    if options.seeds:
+        prepare(options)
+        with FileLock(options.work_dir / "preparing.lock"):
+            generate_shapes(options.work_dir / "more", 1, MORE_IMAGES, MORE_SEED, HARD_SHAPES)
     for seed in range(options.seeds):
         key = (options.setting, seed)
         if key not in {(row["setting"], row["seed"]) for row in rows_of(options.results)}:
             add(options, in_a_child(row_of, options, seed))
+    truth = json.loads(options.truth.read_text())["rows"]
+    own = [row for row in rows_of(options.results) if row["setting"] == options.setting]
+    reports = [report_of_super_net(row, truth) for row in own]
+    if options.json:
+        print(json.dumps({"version": 1, "super_nets": reports}))
+    else:
+        for report in reports:
+            print_super_net(report)
 
 
 def parsed_options() -> argparse.Namespace:
@@ -59,6 +69,8 @@ def parsed_options() -> argparse.Namespace:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--work-dir", type=Path, default=Path("runs/ground-truth"))
     parser.add_argument("--results", type=Path, default=HERE / "results" / "rankings.json")
+    parser.add_argument("--truth", type=Path, default=HERE / "results" / "ground_truth.json", help="the table")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--keep", type=Path, help="keep supernet.pth files in this folder")
     return parser.parse_args()
 

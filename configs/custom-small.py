@@ -11,7 +11,7 @@ schedule = dict(
     warmup_iters=50,
     grad_clip=10.0,
 )
-supernet = dict(search_split=0.2, epochs=12, milestones=(8, 11), **schedule)
+supernet = dict(search_split=0.2, sampling="all", epochs=12, milestones=(8, 11), **schedule)
 search = dict(population=24, generations=4, top_k=8)
 retrain = dict(epochs=16, milestones=(11, 14), **schedule)
 del schedule

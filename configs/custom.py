@@ -9,6 +9,6 @@ default to all that the training annotations name. Of a VOC folder they are in t
 COCO folder in that of the categories, which must be the same in all of its files.
 """
 
-_base_ = ["_base_/faster_rcnn.py", "_base_/own_folder.py", "_base_/runtime.py"]
+_base_ = ["_base_/normalised_faster_rcnn.py", "_base_/own_folder.py", "_base_/runtime.py"]
 
-supernet = dict(search_split=0.2)
+supernet = dict(search_split=0.2, sampling="all")

@@ -18,7 +18,7 @@ schedule = dict(
     warmup_iters=20,
     grad_clip=10.0,
 )
-supernet = dict(search_split=0.15, epochs=2, milestones=(), **schedule)
+supernet = dict(search_split=0.15, sampling="all", epochs=2, milestones=(), **schedule)
 search = dict(population=12, generations=2, top_k=4)
 retrain = dict(epochs=4, milestones=(3,), **schedule)
 del schedule

@@ -152,6 +152,12 @@ class SearchSection:
     halving: bool = setting(
         False, SWITCH, "evaluate all candidates on a quarter of the images, and only the better half on the rest"
     )
+    finalists: int = setting(
+        1,
+        COUNT,
+        "number of best candidates of different architecture that are trained alone in the end, by successive halving; "
+        "with 1 the super-net decides",
+    )
     batch_size: int = setting(8, COUNT, "images that a process evaluates at once")
     memory_mb: float | None = setting(
         None,

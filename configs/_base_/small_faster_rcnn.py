@@ -1,6 +1,6 @@
-"""A Faster R-CNN that learns from scratch on a CPU: a narrow ResNet-18 without pre-training, a neck of width 32."""
+"""A Faster R-CNN that learns from scratch on a CPU: a narrow ResNet-18 without pre-training, a normalised neck."""
 
-_base_ = ["faster_rcnn.py"]
+_base_ = ["normalised_faster_rcnn.py"]
 
 model = dict(
     backbone=dict(depth=18, base_channels=32, frozen_stages=-1, norm_eval=False, init_cfg=None),

@@ -40,6 +40,7 @@ from opanas_cli.stage_settings import PART
 @click.option("--max-latency", metavar="DURATION", help="Maximum latency per image of the detector, e.g. 50ms.")
 @setting_option("search", "max_images")
 @setting_option("search", "halving")
+@setting_option("search", "finalists")
 @click.option(
     "--search-split",
     type=float,
@@ -65,6 +66,8 @@ def evolve(
     Reads CONFIG and SUPERNET, the supernet.pth of train-supernet. Candidates are evaluated on training images that
     were held out from the super-net's training. Writes history.jsonl (one candidate per line; --resume continues from
     it), best.json and population.json into the work dir, and latency.json if latency is limited or traded against.
+    With --finalists the best are trained alone on what the super-net was trained on, and tested on the held-out images;
+    finalists.jsonl has a line for each such training.
 
     \b
     Example:
@@ -81,6 +84,8 @@ def evolve(
     folder = run.folder(config)
     from opanas_cli.detection.configs.data_checks import check_data
     from opanas_cli.detection.configs.files import load_config
+    from opanas_cli.detection.configs.sections import section_of
+    from opanas_cli.detection.experiments.finalists import hold_final
     from opanas_cli.detection.processes.devices import select_device
     from opanas_cli.detection.searching import SearchFiles, search_super_net
 
@@ -93,32 +98,36 @@ def evolve(
         part = ["train" if split else "val"]
         check_data(searched, part, console.warn, console.say, split or 1.0, most)
 
-    with work_dir_lock(folder), console.progress("search") as report:
-        shown = SearchProgress(report)
-        result = search_super_net(
-            settings,
-            supernet,
-            folder,
-            run.seed,
-            device,
-            strategy=strategy,
-            against=Resource(against),
-            overrides={},
-            constraints=constraints,
-            search_split=search_split,
-            resume=run.resume,
-            progress=shown.candidate,
-            on_images=shown.images,
-            check=check,
-            say=console.say,
-        )
-    _show(console, result, SearchFiles.of(folder))
+    with work_dir_lock(folder):
+        with console.progress("search") as report:
+            shown = SearchProgress(report)
+            result = search_super_net(
+                settings,
+                supernet,
+                folder,
+                run.seed,
+                device,
+                strategy=strategy,
+                against=Resource(against),
+                overrides={},
+                constraints=constraints,
+                search_split=search_split,
+                resume=run.resume,
+                progress=shown.candidate,
+                on_images=shown.images,
+                check=check,
+                say=console.say,
+            )
+        best, rounds = result.best, []
+        if section_of(settings, "search").finalists > 1:
+            with console.progress("finalists") as report:
+                best, rounds = hold_final(settings, supernet, result, search_split, folder, run.seed, device, report)
+    _show(console, result, best, rounds, SearchFiles.of(folder))
 
 
-def _show(console: Console, result: Any, files: Any) -> None:
+def _show(console: Console, result: Any, best: Any, rounds: Any, files: Any) -> None:
     from opanas_cli.formats.text import line_of
 
-    best = result.best
     text = line_of(best.genotype)
     ended = "; the space has no more candidates" if result.exhausted else ""
     written = {"best": files.best, "population": files.population, "history": files.history}
@@ -128,7 +137,8 @@ def _show(console: Console, result: Any, files: Any) -> None:
         written["latency"] = files.latency
     console.result(
         f"evaluated {len(result.evaluated)} candidates{ended}; best fitness {best.fitness:.4f}: {text}\n"
-        f"the detector has {best.cost.macs / 1e9:.3f} G MACs and {best.cost.params / 1e6:.3f} M parameters{latency}",
+        + "".join(f"after {round['epochs']} epochs alone: {_figures(round['figures'])}\n" for round in rounds)
+        + f"the detector has {best.cost.macs / 1e9:.3f} G MACs and {best.cost.params / 1e6:.3f} M parameters{latency}",
         {
             "evaluated": len(result.evaluated),
             "exhausted": result.exhausted,
@@ -138,6 +148,7 @@ def _show(console: Console, result: Any, files: Any) -> None:
                 "metrics": best.metrics,
                 **best.cost.document(),
             },
+            "finalists": rounds,
             "pareto": [
                 {"genotype": line_of(candidate.genotype), "fitness": candidate.fitness, **candidate.cost.document()}
                 for candidate in result.front
@@ -145,3 +156,9 @@ def _show(console: Console, result: Any, files: Any) -> None:
         },
         written,
     )
+
+
+def _figures(figures: dict[str, float]) -> str:
+    """The figures of a round by genotype, best first."""
+    ranked = sorted(figures.items(), key=lambda item: -item[1])
+    return "; ".join(f"{figure:.4f} {genotype}" for genotype, figure in ranked)

@@ -284,24 +284,21 @@ def test_processes_side_by_side_train_different_necks(program: Callable[[str], M
             assert [first, second] == tasks
 
 
-def test_noise_and_ceiling_are_those_that_values_were_drawn_with(program: Callable[[str], ModuleType]) -> None:
-    import numpy as np
-    from scipy import stats
-
-    table, rng = program("ground_truth_table"), np.random.default_rng(0)
-    true = rng.normal(0, 3, 4000)
-    values = true[:, None] + rng.normal(0, 2, (4000, 2))
-    assert table.noise(values) == pytest.approx(2, rel=0.05)
-    assert table.spread(values) == pytest.approx(3, rel=0.05)
-    assert table.ceiling(values) == pytest.approx(stats.kendalltau(true, values.mean(axis=1)).statistic, abs=0.02)
+def test_what_the_table_tells(program: Callable[[str], ModuleType]) -> None:
+    table = program("ground_truth_table")
     rows = [
         {"genotype": str(place), "seed": seed, "AP": ap, "macs": -place, "seconds": 1, "cpu_seconds": 1}
         for place, pair in enumerate([[0.1, 0.2], [0.3, 0.5], [0.4, 0.6]])
         for seed, ap in enumerate(pair)
     ]
     report = table.report_of(rows)
-    assert (report["tau_between_seeds"][0], report["tau_of_macs"][0]) == (pytest.approx(1), pytest.approx(-1))
+    assert [report[f"tau_{name}"]["value"] for name in ("between_seeds", "of_macs")] == pytest.approx([1, -1])
     assert list(report["best"]) == ["2", "1", "0"]
+    ranks = {"0": 0.5, "1": 0.6, "2": 0.4, "not in the table": 0.9}
+    row = {"setting": "-", "seed": 0, "steps": 1, "train_cpu_seconds": 1, "AP": ranks, "AP_many": ranks}
+    found = table.report_of_super_net(row, rows)
+    assert found["tau"]["value"] == pytest.approx(-1 / 3)
+    assert found["regret"] == pytest.approx({1: 0.1, 5: 0.0})
 
 
 def test_multiply_adds_are_those_by_hand(program: Callable[[str], ModuleType]) -> None:

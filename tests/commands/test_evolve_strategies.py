@@ -125,3 +125,17 @@ def test_without_pymoo_nothing_begins(
     assert "the strategy nsga2 needs pymoo" in line
     assert "pip install 'opanas[nsga2]'" in line
     assert not (tmp_path / "history.jsonl").exists()
+
+
+def test_finalists_are_trained_alone(evolve: Evolve, tmp_path: Path) -> None:
+    document = evolve(tmp_path, "--finalists", "3")
+    first, last = document["finalists"]
+    assert (len(first["figures"]), len(last["figures"])) == (3, 2)
+    assert document["best"]["genotype"] == max(last["figures"], key=last["figures"].__getitem__)
+    best = json.loads((tmp_path / "best.json").read_text())
+    assert best["metadata"]["provenance"]["finalists"] == document["finalists"]
+    assert best["metadata"]["provenance"]["search"]["strategy"] == "evolution"
+    assert best["metadata"]["fitness"]["AP"] == document["best"]["fitness"]
+    trained = (tmp_path / "finalists.jsonl").read_bytes()
+    assert evolve(tmp_path, "--finalists", "3", "--resume") == document
+    assert (tmp_path / "finalists.jsonl").read_bytes() == trained

@@ -16,6 +16,8 @@ TINY_OPTIONS = (
     "model.neck.in_channels=[8,16,32,64]",
     "model.neck.out_channels=8",
     "model.neck.num_nodes=2",
+    "model.neck.norm_cfg=None",
+    "model.neck.output_norm_cfg=None",
     "model.rpn_head.in_channels=8",
     "model.rpn_head.feat_channels=8",
     "model.roi_head.bbox_roi_extractor.out_channels=8",
@@ -24,6 +26,7 @@ TINY_OPTIONS = (
     "supernet.image_scale=(64,64)",
     "supernet.batch_size=2",
     "supernet.search_split=0.4",
+    "supernet.sampling=parameterised",
     "supernet.warmup_iters=0",
     "search.population=4",
     "search.generations=1",
@@ -35,7 +38,7 @@ TINY_OPTIONS = (
     "retrain.warmup_iters=0",
     "cost_input=(64,64)",
 )
-"""What makes the shipped config `shapes` tiny, as `--cfg-options` takes it."""
+"""What makes the shipped config `shapes` tiny, and its neck and sampling the paper's, as `--cfg-options` takes it."""
 
 
 def tiny_config(root: Path, detector: str = "faster-rcnn", *options: str) -> Config:

@@ -110,9 +110,12 @@ def apply_schedule(runnable: Config, section: TrainingSection) -> None:
 
 
 def _fuse_update(runnable: Config) -> None:
-    """Update all weights by one kernel, if torch has one: a super-net has hundreds of small tensors."""
+    """Update all weights by one kernel, if torch has one: a super-net has hundreds of small tensors.
+
+    torch's kernel of SGD fails where a weight gets its first gradient later than others, as that of a dead path does.
+    """
     optimizer = runnable.optim_wrapper.optimizer
-    if "fused" in inspect.signature(OPTIMIZERS.get(optimizer.type)).parameters:
+    if optimizer.type != "SGD" and "fused" in inspect.signature(OPTIMIZERS.get(optimizer.type)).parameters:
         optimizer.fused = True
 
 

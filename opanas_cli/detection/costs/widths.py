@@ -79,10 +79,11 @@ def at_macs(macs: int, build: Callable[[int], Config], what: str, step: int = 1)
     Raises:
         InfeasibleError: even that one misses by more than 5 %.
     """
-    first, second, third = (detector_cost(build(step * count)).macs for count in (1, 2, 3))
+    # Not of a width of one, with which a norm refuses a level of one pixel.
+    first, second, third = (detector_cost(build(step * count)).macs for count in (2, 3, 4))
 
     def macs_of(count: int) -> int:
-        steps = count - 1
+        steps = count - 2
         return first + steps * (second - first) + steps * (steps - 1) // 2 * (third - 2 * second + first)
 
     above = bisect_left(range(1, MAX_WIDTH // step), macs, key=macs_of) + 1

@@ -16,8 +16,7 @@ from opanas_cli.atomic import write_atomically
 from opanas_cli.detection.configs.sections import section_of
 from opanas_cli.detection.experiments.contenders import Contender
 from opanas_cli.detection.experiments.training_log import Row, TrainingLog
-from opanas_cli.detection.experiments.trainings import Report, Training, run_trainings
-from opanas_cli.errors import InvalidConfigError
+from opanas_cli.detection.experiments.trainings import Report, Training, figure_of, run_trainings
 from opanas_cli.statistics.estimate import Estimate
 from opanas_cli.statistics.paired import paired_difference, verdict
 
@@ -116,7 +115,7 @@ def compare(
 
 def _compared(config: Config, networks: Sequence[Contender], rows: Sequence[Row], metric: str) -> list[Compared]:
     by_name = {network.name: [row for row in rows if row["network"] == network.name] for network in networks}
-    figures = {name: tuple(_figure(config, row, metric) for row in own) for name, own in by_name.items()}
+    figures = {name: tuple(figure_of(config, row, metric) for row in own) for name, own in by_name.items()}
     if len(drawn := [name for name in figures if name.startswith("random-")]) > 1:
         # Of each seed the mean over the random networks: what a genotype is worth that nobody chose.
         figures["random"] = tuple(np.mean([figures[name] for name in drawn], axis=0).tolist())
@@ -134,15 +133,6 @@ def _compared(config: Config, networks: Sequence[Contender], rows: Sequence[Row]
         )
         for name, own in figures.items()
     ]
-
-
-def _figure(config: Config, row: Row, metric: str) -> float:
-    if metric not in row["metrics"]:
-        raise InvalidConfigError(
-            f"{config.filename}: search.metric: {metric} is not defined on the test split, only "
-            f"{', '.join(row['metrics']) or 'nothing'}; choose another"
-        )
-    return float(row["metrics"][metric])
 
 
 def _mean_seconds(rows: Sequence[Row]) -> float | None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from opanas_cli.detection.experiments.training_log import Row, TrainingLog
 from opanas_cli.detection.training.progress import OnStep, TrainingStep
 from opanas_cli.detection.training.retraining import train_detector
 from opanas_cli.detection.training.run_identity import result_identity
-from opanas_cli.errors import UsageError
+from opanas_cli.errors import InvalidConfigError, UsageError
 
 Report = Callable[[int, int, str], None]
 """Given the steps done, all steps, and what is being trained."""
@@ -50,6 +50,11 @@ class Training:
         """Of its folder."""
         plain = re.fullmatch(r"[\w.-]{1,60}", self.network)
         return f"{self.network if plain else _digest(self.network)}-{self.seed}"
+
+    @property
+    def identity(self) -> Row:
+        """What its row begins with."""
+        return {"network": self.network, "seed": self.seed, "settings": self.settings}
 
     @cached_property
     def settings(self) -> str:
@@ -82,7 +87,7 @@ def run_trainings(
     while missing := [training for training in trainings if _row_of(training, log) is None]:
         with _claimed(missing, work_dir / ".claims") as training:
             if _row_of(training, log) is None:
-                on_step = partial(_report, report, training, trainings.index(training), len(trainings))
+                on_step = on_step_of(report, trainings, training)
                 log.add(_trained(training, work_dir / training.name, device, keep_detectors, on_step))
     return [row for training in trainings if (row := _row_of(training, log))]
 
@@ -126,9 +131,25 @@ def _is_free(lock: FileLock) -> bool:
     return True
 
 
-def _report(report: Report, training: Training, place: int, count: int, step: TrainingStep) -> None:
-    text = f"{training.network}, seed {training.seed}, epoch {step.epoch}/{step.epochs}, loss {step.loss:.3f}"
-    report(place * step.steps + step.step, count * step.steps, text)
+def on_step_of(report: Report, trainings: Sequence[Training], training: Training) -> OnStep:
+    """Reports the steps of one of several trainings."""
+    place, count = trainings.index(training), len(trainings)
+
+    def on_step(step: TrainingStep) -> None:
+        text = f"{training.network}, seed {training.seed}, epoch {step.epoch}/{step.epochs}, loss {step.loss:.3f}"
+        report(place * step.steps + step.step, count * step.steps, text)
+
+    return on_step
+
+
+def figure_of(config: Config, row: Row, metric: str) -> float:
+    """The metric of a row; raises InvalidConfigError if it is not defined on the images that were tested on."""
+    if metric not in row["metrics"]:
+        raise InvalidConfigError(
+            f"{config.filename}: search.metric: {metric} is not defined on the images tested on, only "
+            f"{', '.join(row['metrics']) or 'nothing'}; choose another"
+        )
+    return float(row["metrics"][metric])
 
 
 def _trained(training: Training, folder: Path, device: torch.device, keep_detector: bool, on_step: OnStep) -> Row:
@@ -136,9 +157,7 @@ def _trained(training: Training, folder: Path, device: torch.device, keep_detect
     trained = train_detector(training.config, folder, training.seed, device, resume=True, on_step=on_step)
     shutil.rmtree(folder / "retrain" if keep_detector else folder)
     return {
-        "network": training.network,
-        "seed": training.seed,
-        "settings": training.settings,
+        **training.identity,
         **training.facts,
         "metrics": trained.metrics,
         **trained.cost.document(),

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from mmengine.config import Config
 from tiny_config import tiny_config
 
@@ -108,6 +109,22 @@ def test_a_schedule_is_made_of_plain_settings(shapes_root: Path) -> None:
     apply_schedule(config, RetrainSection(warmup_iters=0, milestones=()))
     assert config.param_scheduler == []
     assert config.optim_wrapper.clip_grad is None
+
+
+@pytest.mark.parametrize(("optimizer", "fused"), [("AdamW", True), ("SGD", None)])
+def test_only_updates_that_bear_late_gradients_are_fused(shapes_root: Path, optimizer: str, fused: bool | None) -> None:
+    """torch's fused SGD fails if a weight gets its first gradient after others got theirs."""
+    config = tiny_config(shapes_root, "faster-rcnn", f"supernet.optimizer={optimizer}")
+    settings = dict(super_net_stage(config, seed=0).optim_wrapper.optimizer)
+    assert settings.get("fused") is fused
+    settings.pop("type")
+    early, late = (torch.nn.Parameter(torch.ones(2)) for _ in range(2))
+    update = getattr(torch.optim, optimizer)([early, late], **settings)
+    for weights in ([early], [early, late]):
+        update.zero_grad()
+        sum(weight.sum() for weight in weights).backward()
+        update.step()
+    assert (late < 1).all()
 
 
 @pytest.mark.parametrize("stage", ["supernet", "search"])

@@ -1,0 +1,140 @@
+"""The final of a search: its best candidates trained alone, ever fewer for ever longer.
+
+Successive halving (Jamieson and Talwalkar, 2016). The paper trains the best candidate of the super-net only.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import shutil
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+
+from opanas_cli.detection.configs.sections import section_of
+from opanas_cli.detection.configs.stages import search_dataset
+from opanas_cli.detection.experiments.training_log import Row, TrainingLog
+from opanas_cli.detection.experiments.trainings import Report, Training, figure_of, on_step_of
+from opanas_cli.detection.processes.group import from_first
+from opanas_cli.detection.searching import SearchFiles
+from opanas_cli.detection.super_net_file import read_super_net
+from opanas_cli.detection.training.networks import sub_net_config
+from opanas_cli.detection.training.retraining import train_detector
+from opanas_cli.formats import write_record
+from opanas_cli.formats.files import read_record
+from opanas_cli.formats.text import line_of
+from opanas_cli.search import Candidate, SearchResult, fittest
+from opanas_cli.search.findings import architectures, record_of
+
+
+def hold_final(
+    config: Config,
+    super_net: Path,
+    result: SearchResult,
+    search_split: float | None,
+    work_dir: Path,
+    seed: int,
+    device: torch.device,
+    report: Report = lambda done, total, text: None,
+) -> tuple[Candidate, list[dict[str, Any]]]:
+    """Train the finalists of a search, and put the best of them into ``best.json``, with the rounds.
+
+    Args:
+        config, super_net, search_split: those of the search.
+
+    Returns:
+        As `decide`, whose errors it raises.
+    """
+    meta = read_super_net(super_net)["meta"]
+    config = copy.deepcopy(config)
+    config.supernet = dict(config.get("supernet") or {}, split_by=meta["split_by"])
+    split = 0.0 if search_split == 0 else meta["search_split"]
+    finalists = finalists_of(result.evaluated, section_of(config, "search").finalists)
+    best, rounds = decide(config, finalists, split, work_dir, seed, device, report)
+    if is_main_process():
+        path = SearchFiles.of(work_dir).best
+        provenance = read_record(path).metadata["provenance"]
+        write_record(record_of(best, {**provenance, "finalists": rounds}), path)
+    return best, rounds
+
+
+def finalists_of(candidates: Sequence[Candidate], count: int) -> list[Candidate]:
+    """The fittest candidates of different architecture, best first."""
+    return [group[0] for group in architectures(fittest(candidates, len(candidates))).values()][:count]
+
+
+def decide(
+    config: Config,
+    finalists: Sequence[Candidate],
+    split: float,
+    work_dir: Path,
+    seed: int,
+    device: torch.device,
+    report: Report = lambda done, total, text: None,
+) -> tuple[Candidate, list[dict[str, Any]]]:
+    """The finalist that does best when trained alone, and the rounds: ``epochs``, and the ``figures`` by genotype.
+
+    A round trains all that are left for twice as many epochs as the round before, the last one for those of the section
+    `retrain`, and drops the worse half. Finished trainings are rows of ``finalists.jsonl``; they are not run again.
+
+    Args:
+        config: that of the search; its `supernet.split_by` is the super-net's.
+        split: the part of the training images that is tested on and not trained on; 0 tests on the validation set.
+
+    Raises:
+        OpanasError: a training fails.
+        InvalidConfigError: the metric that the config ranks by is not defined on the images.
+    """
+    metric = section_of(config, "search").metric
+    log = TrainingLog(work_dir / "finalists.jsonl")
+    folder = work_dir / "finalists"
+    left, rounds = list(finalists), []
+    halvings = math.ceil(math.log2(len(left)))
+    for last in reversed(range(halvings)):
+        trainings = [_training(config, finalist, split, seed, 2**last) for finalist in left]
+        rows = [_row(training, log, folder, device, on_step_of(report, trainings, training)) for training in trainings]
+        figures = [figure_of(config, row, metric) for row in rows]
+        networks = [training.network for training in trainings]
+        rounds.append({"epochs": rows[0]["epochs"], "figures": dict(zip(networks, figures, strict=True))})
+        order = sorted(range(len(left)), key=lambda place: -figures[place])
+        left = [left[place] for place in order[: math.ceil(len(left) / 2)]]
+    from_first(partial(shutil.rmtree, folder, ignore_errors=True))
+    return left[0], rounds
+
+
+def _training(config: Config, finalist: Candidate, split: float, seed: int, part: int) -> Training:
+    """One of the first `part`-th of all epochs, tested on the images of the search at the size that it trains on."""
+    stage = sub_net_config(config, finalist.genotype)
+    stage.train_cfg.max_epochs = epochs = math.ceil(stage.train_cfg.max_epochs / part)
+    stage.train_cfg.val_interval = epochs + 1
+    supernet = section_of(config, "supernet")
+    if split:
+        stage.train_dataloader.dataset = dict(
+            type="ImageSubset",
+            dataset=stage.train_dataloader.dataset,
+            part="train",
+            search_split=split,
+            split_by=supernet.split_by,
+        )
+    tested = copy.deepcopy(config)
+    tested.supernet = dict(tested.get("supernet") or {}, image_scale=section_of(config, "retrain").image_scale)
+    stage.test_dataloader = dict(stage.val_dataloader, dataset=search_dataset(tested, split, None))
+    stage.test_evaluator = dict(type="DetectionAP")
+    return Training(line_of(finalist.genotype), seed, stage, {"epochs": epochs})
+
+
+def _row(training: Training, log: TrainingLog, folder: Path, device: torch.device, on_step: Any) -> Row:
+    """The row of a training, which goes on from the round before, or from where it was killed."""
+    known = from_first(lambda: next((row for row in log.rows() if row["settings"] == training.settings), None))
+    if known is not None:
+        return known
+    trained = train_detector(training.config, folder / training.name, training.seed, device, True, on_step)
+    row = {**training.identity, **training.facts, "metrics": trained.metrics, **trained.cost.document()}
+    from_first(partial(log.add, row))
+    return row
