@@ -40,7 +40,7 @@ def test_the_protocols_are_the_papers(name: str, scale: tuple[int, int], fractio
     assert stage.train_dataloader.dataset.data_fraction == fraction
     assert stage.train_dataloader.batch_size == 16
     assert stage.train_cfg.max_epochs == 12
-    assert stage.optim_wrapper.optimizer == dict(type="SGD", lr=0.02, momentum=0.9, weight_decay=1e-4, fused=True)
+    assert stage.optim_wrapper.optimizer == dict(type="SGD", lr=0.02, momentum=0.9, weight_decay=1e-4)
     assert (stage.model.type, stage.model.l1_weight, stage.model.seed) == ("SuperNetDetector", 1e-4, 3)
     settings = section_of(config, "search")
     assert (settings.population, settings.generations, settings.top_k, settings.mutation_prob) == (50, 12, 10, 0.1)
