@@ -301,6 +301,27 @@ def test_what_the_table_tells(program: Callable[[str], ModuleType]) -> None:
     assert found["regret"] == pytest.approx({1: 0.1, 5: 0.0})
 
 
+def test_regret_falls_with_the_evaluations(program: Callable[[str], ModuleType], document: Run, tmp_path: Path) -> None:
+    truth = program("ground_truth")
+    lines = [truth.line_of(genotype) for genotype in truth.genotypes_of_the_space()]
+    rows = [{"genotype": line, "seed": 0, "AP": place / 200, "macs": 1} for place, line in enumerate(lines)]
+    table, rankings = tmp_path / "table.json", tmp_path / "rankings.json"
+    table.write_text(json.dumps({"rows": rows}))
+    # A super-net that ranks the other way round.
+    row = {"setting": "worst", "AP": {row["genotype"]: -row["AP"] for row in rows}}
+    rankings.write_text(json.dumps({"rows": [row]}))
+    places = ("--truth", table, "--rankings", rankings, "--seeds", 3)
+    for name, budgets in document("regret", *places)["regret"].items():
+        means = [cell["mean"] for cell in budgets.values()]
+        assert means == sorted(means, reverse=True), name
+        assert 0 <= means[-1] < means[0] <= 0.2
+    for budgets in document("regret", *places, "--setting", "worst")["regret"].values():
+        assert budgets["80"]["min"] > 0.6
+    table.write_text(json.dumps({"rows": rows[1:]}))
+    with pytest.raises(SystemExit, match="1 networks are not trained yet"):
+        document("regret", *places)
+
+
 def test_multiply_adds_are_those_by_hand(program: Callable[[str], ModuleType]) -> None:
     import torch
 

@@ -1,0 +1,102 @@
+"""What search strategies find among all necks of the ground truth: what their best lacks to the best of all.
+
+    python benchmarks/regret.py --setting all-xboth1
+    python benchmarks/regret.py
+
+A candidate's fitness is what a super-net of benchmarks/rankings.py gives it, or without --setting its AP alone in the
+table of benchmarks/ground_truth.py, as a perfect super-net would. Regret is in AP alone. Nothing is trained.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ground_truth import genotypes_of_the_space
+from ground_truth_table import means_of
+from strategies import buildable, spread
+
+from opanas_cli.formats.text import loads
+from opanas_cli.genotype import Genotype, SearchSpace
+from opanas_cli.genotype.architecture import Architecture
+from opanas_cli.search import STRATEGIES, Constraints, Cost, History, StrategySettings, fittest, run_search
+from opanas_cli.search.evaluator import Evaluation
+
+RESULTS = Path(__file__).parent / "results"
+BUDGETS = (10, 20, 40, 80)
+
+
+class Table:
+    """Evaluates genotypes by what a table says of their architectures."""
+
+    def __init__(self, fitness: Mapping[str, float], macs: Mapping[str, int]) -> None:
+        self.lines = {Architecture(loads(line, line).genotype): line for line in fitness}
+        self.fitness, self.macs = fitness, macs
+
+    def evaluate(self, genotypes: Sequence[Genotype]) -> list[Evaluation]:
+        """The fitness of each as its AP."""
+        return [Evaluation({"AP": self.fitness[self.line(genotype)]}) for genotype in genotypes]
+
+    def cost(self, genotype: Genotype) -> Cost:
+        """Its MACs; parameters are not in question here."""
+        return Cost(self.macs[self.line(genotype)], 0)
+
+    def line(self, genotype: Genotype) -> str:
+        """The genotype of the table that is this architecture."""
+        return self.lines[Architecture(genotype)]
+
+
+def regrets(table: Table, truth: Mapping[str, float], name: str, settings: StrategySettings, seed: int) -> list[float]:
+    """Those of one search after each of the budgets."""
+    strategy = STRATEGIES.all[name](SearchSpace(2), settings, seed)
+    found = run_search(strategy, table, table.cost, Constraints(), History(), batch_size=settings.population)
+    chosen = [fittest(found.evaluated[:budget], 1)[0] for budget in BUDGETS]
+    return [max(truth.values()) - truth[table.line(candidate.genotype)] for candidate in chosen]
+
+
+def main() -> None:
+    """Search many times, and print a table or a JSON document."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--setting", help="of the super-net whose AP is searched on (default: AP alone)")
+    parser.add_argument("--truth", type=Path, default=RESULTS / "ground_truth.json")
+    parser.add_argument("--rankings", type=Path, default=RESULTS / "rankings.json")
+    parser.add_argument("--seeds", type=int, default=100, metavar="N", help="searches of each strategy (100)")
+    parser.add_argument("--population", type=int, default=10, metavar="N", help="(10)")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    options = parser.parse_args()
+    rows: list[dict[str, Any]] = json.loads(options.truth.read_text())["rows"]
+    truth = means_of(rows)
+    fitness: Mapping[str, float] = truth
+    if options.setting:
+        super_nets = json.loads(options.rankings.read_text())["rows"]
+        named = {row["setting"]: row["AP"] for row in super_nets}
+        if options.setting not in named:
+            parser.error(f"--setting: there is no {options.setting}; choose of {', '.join(named)}")
+        fitness = named[options.setting]
+    if missing := len(genotypes_of_the_space()) - len(truth):
+        sys.exit(f"{options.truth}: {missing} networks are not trained yet; benchmarks/ground_truth.py trains them")
+    table = Table(fitness, {row["genotype"]: row["macs"] for row in rows})
+    settings = StrategySettings(options.population, BUDGETS[-1] // options.population - 1, options.population // 2)
+    runs = {
+        name: [regrets(table, truth, name, settings, seed) for seed in range(options.seeds)]
+        for name in buildable(list(STRATEGIES.all), settings)
+    }
+    report = {
+        name: {str(budget): spread(column) for budget, column in zip(BUDGETS, zip(*found, strict=True), strict=True)}
+        for name, found in runs.items()
+    }
+    if options.json:
+        print(json.dumps({"version": 1, "setting": options.setting, "seeds": options.seeds, "regret": report}))
+        return
+    print(f"regret in AP after so many evaluations, mean and greatest of {options.seeds} seeds")
+    print(f"{'':12}" + "".join(f"{budget:>16}" for budget in BUDGETS))
+    for name, row in report.items():
+        print(f"{name:12}" + "".join(f"{cell['mean']:9.4f} {cell['max']:6.4f}" for cell in row.values()))
+
+
+if __name__ == "__main__":
+    main()
