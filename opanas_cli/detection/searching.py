@@ -18,8 +18,9 @@ from opanas_cli import __version__
 from opanas_cli.atomic import write_atomically
 from opanas_cli.detection.checkpoints import fingerprint
 from opanas_cli.detection.configs.necks import search_space
-from opanas_cli.detection.configs.parts import each_dataset
+from opanas_cli.detection.configs.parts import each_dataset, without
 from opanas_cli.detection.configs.sections import section_of
+from opanas_cli.detection.configs.stages import search_dataset
 from opanas_cli.detection.costs.latency import latency_table
 from opanas_cli.detection.costs.profiling import CostModel
 from opanas_cli.detection.data.annotation_files import annotation_files
@@ -160,6 +161,10 @@ def _facts(
     config: Config, super_net: Path, classes: list[str], split: float, evaluator: SuperNetEvaluator
 ) -> dict[str, Any]:
     """What a fitness depends on besides the genotype, as JSON-able values."""
+    decisive = {
+        "model": without(config.model, {"train_cfg", "init_cfg"}),
+        "dataset": without(search_dataset(config, split, None).dataset, {"data_root"}),
+    }
     return {
         "super_net": fingerprint(super_net),
         "search_split": split,
@@ -167,7 +172,7 @@ def _facts(
         "num_images": evaluator.num_images,
         "annotations": from_first(lambda: _annotations(config, split)),
         "classes": classes,
-        "image_scale": list(section_of(config, "supernet").image_scale or ()),
+        **json.loads(json.dumps(decisive, default=repr)),
         **({"halving": True} if evaluator.section.halving else {}),
         "batch_size": evaluator.section.batch_size,
         "device": evaluator.device.type,

@@ -78,6 +78,27 @@ def test_a_search_does_not_go_on_with_another_annotation_of_one_voc_image(
         search_super_net(config, super_net, tmp_path, 0, CPU, resume=True, **settings)
 
 
+@pytest.mark.parametrize(
+    ("option", "fact"),
+    [
+        ("model.test_cfg.rcnn.nms.iou_threshold=0.3", "model.test_cfg.rcnn.nms.iou_threshold was 0.5 and is now 0.3"),
+        ("model.rpn_head.anchor_generator.scales=[4]", "model.rpn_head.anchor_generator.scales was"),
+        ("val_dataloader.dataset.pipeline.1.keep_ratio=False", "dataset.pipeline was"),
+        ("supernet.image_scale=(96,96)", "dataset.pipeline was"),
+        ("search.batch_size=3", "batch_size was 8 and is now 3"),
+    ],
+)
+def test_a_search_goes_on_only_with_what_ranks_its_candidates(
+    shapes_root: Path, super_net: Path, tmp_path: Path, option: str, fact: str
+) -> None:
+    few = ("search.population=2", "search.generations=0")
+    config = tiny_config(shapes_root, "faster-rcnn", *few)
+    search_super_net(config, super_net, tmp_path, 0, CPU, overrides={}, constraints=Constraints())
+    other = tiny_config(shapes_root, "faster-rcnn", *few, option)
+    with pytest.raises(UsageError, match=f"belongs to a different search: evaluation.{fact}"):
+        search_super_net(other, super_net, tmp_path, 0, CPU, overrides={}, constraints=Constraints(), resume=True)
+
+
 def search(root: Path, super_net: Path, folder: Path, **options: Any) -> Any:
     arguments = {"overrides": {}, "constraints": Constraints(), **options}
     return search_super_net(tiny_config(root), super_net, folder, 0, CPU, **arguments)
