@@ -87,7 +87,7 @@ def evolve(
     from opanas_cli.detection.configs.sections import section_of
     from opanas_cli.detection.experiments.finalists import hold_final
     from opanas_cli.detection.processes.devices import select_device
-    from opanas_cli.detection.searching import SearchFiles, search_super_net
+    from opanas_cli.detection.searching import SearchFiles, SearchOptions, SearchReports, search_super_net
 
     device = select_device(run.device)
     settings = load_config(config, run.cfg_options)
@@ -98,30 +98,16 @@ def evolve(
         part = ["train" if split else "val"]
         check_data(searched, part, console.warn, console.say, split or 1.0, most)
 
+    asked = SearchOptions(run.seed, strategy, Resource(against), constraints, search_split, run.resume)
     with work_dir_lock(folder):
         with console.progress("search") as report:
             shown = SearchProgress(report)
-            result = search_super_net(
-                settings,
-                supernet,
-                folder,
-                run.seed,
-                device,
-                strategy=strategy,
-                against=Resource(against),
-                overrides={},
-                constraints=constraints,
-                search_split=search_split,
-                resume=run.resume,
-                progress=shown.candidate,
-                on_images=shown.images,
-                check=check,
-                say=console.say,
-            )
+            reports = SearchReports(shown.candidate, shown.images, check, console.say)
+            result = search_super_net(settings, supernet, folder, device, asked, reports)
         best, rounds = result.best, []
         if section_of(settings, "search").finalists > 1:
             with console.progress("finalists") as report:
-                best, rounds = hold_final(settings, supernet, result, search_split, folder, run.seed, device, report)
+                best, rounds = hold_final(settings, supernet, result, asked, folder, device, report)
     _show(console, result, best, rounds, SearchFiles.of(folder))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from opanas_cli.errors import InvalidConfigError, InvalidGenotypeError
@@ -51,11 +51,7 @@ class OPASuperNet(PathAggregationNeck):
             )
         except ValueError as error:
             raise InvalidConfigError(f"neck: {error}") from error
-        if any(isinstance(module, _BatchNorm) for module in self.modules()):
-            raise InvalidConfigError(
-                "neck: norm_cfg: batch norm in a super-net would judge each sub-net by statistics of all of them; use "
-                "group norm: --cfg-options model.neck.norm_cfg.type=GN model.neck.norm_cfg.num_groups=8"
-            )
+        refuse_batch_norm(self, "neck")
         self.search_space = search_space
         self.genotype: Genotype | None = None
 
@@ -104,6 +100,18 @@ class OPASuperNet(PathAggregationNeck):
     def edge_l1(self) -> Tensor | float:
         """‖γ‖₁, the second term of Eq. 12 before its weight μ; 0 without edge importances."""
         return 0.0 if self.edge_importance is None else self.edge_importance.abs().sum()
+
+
+def refuse_batch_norm(part: nn.Module, name: str) -> None:
+    """Raise InvalidConfigError if a part of a detector that all sub-nets run has batch norm, `name` being its setting.
+
+    Its running statistics would mix all sub-nets.
+    """
+    if any(isinstance(module, _BatchNorm) for module in part.modules()):
+        raise InvalidConfigError(
+            f"{name}: norm_cfg: batch norm in a super-net would judge each sub-net by statistics of all of them; use "
+            f"group norm: --cfg-options model.{name}.norm_cfg.type=GN model.{name}.norm_cfg.num_groups=8"
+        )
 
 
 def inherited_state_dict(super_net: OPASuperNet, genotype: Genotype) -> dict[str, Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from opanas_cli.genotype import SearchSpace
@@ -29,8 +29,9 @@ class SearchSettings:
     evaluation: Mapping[str, Any] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
-        """The settings as JSON-able values, the same after a round trip through JSON."""
-        document: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        """The settings as JSON-able values, the same after a round trip through JSON; paths are their names."""
+        text = json.dumps(self, default=lambda part: {one.name: getattr(part, one.name) for one in fields(part)})
+        document: dict[str, Any] = json.loads(text)
         return document
 
 

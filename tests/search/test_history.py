@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from opanas_cli.errors import InvalidInputError, OpanasError, UsageError
-from opanas_cli.genotype import SearchSpace
+from opanas_cli.genotype import PAPER_PATHS, SearchSpace
 from opanas_cli.search import STRATEGIES, Constraints, History, SearchSettings, StrategySettings, run_search
 
 SETTINGS = SearchSettings(
@@ -50,7 +50,7 @@ def test_a_line_for_the_settings_and_one_for_each_candidate(whole, evaluator):
     assert header["format"] == "opanas-history"
     assert header["version"] == 2
     assert header["settings"]["seed"] == 7
-    assert header["settings"]["space"]["kind"] == "dense"
+    assert header["settings"]["space"] == {"num_nodes": 2, "kind": "dense", "paths": list(map(str, PAPER_PATHS))}
     assert header["settings"]["evaluation"] == {"supernet": "sha256:0123", "images": 500}
     assert [candidate["index"] for candidate in candidates] == list(range(24))
     assert [candidate["fitness"] for candidate in candidates] == list(map(evaluator.fitness, evaluator.asked))

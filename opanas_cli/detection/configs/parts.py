@@ -58,3 +58,12 @@ def set_classes(config: Config, classes: Sequence[str]) -> None:
 def as_classes(classes: Any) -> tuple[str, ...]:
     """Class names from a setting: one name alone is a tuple of one, and a number is a name."""
     return tuple(str(name) for name in classes) if isinstance(classes, (list, tuple)) else (str(classes),)
+
+
+def without(value: Any, keys: set[str]) -> Any:
+    """A part of a config without some keys at any depth."""
+    if isinstance(value, dict):
+        return {str(key): without(item, keys) for key, item in value.items() if key not in keys}
+    if isinstance(value, (list, tuple)):
+        return [without(item, keys) for item in value]
+    return value

@@ -5,13 +5,12 @@ from __future__ import annotations
 import copy
 import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache, cached_property, partial
 from typing import Any
 
 import torch
 from mmcv.ops import DeformConv2d, ModulatedDeformConv2d
-from mmdet.models.roi_heads.mask_heads import FCNMaskHead
 from mmengine.config import Config
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -35,8 +34,9 @@ def detector_cost(config: Config, size: tuple[int, int] | None = None) -> Cost:
 
     MACs are the multiply-adds of convolutions, deformable ones included, and linear layers. RoI heads are counted on as
     many proposals as the config tests with, and mask heads on as many boxes as it keeps. A warning names the parts of
-    the detector that are not counted. By default the size is the config's `cost_input`, or 800×1280. Raises
-    InvalidConfigError if the detector cannot be built, or its parts do not fit each other.
+    the detector that are not counted, such as heads that take more than features. By default the size is the config's
+    `cost_input`, or 800×1280. Raises InvalidConfigError if the detector cannot be built, or its parts do not fit each
+    other.
     """
     height, width = size or config.get("cost_input") or DEFAULT_INPUT
     source = copy.deepcopy(config)
@@ -45,13 +45,11 @@ def detector_cost(config: Config, size: tuple[int, int] | None = None) -> Cost:
         detector = build_detector(source).to("meta").eval()
         _run_deformable_ones_plainly(detector)
         params = sum(parameter.numel() for parameter in detector.parameters() if parameter.requires_grad)
-        counter, unused = FlopCounterMode(display=False), _unused(detector)
-        with torch.no_grad(), counter:
-            _forward(detector, torch.empty(1, 3, height, width, device="meta"), config.model.get("test_cfg") or {})
-    if unused:
-        _warn_once(f"{config.filename}: MACs leave out {', '.join(sorted(set(unused.values())))}")
-    # The counter's unit is one operation, two of which are a multiply-add.
-    return Cost(macs=counter.get_total_flops() // 2, params=params)
+        image = torch.empty(1, 3, height, width, device="meta")
+        macs, left_out = _counted(detector, image, config.model.get("test_cfg") or {})
+    if left_out:
+        _warn_once(f"{config.filename}: MACs leave out {', '.join(left_out)}")
+    return Cost(macs=macs, params=params)
 
 
 class CostModel:
@@ -101,19 +99,28 @@ def _plain_convolution(module: nn.Module, x: Tensor, *_: Tensor) -> Tensor:
     return F.conv2d(x, module.weight, None, module.stride, module.padding, module.dilation, module.groups)
 
 
-def _unused(detector: nn.Module) -> dict[nn.Module, str]:
-    """The layers of heads, each with the name of its part; a layer that is run removes itself."""
-    unused: dict[nn.Module, str] = {}
-
-    def remove(layer: nn.Module, _: Any) -> None:
-        unused.pop(layer, None)
-
-    for name, module in detector.named_modules():
-        parts = name.split(".")
-        if isinstance(module, _COUNTED) and parts[0] not in ("backbone", "neck"):
-            unused[module] = ".".join(parts[:2] if parts[0] == "roi_head" else parts[:1])
-            module.register_forward_pre_hook(remove)
-    return unused
+@torch.no_grad()
+def _counted(detector: nn.Module, image: Tensor, test_cfg: Mapping[str, Any]) -> tuple[int, list[str]]:
+    """Multiply-adds, and the parts with layers that are not counted: all those of a head that does not run alone."""
+    ran: set[nn.Module] = set()
+    for module in detector.modules():
+        module.register_forward_pre_hook(lambda layer, _: ran.add(layer))
+    with FlopCounterMode(display=False) as counter:
+        features = detector.extract_feat(image)
+    operations = counter.get_total_flops()
+    for run in _heads(detector, features, test_cfg):
+        before = set(ran)
+        try:
+            with FlopCounterMode(display=False) as counter:
+                run()
+            operations += counter.get_total_flops()
+        except (AttributeError, TypeError, NotImplementedError):  # It takes more than the features.
+            ran &= before
+    layers = [
+        name.split(".") for name, layer in detector.named_modules() if isinstance(layer, _COUNTED) and layer not in ran
+    ]
+    left_out = {".".join(parts[:2] if parts[0] == "roi_head" else parts[:1]) for parts in layers}
+    return operations // 2, sorted(left_out - {"backbone", "neck"})  # A multiply-add is two operations.
 
 
 @cache
@@ -122,23 +129,18 @@ def _warn_once(message: str) -> None:
     warnings.warn(message, stacklevel=2)
 
 
-def _forward(detector: nn.Module, image: Tensor, test_cfg: Mapping[str, Any]) -> None:
-    features = detector.extract_feat(image)
-    if getattr(detector, "roi_head", None) is None:
-        detector.bbox_head(features)
-        return
-    detector.rpn_head(features)
-    num_proposals = (test_cfg.get("rpn") or {}).get("max_per_img", DEFAULT_PROPOSALS)
-    num_boxes = (test_cfg.get("rcnn") or {}).get("max_per_img", DEFAULT_BOXES)
-    roi_head = detector.roi_head
-    counts = dict.fromkeys(_each(roi_head.bbox_head), num_proposals)
-    masks = _each(getattr(roi_head, "mask_head", None))
-    counts.update({head: num_boxes for head in masks if isinstance(head, FCNMaskHead)})
-    for head, count in counts.items():
-        size = head.roi_feat_size if isinstance(head.roi_feat_size, tuple) else (head.roi_feat_size,) * 2
-        head(torch.empty(count, head.in_channels, *size, device="meta"))
+def _heads(detector: nn.Module, features: Any, test_cfg: Mapping[str, Any]) -> Iterator[Callable[[], Any]]:
+    """What runs each head: on the features of an image, or on those of regions."""
+    for head in filter(None, (getattr(detector, name, None) for name in ("rpn_head", "bbox_head", "mask_head"))):
+        yield partial(head, features)
+    for name, part, default in (("bbox_head", "rpn", DEFAULT_PROPOSALS), ("mask_head", "rcnn", DEFAULT_BOXES)):
+        heads = getattr(getattr(detector, "roi_head", None), name, None)
+        count = (test_cfg.get(part) or {}).get("max_per_img", default)
+        # Those of the stages of a cascade, or one.
+        for head in heads if isinstance(heads, nn.ModuleList) else filter(None, [heads]):
+            yield partial(_run_on_regions, head, count)
 
 
-def _each(heads: nn.Module | None) -> list[nn.Module]:
-    """One head, or those of the stages of a cascade."""
-    return list(heads) if isinstance(heads, nn.ModuleList) else [] if heads is None else [heads]
+def _run_on_regions(head: nn.Module, count: int) -> None:
+    size = head.roi_feat_size if isinstance(head.roi_feat_size, tuple) else (head.roi_feat_size,) * 2
+    head(torch.empty(count, head.in_channels, *size, device="meta"))

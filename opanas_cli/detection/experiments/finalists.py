@@ -22,7 +22,7 @@ from opanas_cli.detection.configs.stages import search_dataset
 from opanas_cli.detection.experiments.training_log import Row, TrainingLog
 from opanas_cli.detection.experiments.trainings import Report, Training, figure_of, on_step_of
 from opanas_cli.detection.processes.group import from_first
-from opanas_cli.detection.searching import SearchFiles
+from opanas_cli.detection.searching import SearchFiles, SearchOptions
 from opanas_cli.detection.super_net_file import read_super_net
 from opanas_cli.detection.training.networks import sub_net_config
 from opanas_cli.detection.training.retraining import train_detector
@@ -37,16 +37,15 @@ def hold_final(
     config: Config,
     super_net: Path,
     result: SearchResult,
-    search_split: float | None,
+    asked: SearchOptions,
     work_dir: Path,
-    seed: int,
     device: torch.device,
     report: Report = lambda done, total, text: None,
 ) -> tuple[Candidate, list[dict[str, Any]]]:
     """Train the finalists of a search, and put the best of them into ``best.json``, with the rounds.
 
     Args:
-        config, super_net, search_split: those of the search.
+        config, super_net, asked: those of the search.
 
     Returns:
         As `decide`, whose errors it raises.
@@ -54,9 +53,9 @@ def hold_final(
     meta = read_super_net(super_net)["meta"]
     config = copy.deepcopy(config)
     config.supernet = dict(config.get("supernet") or {}, split_by=meta["split_by"])
-    split = 0.0 if search_split == 0 else meta["search_split"]
+    split = 0.0 if asked.search_split == 0 else meta["search_split"]
     finalists = finalists_of(result.evaluated, section_of(config, "search").finalists)
-    best, rounds = decide(config, finalists, split, work_dir, seed, device, report)
+    best, rounds = decide(config, finalists, split, work_dir, asked.seed, device, report)
     if is_main_process():
         path = SearchFiles.of(work_dir).best
         provenance = read_record(path).metadata["provenance"]

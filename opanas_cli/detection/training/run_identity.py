@@ -8,6 +8,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from opanas_cli.detection.configs.parts import without
 from opanas_cli.errors import InvalidCheckpointError
 
 DECISIVE = ("model", "train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler", "auto_scale_lr")
@@ -56,12 +57,4 @@ def finished(read: Callable[[], dict[str, Any]], identity: str) -> dict[str, Any
 
 
 def _parts(config: Config, names: Iterable[str]) -> dict[str, Any]:
-    return {name: _without(config[name], HARMLESS.get(name, set())) for name in names if config.get(name)}
-
-
-def _without(value: Any, keys: set[str]) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _without(item, keys) for key, item in value.items() if key not in keys}
-    if isinstance(value, (list, tuple)):
-        return [_without(item, keys) for item in value]
-    return value
+    return {name: without(config[name], HARMLESS.get(name, set())) for name in names if config.get(name)}

@@ -15,6 +15,7 @@ from opanas_cli.detection.evaluating.population_pass import heads_on
 from opanas_cli.detection.processes.replicas import average_gradients, average_statistics, mean_logs
 from opanas_cli.detection.training.progress import FiniteLoss
 from opanas_cli.genotype import Genotype
+from opanas_cli.necks.super_net import refuse_batch_norm
 from opanas_cli.search.fair_sampling import fair_genotypes, step_generator
 from opanas_cli.stage_settings import SuperNetSection
 
@@ -33,6 +34,9 @@ class SuperNetDetector(BaseModel):
         l1_weight: μ of Eq. 12, the weight of the L1 norm of the edge importances.
         seed: of the sub-nets drawn; step n draws the same ones whatever ran before.
         sampling: which paths are drawn, see `fair_genotypes`.
+
+    Raises:
+        InvalidConfigError: a part behind the backbone has batch norm.
     """
 
     def __init__(
@@ -44,6 +48,10 @@ class SuperNetDetector(BaseModel):
     ) -> None:
         super().__init__()
         self.detector = MODELS.build(detector)
+        for name, part in self.detector.named_modules():
+            # The backbone runs before the neck, so its statistics are those of every sub-net.
+            if not name.startswith("backbone") and (hasattr(part, "norm_cfg") or not list(part.children())):
+                refuse_batch_norm(part, name)
         self.data_preprocessor = self.detector.data_preprocessor
         self.l1_weight = l1_weight
         self.seed = seed

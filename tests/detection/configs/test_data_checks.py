@@ -25,6 +25,7 @@ from opanas_cli.detection.configs.files import load_config
 from opanas_cli.detection.configs.stages import search_dataset
 from opanas_cli.detection.data import annotation_files
 from opanas_cli.detection.data.annotation_files import read_coco
+from opanas_cli.detection.processes import group
 from opanas_cli.detection.quiet import silenced
 from opanas_cli.detection.scoring.image_results import truths_of_file
 from opanas_cli.errors import InvalidDataError
@@ -260,15 +261,18 @@ def test_no_process_keeps_the_annotations_of_a_data_set(
     document = json.loads(file.read_text())
     file.write_text(json.dumps({**document, "licenses": [[number] for number in range(200_000)]}))
     monkeypatch.setenv("LOCAL_RANK", rank)
+    monkeypatch.setattr(group, "get_world_size", lambda: 2)  # So that the second process leaves the check to the first.
     load_config("custom", (f"data_root={shapes_root}",))  # What is imported and kept once.
+    checked: list[str] = []
     tracemalloc.start()
     try:
         config = load_config("custom", (f"data_root={root}",))
         loaded, _ = tracemalloc.get_traced_memory()
-        check_data(config, ["train"], print)
+        check_data(config, ["train"], print, checked.append)
         kept, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
+    assert (len(checked) > 0) is (rank == "0")
     assert loaded > 10e6
     assert kept < 2e6
     truths_of_file(str(file), config.classes, [1])

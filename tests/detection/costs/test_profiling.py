@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmcv.ops import deform_conv, modulated_deform_conv
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from tiny_config import tiny_config
 
 from opanas_cli.detection.configs.files import load_config
 from opanas_cli.detection.configs.necks import with_sub_net
-from opanas_cli.detection.costs.profiling import CostModel, detector_cost
+from opanas_cli.detection.costs.profiling import CostModel, _warn_once, detector_cost
 from opanas_cli.detection.costs.widths import with_fpn
 from opanas_cli.detection.exporting.detector_config import export_config
 from opanas_cli.detection.training.networks import sub_net_config
@@ -135,6 +136,40 @@ def test_mask_heads_are_counted_by_hand(shapes_root: Path, recwarn: pytest.Warni
     head.update(type="MaskScoringRoIHead", mask_iou_head=dict(type="MaskIoUHead", roi_feat_size=14, **sizes))
     with pytest.warns(UserWarning, match=r"shapes.py: MACs leave out roi_head.mask_iou_head$"):
         assert detector_cost(masks).macs - detector_cost(boxes).macs == counted
+
+
+@pytest.mark.parametrize(
+    ("roi_head", "bbox_head"),
+    [
+        ("StandardRoIHead", dict(type="SABLHead", num_classes=3, cls_in_channels=8, reg_in_channels=8)),
+        ("DoubleHeadRoIHead", dict(type="DoubleConvFCBBoxHead", num_convs=1, num_fcs=1, in_channels=8, num_classes=3)),
+    ],
+)
+def test_heads_that_do_not_run_on_features_alone_are_left_out(
+    shapes_root: Path, roi_head: str, bbox_head: dict[str, Any]
+) -> None:
+    config = with_sub_net(tiny_config(shapes_root), Genotype.of(["skip_connect"]))
+    whole = detector_cost(config)
+    config.model.roi_head.update(type=roi_head, **dict(reg_roi_scale_factor=1.3) if "Double" in roi_head else {})
+    config.model.roi_head["bbox_head"] = ConfigDict(bbox_head, roi_feat_size=7)
+    _warn_once.cache_clear()
+    with pytest.warns(UserWarning, match=r"MACs leave out roi_head.bbox_head$"):
+        cost = detector_cost(config)
+    assert whole.macs - cost.macs == 100 * (8 * 7 * 7 * 16 + 16 * 16 + 16 * (3 + 1 + 3 * 4)), "that of 100 proposals"
+
+
+def test_a_detector_of_masks_alone_is_counted(shapes_root: Path, recwarn: pytest.WarningsRecorder) -> None:
+    config = with_sub_net(tiny_config(shapes_root), Genotype.of(["skip_connect"]))
+    model = {key: config.model[key] for key in ("data_preprocessor", "backbone", "neck")}
+    grids = dict(num_grids=[4, 3, 2, 2, 1], scale_ranges=((1, 9),) * 5, cls_down_index=0, strides=[8, 8, 16, 32, 32])
+    losses = dict(loss_mask=dict(type="DiceLoss"), loss_cls=dict(type="FocalLoss"))
+    sizes = dict(num_classes=3, in_channels=8, feat_channels=8, stacked_convs=1, norm_cfg=None)
+    config.model = ConfigDict(type="SOLO", **model, mask_head=dict(type="SOLOHead", **sizes, **grids, **losses))
+    shallow = detector_cost(config).macs
+    config.model.mask_head.stacked_convs = 2
+    grid, pixels = 4 * 4 + 3 * 3 + 2 * 2 + 2 * 2 + 1, 8 * 8 + 8 * 8 + 4 * 4 + 2 * 2 + 2 * 2
+    assert detector_cost(config).macs - shallow == (grid + pixels) * 8 * 8 * 9
+    assert not recwarn
 
 
 def test_the_largest_published_detector() -> None:

@@ -14,7 +14,7 @@ from opanas_cli.detection.costs.profiling import CostModel, detector_cost
 from opanas_cli.detection.costs.widths import set_width
 from opanas_cli.detection.super_net_file import SUPER_NET_FORMAT, task_of
 from opanas_cli.detection.training.networks import baseline_config, inherited_weights, sub_net_config, whole_config
-from opanas_cli.detection.training.progress import TrainingStep
+from opanas_cli.detection.training.progress import FiniteLoss, TrainingStep
 from opanas_cli.detection.training.retraining import train_detector
 from opanas_cli.errors import InvalidCheckpointError, InvalidConfigError, InvalidGenotypeError, OpanasError
 from opanas_cli.genotype import Genotype
@@ -90,7 +90,9 @@ def test_configs_of_the_wrong_kind_are_refused(shapes_root: Path, tmp_path: Path
     assert not list(tmp_path.iterdir())
 
 
-def test_gradients_that_wait_for_an_update_outlast_an_epoch(shapes_root: Path, tmp_path: Path) -> None:
+def test_gradients_that_wait_for_an_update_outlast_an_epoch(
+    shapes_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An update after every second step, of which an epoch has three."""
     config = sub_net_config(tiny_config(shapes_root, "faster-rcnn", "retrain.epochs=2"), SMALL)
     config.optim_wrapper.accumulative_counts = 2
@@ -101,6 +103,9 @@ def test_gradients_that_wait_for_an_update_outlast_an_epoch(shapes_root: Path, t
 
     with pytest.raises(OpanasError, match="stopped"):
         train_detector(config, tmp_path / "stopped", 0, CPU, on_step=stop)
+    checked: list[int] = []
+    monkeypatch.setattr(FiniteLoss, "require", lambda self, loss, step, optim_wrapper: checked.append(step))
     resumed = train_detector(config, tmp_path / "stopped", 0, CPU, resume=True)
     whole = train_detector(config, tmp_path / "whole", 0, CPU)
     assert resumed.path.read_bytes() == whole.path.read_bytes()
+    assert checked == [*range(1, 7), *range(1, 7)], "each loss is checked once"

@@ -15,8 +15,9 @@ from mmengine.structures import InstanceData
 from tiny_config import tiny_config
 from torch import Tensor
 
+from opanas_cli.detection.configs.files import parse_overrides
 from opanas_cli.detection.training.super_net_detector import SuperNetDetector
-from opanas_cli.errors import OpanasError
+from opanas_cli.errors import InvalidConfigError, OpanasError
 from opanas_cli.search.fair_sampling import fair_genotypes, step_generator
 
 L1_WEIGHT = 0.25
@@ -162,6 +163,33 @@ def test_edge_importances_can_be_left_out(shapes_root: Path) -> None:
     logs = model.train_step(batch(), wrapper(model))
     assert logs["edge_l1"] == 0
     assert torch.isfinite(logs["loss"])
+
+
+SHARED = "model.roi_head.bbox_head.type=Shared4Conv1FCBBoxHead"
+
+
+@pytest.mark.parametrize(
+    ("detector", "part", "options"),
+    [
+        ("faster-rcnn", "roi_head.bbox_head", (SHARED, "model.roi_head.bbox_head.conv_out_channels=8")),
+        ("cascade-rcnn", "roi_head.bbox_head.1", ()),
+        ("retinanet", "bbox_head", ()),
+    ],
+)
+def test_batch_norm_behind_the_backbone_is_refused(
+    shapes_root: Path, detector: str, part: str, options: tuple[str, ...]
+) -> None:
+    config = tiny_config(shapes_root, detector, *options)
+    if detector == "cascade-rcnn":
+        config.model.roi_head.bbox_head[1].update(type="Shared4Conv1FCBBoxHead", conv_out_channels=8)
+    config.merge_from_dict({f"model.{part}.norm_cfg.type": "BN"})
+    way_out = f"--cfg-options model.{part}.norm_cfg.type=GN model.{part}.norm_cfg.num_groups=8"
+    with pytest.raises(InvalidConfigError, match=f"^{part}: norm_cfg: batch norm in a super-net .*; use .*{way_out}$"):
+        build(config)
+    config.merge_from_dict(parse_overrides(way_out.split()[1:]))
+    build(config)
+    config.model.backbone.norm_eval = True
+    build(config)
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_update(shapes_root: Path) -> None:

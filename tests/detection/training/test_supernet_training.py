@@ -17,7 +17,7 @@ from opanas_cli.detection.configs.parts import set_classes
 from opanas_cli.detection.configs.stages import search_dataset
 from opanas_cli.detection.evaluating.evaluator import SuperNetEvaluator
 from opanas_cli.detection.super_net_file import read_super_net, require_same_task
-from opanas_cli.detection.training.progress import TrainingStep
+from opanas_cli.detection.training.progress import FiniteLoss, TrainingStep
 from opanas_cli.detection.training.supernet_training import TrainedSuperNet, train_super_net
 from opanas_cli.errors import InvalidCheckpointError
 
@@ -29,8 +29,11 @@ def trained(shapes_root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict
     """A super-net trained for two epochs, and all that was told of it."""
     config = tiny_config(shapes_root, "faster-rcnn", "supernet.epochs=2")
     told: list[TrainingStep] = []
-    result = train_super_net(config, tmp_path_factory.mktemp("work"), 5, CPU, on_step=told.append)
-    return {"config": config, "result": result, "told": told}
+    checked: list[int] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FiniteLoss, "require", lambda self, loss, step, optim_wrapper: checked.append(step))
+        result = train_super_net(config, tmp_path_factory.mktemp("work"), 5, CPU, on_step=told.append)
+    return {"config": config, "result": result, "told": told, "checked": checked}
 
 
 def test_the_checkpoint_says_where_it_comes_from(trained: dict[str, Any]) -> None:
@@ -39,7 +42,7 @@ def test_the_checkpoint_says_where_it_comes_from(trained: dict[str, Any]) -> Non
     meta = content["meta"]
     assert meta["seed"] == 5
     assert meta["steps"] == result.steps == len(trained["told"])
-    assert meta["search_split"] == 0.4
+    assert (meta["search_split"], meta["split_by"]) == (0.4, "file")
     assert meta["space"]["num_nodes"] == 2
     assert meta["space"]["kind"] == "dense"
     assert "top_down" in meta["space"]["paths"]
@@ -58,6 +61,19 @@ def test_progress_counts_every_step(trained: dict[str, Any]) -> None:
     window = min(10, (len(told) + 1) // 2)
     assert result.loss_at_start == pytest.approx(sum(step.loss for step in told[:window]) / window)
     assert result.loss_at_end == pytest.approx(sum(step.loss for step in told[-window:]) / window)
+
+
+def test_each_loss_is_checked_once(trained: dict[str, Any]) -> None:
+    assert trained["checked"] == [step.step for step in trained["told"]]
+
+
+def test_a_super_net_is_trained_on_whole_folders_and_its_file_says_so(shapes_root: Path, tmp_path: Path) -> None:
+    """All images are in one folder, which half of the data includes; of the files it would include some."""
+    half = ("supernet.epochs=1", "supernet.search_split=0.05", "supernet.data_fraction=0.5")
+    config = tiny_config(shapes_root, "faster-rcnn", "supernet.split_by=folder", *half)
+    result = train_super_net(config, tmp_path, 0, CPU)
+    assert result.steps == 12 / config.supernet.batch_size
+    assert read_super_net(result.path)["meta"]["split_by"] == "folder"
 
 
 def test_held_out_images_are_never_trained_on(trained: dict[str, Any], tmp_path: Path) -> None:
