@@ -6,6 +6,7 @@ import hashlib
 import io
 import sys
 import warnings
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,11 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 
 from opanas_cli.atomic import replacing
+from opanas_cli.detection.quiet import instead
 from opanas_cli.errors import InvalidCheckpointError
 from opanas_cli.regular_files import open_regular, require_regular
+
+_torch_load = torch.load
 
 
 def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
@@ -29,19 +33,26 @@ def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
         raise InvalidCheckpointError(f"{path}: no such checkpoint") from error
     except OSError as error:
         raise InvalidCheckpointError(f"{path}: cannot be read ({error.strerror}); give a checkpoint file") from error
+    return _loaded(path, path, map_location)
+
+
+def _loaded(source: Any, file: Any, map_location: Any) -> dict[str, Any]:
+    """The content of a regular or open file; errors as of `read_checkpoint`, which name its source."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            content = torch.load(path, map_location=map_location, weights_only=True)
+            content = _torch_load(file, map_location=map_location, weights_only=True)
     except Exception as error:
         what = (
             "holds more than tensors and plain data, and is not loaded for safety"
             if _is_refusal(error)
             else f"is truncated or not a checkpoint ({type(error).__name__})"
         )
-        raise InvalidCheckpointError(f"{path}: {what}; use a file written by opanas, or state_dict()s only") from error
+        raise InvalidCheckpointError(
+            f"{source}: {what}; use a file written by opanas, or state_dict()s only"
+        ) from error
     if not isinstance(content, dict):
-        raise InvalidCheckpointError(f"{path}: is not a checkpoint: it holds a {type(content).__name__}, not a dict")
+        raise InvalidCheckpointError(f"{source}: is not a checkpoint: it holds a {type(content).__name__}, not a dict")
     return content
 
 
@@ -108,13 +119,21 @@ def fingerprint(*paths: Path) -> str:
     return digest.hexdigest()
 
 
+@cache
 def refuse_unsafe_checkpoints() -> None:
-    """Make mmengine read local checkpoints by `read_checkpoint`: on its own it falls back to unpickling."""
+    """Make mmengine read checkpoints as `read_checkpoint` does, downloads too: its own reading may run their code."""
+    of_mmengine = CheckpointLoader.load_checkpoint
 
     def load_from_local(filename: str, map_location: Any = None) -> dict[str, Any]:
         return read_checkpoint(Path(filename).expanduser(), map_location)
 
+    def load_checkpoint(filename: str, map_location: Any = None, logger: Any = "current") -> dict[str, Any]:
+        # The loaders of all schemes end in torch.load.
+        with instead(torch, "load", lambda file, map_location=None, **_: _loaded(filename, file, map_location)):
+            return of_mmengine(filename, map_location, logger)
+
     CheckpointLoader.register_scheme(prefixes="", loader=load_from_local, force=True)
+    CheckpointLoader.load_checkpoint = staticmethod(load_checkpoint)
 
 
 def _is_refusal(error: Exception) -> bool:

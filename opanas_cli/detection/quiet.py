@@ -33,15 +33,16 @@ def silenced() -> Iterator[None]:
     A log that cannot be written is an error, too: Python's logging would print a traceback and continue.
     """
     with (
-        _instead(logging.Handler, "handleError", _raise),
-        _instead(threading, "excepthook", _print_unless_full),
+        instead(logging.Handler, "handleError", _raise),
+        instead(threading, "excepthook", _print_unless_full),
         quietly(),
     ):
         yield
 
 
 @contextmanager
-def _instead(owner: Any, name: str, value: Any) -> Iterator[None]:
+def instead(owner: Any, name: str, value: Any) -> Iterator[None]:
+    """While the block runs, an attribute has another value."""
     before = getattr(owner, name)
     setattr(owner, name, value)
     try:
