@@ -18,6 +18,7 @@ from opanas_cli.detection.checkpoints import read_checkpoint, write_checkpoint
 from opanas_cli.detection.processes.group import from_first, in_each
 from opanas_cli.detection.processes.replicas import original
 from opanas_cli.errors import InvalidCheckpointError, UsageError
+from opanas_cli.regular_files import open_regular
 from opanas_cli.search.settings import differences
 from opanas_cli.stage_settings import CheckpointsSection
 
@@ -235,9 +236,10 @@ def _read_here(path: Path) -> dict[str, Any]:
 def _require_whole(path: Path) -> None:
     """Compare all of a file with its checksums: torch loads the bytes of a tensor unchecked."""
     try:
-        with ZipFile(path) as archive:
+        with open_regular(path) as file, ZipFile(file) as archive:
             damaged = archive.testzip()
     except Exception as error:  # By what is damaged, zipfile raises one of many.
-        raise BrokenCheckpointError(f"{path}: is truncated or not a checkpoint ({type(error).__name__})") from error
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        raise BrokenCheckpointError(f"{path}: is truncated or not a checkpoint ({reason})") from error
     if damaged is not None:
         raise BrokenCheckpointError(f"{path}: is damaged at {damaged} (checksum mismatch)")
