@@ -101,6 +101,11 @@ def voc_names(split: Path) -> list[str]:
         # mmdet takes each line as it is.
         if not name or name != name.strip():
             raise InvalidDataError(f"{split}: line {number}: must be just the name of an image, but got {name!r:.40}")
-        if name.startswith("/") or ".." in Path(name).parts:
-            raise InvalidDataError(f"{split}: line {number}: {name!r:.60} is outside the data set; give a name in it")
+        require_inside(name, f"{split}: line {number}")
     return names
+
+
+def require_inside(name: str, place: str) -> None:
+    """Raise InvalidDataError, with the place, if the name of an image leads out of the data set."""
+    if name.startswith("/") or ".." in Path(name).parts:
+        raise InvalidDataError(f"{place}: {name!r:.60} is outside the data set; give a name in it")

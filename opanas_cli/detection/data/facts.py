@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from opanas_cli.detection.data.annotation_files import is_voc, read_coco, voc_objects
+from opanas_cli.detection.data.annotation_files import is_voc, read_coco, require_inside, voc_objects
 from opanas_cli.detection.data.image_files import size_or_problem
 from opanas_cli.detection.data.voc_folder import IMAGES, ImagesByStem, has_area
 from opanas_cli.errors import InvalidConfigError, InvalidDataError
@@ -62,6 +62,7 @@ def _coco_facts(dataset: Any, backend: str) -> DataFacts:
     facts = DataFacts(source, backend, categories=tuple(_no_repeats(list(names.values()), source)))
     for index, image in enumerate(images.values()):
         width, height = _numbers([image["width"], image["height"]], f"{source}: images[{index}]: width and height")
+        require_inside(image["file_name"], f"{source}: images[{index}].file_name")
         facts.images[folder / image["file_name"]] = (width, height)
     annotations = _by_id(document["annotations"], "annotations", source) if images else {}
     for index, annotation in enumerate(annotations.values()):

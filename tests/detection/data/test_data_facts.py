@@ -125,8 +125,11 @@ def test_sizes_of_voc_images_that_are_refused(width: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize("name", ["/etc/passwd", "../a", "../../a", "night/../../a", ".."])
 def test_names_that_lead_out_of_the_data_set(name: str, tmp_path: Path) -> None:
     (tmp_path / "all.txt").write_text(f"night/0001\n{name}\n")
-    with pytest.raises(InvalidDataError, match=r"all\.txt: line 2: '.*' is outside the data set; give a name in it"):
+    outside = "'.*' is outside the data set; give a name in it"
+    with pytest.raises(InvalidDataError, match=rf"all\.txt: line 2: {outside}"):
         voc_names(tmp_path / "all.txt")
+    with pytest.raises(InvalidDataError, match=rf"all\.json: images\[0\]\.file_name: {outside}"):
+        facts_of(coco(tmp_path, images__file_name=name), "config.py")
 
 
 def test_lines_end_where_they_end_for_mmdet(tmp_path: Path) -> None:
