@@ -45,6 +45,17 @@ class _Request:
 _request = _Request()
 
 
+def _leave_to_parent() -> None:
+    """In a forked process, such as a worker of a pool: only the parent acts on signals, and ends its workers by one."""
+    for number, action in ((signal.SIGTERM, signal.SIG_DFL), (signal.SIGINT, signal.SIG_IGN)):
+        if signal.getsignal(number) is _request:
+            signal.signal(number, action)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)
+
+
 @contextmanager
 def terminable() -> Iterator[None]:
     """While the block runs, SIGTERM raises `Terminated` in it, and SIGINT `KeyboardInterrupt` unless it is ignored.
