@@ -124,7 +124,7 @@ def test_images_are_decoded_as_the_pipeline_does(
     backend: str, shapes_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(data_checks, "check_images", lambda images, source, warn, backend: asked.append(backend))
+    monkeypatch.setattr(data_checks, "check_images", lambda images, source, warn, backend, _: asked.append(backend))
     config = config_of(shapes_root)
     config.train_dataloader.dataset.pipeline[0].imdecode_backend = backend
     check_data(config, ["train"], print)
@@ -181,6 +181,18 @@ def test_sizes_are_those_after_turning(tmp_path: Path) -> None:
         assert checked(content, tmp_path / "image", (120, 200) if turned else (200, 120)) == []
         (warning,) = checked(content, tmp_path / "image", (200, 120) if turned else (120, 200))
         assert warning.startswith("list.json: 1 image differs in size from the annotations (")
+
+
+def test_boxes_outside_of_an_image_whose_stated_size_is_wrong(tmp_path: Path) -> None:
+    path = tmp_path / "image.png"
+    path.write_bytes(encoded("PNG"))
+    for stated in ((400, 400), None):
+        check_images({path: stated}, Path("list.json"), lambda _: None, corners={path: (199.5, 119)})
+        for corner in ((200, 0), (0, 120), (300, 300)):
+            with pytest.raises(
+                InvalidDataError, match=r"image\.png: is 200×120, but a box begins outside of it, at x="
+            ):
+                check_images({path: stated}, Path("list.json"), print, corners={path: corner})
 
 
 def test_sizes_are_those_that_mmcv_loads(tmp_path: Path) -> None:

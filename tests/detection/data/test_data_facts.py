@@ -69,6 +69,8 @@ def test_boxes_outside_of_a_voc_image_are_left_out(kind: str, size: str, tmp_pat
     dataset = {**voc(tmp_path, counted_from_one, size), "type": kind}
     facts = facts_of(dataset, "config.py")
     assert (facts.empty_boxes, facts.objects["cell"]) == (len(OUTSIDE), len(WITHIN))
+    (corner,) = facts.corners.values()
+    assert corner == (max(box[0] for box in WITHIN), max(box[1] for box in WITHIN))
     assert boxes_read(dataset) == [list(box) for box in WITHIN]
 
 
