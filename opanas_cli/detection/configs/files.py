@@ -79,6 +79,11 @@ def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
         config.merge_from_dict(parsed)
     except (KeyError, TypeError, AssertionError, IndexError) as error:
         raise UsageError(f"--cfg-options: {reason_of(error)}") from error
+    except AttributeError as error:
+        raise InvalidConfigError(
+            f"{config.filename}: --cfg-options: the entries of a list are dicts of settings, which are set one by one, "
+            "such as train_dataloader.dataset.pipeline.4.prob=0.5"
+        ) from error
     if config.get("format") == "opanas-genotype":
         raise InvalidConfigError(f"{name}: is a genotype, not a config; give it as --genotype together with a config")
     if not isinstance(config.get("model"), dict):
