@@ -6,7 +6,9 @@ import hashlib
 import io
 import sys
 import warnings
+from collections.abc import Iterator
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,7 @@ def _loaded(source: Any, file: Any, map_location: Any) -> dict[str, Any]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             content = _torch_load(file, map_location=map_location, weights_only=True)
+        odd = next((leaf for leaf in leaves(content) if isinstance(leaf, torch.Tensor) and not _has_values(leaf)), None)
     except Exception as error:
         what = (
             "holds more than tensors and plain data, and is not loaded for safety"
@@ -51,9 +54,48 @@ def _loaded(source: Any, file: Any, map_location: Any) -> dict[str, Any]:
         raise InvalidCheckpointError(
             f"{source}: {what}; use a file written by opanas, or state_dict()s only"
         ) from error
+    if odd is not None:
+        raise InvalidCheckpointError(
+            f"{source}: holds a tensor without values or of the layout {odd.layout}; use others"
+        )
     if not isinstance(content, dict):
         raise InvalidCheckpointError(f"{source}: is not a checkpoint: it holds a {type(content).__name__}, not a dict")
     return content
+
+
+def _has_values(tensor: torch.Tensor) -> bool:
+    return tensor.layout is torch.strided and not tensor.is_meta and not tensor.is_quantized
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    """All keys and values in nested dicts, lists and tuples."""
+    parts = chain(value, value.values()) if isinstance(value, dict) else value
+    if not isinstance(value, (dict, list, tuple)):
+        yield value
+    else:
+        for part in parts:
+            yield from leaves(part)
+
+
+def holds_tensors(value: Any) -> bool:
+    """Whether a tensor is in what must be plain data."""
+    return any(isinstance(leaf, torch.Tensor) for leaf in leaves(value))
+
+
+def are_numbers(values: Any) -> bool:
+    """Whether it is a list of plain numbers, and no tensors."""
+    return isinstance(values, list) and all(type(value) in (int, float) for value in values)
+
+
+def are_watched(rows: Any) -> bool:
+    """Whether it is what a `WatchHook` keeps: rows of numbers with equal names, two of them ``epoch`` and ``step``."""
+    return isinstance(rows, list) and all(
+        isinstance(row, dict)
+        and list(row)[:-1] == ["epoch", "step"]
+        and row.keys() == rows[0].keys()
+        and are_numbers(list(row.values()))
+        for row in rows
+    )
 
 
 def write_checkpoint(content: dict[str, Any], path: Path) -> None:
