@@ -60,7 +60,7 @@ if hasattr(os, "register_at_fork"):
 def terminable() -> Iterator[None]:
     """While the block runs, SIGTERM raises `Terminated` in it, and SIGINT `KeyboardInterrupt` unless it is ignored.
 
-    If a library takes the exception for a failure of its own and raises that, the exception is raised again here; in
+    If a library drops the exception, or takes it for a failure of its own and raises that, it is raised again here; in
     code whose exceptions Python drops, such as destructors, the signal is sent again. In a thread that gets no signals
     nothing changes.
     """
@@ -76,6 +76,8 @@ def terminable() -> Iterator[None]:
             if handler is not signal.SIG_IGN or number == signal.SIGTERM:
                 signal.signal(number, _request)
         yield
+        if _request.raised is not None:
+            raise _request.raised
     except Exception as error:
         if _request.raised is None:
             raise

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -28,6 +29,12 @@ def test_a_signal_that_a_library_takes_for_its_own_failure(
             raise kind("Failed to format the config file") from None
     with pytest.raises(kind), terminable():
         raise kind("without a signal")
+
+
+@pytest.mark.parametrize(("number", "raised"), SIGNALS)
+def test_a_signal_that_a_library_drops(number: int, raised: type[BaseException]) -> None:
+    with pytest.raises(raised), terminable(), suppress(BaseException):
+        os.kill(os.getpid(), number)
 
 
 @pytest.mark.parametrize(("number", "raised"), SIGNALS)
