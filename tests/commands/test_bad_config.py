@@ -346,6 +346,34 @@ def test_a_work_dir_below_a_file(command: str, refused: Refused) -> None:
     assert line.startswith("file/run: cannot be written (Not a directory)")
 
 
+def test_a_work_dir_of_a_name_that_is_too_long(refused: Refused) -> None:
+    name = "n" * 300
+    line = refused(1, "train-supernet", "nothing.py", "--work-dir", name, "--device", "cpu")
+    assert line == f"{name}: cannot be written (File name too long); choose another location"
+
+
+@pytest.mark.parametrize("command", ["train-supernet", "retrain"])
+def test_a_file_in_place_of_the_folder_of_the_log(
+    command: str, refused: Refused, tiny_options: tuple[str, ...]
+) -> None:
+    Path("run").mkdir()
+    Path("run", command).write_text("mine")
+    genotype = ["--genotype", "top-down"] if command == "retrain" else []
+    options = ("--work-dir", "run", "--device", "cpu", "--cfg-options", *tiny_options)
+    line = refused(1, command, "shapes", *genotype, *options)
+    assert line == f"run/{command}: cannot be written (Not a directory); choose another location"
+    assert Path("run", command).read_text() == "mine"
+
+
+@pytest.mark.parametrize("variable", ["LOCAL_RANK", "RANK", "WORLD_SIZE"])
+def test_a_number_that_is_set_to_nothing(
+    variable: str, tiny_options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "")
+    options = ["--work-dir", "run", "--device", "cpu", "-q", "--cfg-options", *tiny_options]
+    assert run(["train-supernet", "shapes", *options]) == 0
+
+
 def test_a_work_dir_that_is_a_file(capsys: pytest.CaptureFixture[str]) -> None:
     Path("file").write_text("mine")
     assert run(["train-supernet", "shapes", "--work-dir", "file"]) == 2
