@@ -69,12 +69,11 @@ def _has_values(tensor: torch.Tensor) -> bool:
 
 def leaves(value: Any) -> Iterator[Any]:
     """All keys and values in nested dicts, lists and tuples."""
-    parts = chain(value, value.values()) if isinstance(value, dict) else value
     if not isinstance(value, (dict, list, tuple)):
         yield value
-    else:
-        for part in parts:
-            yield from leaves(part)
+        return
+    for part in chain(value, value.values()) if isinstance(value, dict) else value:
+        yield from leaves(part)
 
 
 def holds_tensors(value: Any) -> bool:
