@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
+from contextlib import suppress
 from types import FrameType
 
 SAID = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
@@ -14,7 +16,8 @@ def main() -> None:
     """Run the program and exit.
 
     A signal before the command runs, or after it, ends the process at once with one line: an exception might be
-    swallowed by what is being imported, or be printed with its traceback.
+    swallowed by what is being imported, or be printed with its traceback. What Python does at the end, apart from the
+    functions registered for it, is left out, since a signal would end that without a line.
     """
     for number in SAID:
         if signal.getsignal(number) is not signal.SIG_IGN:  # As a shell starts what it runs in the background.
@@ -23,7 +26,12 @@ def main() -> None:
     os.environ["MPLBACKEND"] = "agg"
     from opanas_cli.commands import run
 
-    sys.exit(run(sys.argv[1:]))
+    exit_code = run(sys.argv[1:])
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, OSError):  # It may be closed or full.
+            stream.flush()
+    os._exit(exit_code)
 
 
 def _end(number: int, frame: FrameType | None) -> None:

@@ -58,11 +58,19 @@ def require_writable(folder: Path) -> None:
     It is not made yet, so that a command that then refuses its input leaves nothing behind.
     """
     try:
-        existing = next(parent for parent in (folder, *folder.absolute().parents) if os.path.lexists(parent))
+        existing = next(parent for parent in (folder, *folder.absolute().parents) if _is_there(parent))
         with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
         raise cannot_write(folder, error) from error
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def remove_leftovers(folder: Path, lock: str) -> None:

@@ -13,6 +13,8 @@ from opanas_cli.atomic import cannot_write
 from opanas_cli.errors import InvalidInputError
 from opanas_cli.regular_files import read_regular
 
+MAX_BYTES = 1 << 30
+
 
 def with_checksum(fields: Mapping[str, Any]) -> str:
     """One line, without its newline: the fields, and last ``crc32``, that of the line without it."""
@@ -38,7 +40,7 @@ def read_lines(path: Path) -> tuple[bytes, bytes]:
         InvalidInputError: it cannot be read.
     """
     try:
-        content = read_regular(path) if path.exists() else b""
+        content = read_regular(path, MAX_BYTES) if path.exists() else b""
     except OSError as error:
         raise InvalidInputError(f"{path}: cannot be read ({error.strerror or error})") from error
     end = content.rfind(b"\n") + 1

@@ -45,11 +45,22 @@ class _Request:
 _request = _Request()
 
 
+def _leave_to_parent() -> None:
+    """In a forked process, such as a worker of a pool: only the parent acts on signals, and ends its workers by one."""
+    for number, action in ((signal.SIGTERM, signal.SIG_DFL), (signal.SIGINT, signal.SIG_IGN)):
+        if signal.getsignal(number) is _request:
+            signal.signal(number, action)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)
+
+
 @contextmanager
 def terminable() -> Iterator[None]:
     """While the block runs, SIGTERM raises `Terminated` in it, and SIGINT `KeyboardInterrupt` unless it is ignored.
 
-    If a library takes the exception for a failure of its own and raises that, the exception is raised again here; in
+    If a library drops the exception, or takes it for a failure of its own and raises that, it is raised again here; in
     code whose exceptions Python drops, such as destructors, the signal is sent again. In a thread that gets no signals
     nothing changes.
     """
@@ -65,6 +76,8 @@ def terminable() -> Iterator[None]:
             if handler is not signal.SIG_IGN or number == signal.SIGTERM:
                 signal.signal(number, _request)
         yield
+        if _request.raised is not None:
+            raise _request.raised
     except Exception as error:
         if _request.raised is None:
             raise

@@ -84,6 +84,35 @@ def test_signals_while_the_program_starts(module: str, number: int, code: int, s
     assert (process.returncode, process.stdout, process.stderr) == (code, "", f"opanas: {said}\n")
 
 
+SIGNALLED_AT_THE_END = """
+import atexit, os, sys
+kind, number = sys.argv[1], int(sys.argv[2])
+class Destroyed:
+    def __del__(self):
+        os.kill(os.getpid(), number)
+if kind == "function":
+    atexit.register(os.kill, os.getpid(), number)
+else:
+    kept = Destroyed()
+sys.argv = ["opanas", "genotype", "validate", "fpn"]
+from opanas_cli.__main__ import main
+main()
+"""
+"""A program that gets a signal in a function which is called at its end, or when Python destroys all that is left."""
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "said"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+)
+@pytest.mark.parametrize("kind", ["function", "destructor"])
+def test_signals_while_the_program_ends(kind: str, number: int, code: int, said: str) -> None:
+    command = [sys.executable, "-c", SIGNALLED_AT_THE_END, kind, str(int(number))]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert process.stdout == "fpn: valid\n"
+    expected = (code, f"opanas: {said}\n") if kind == "function" else (0, "")
+    assert (process.returncode, process.stderr) == expected
+
+
 def test_a_backend_of_matplotlib_that_is_not_here(tmp_path: Path) -> None:
     """Notebooks set one for all that they start."""
     command = [sys.executable, "-m", "opanas_cli", "viz", "fpn", "-o", str(tmp_path / "fpn.svg")]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -30,6 +32,12 @@ def test_a_signal_that_a_library_takes_for_its_own_failure(
 
 
 @pytest.mark.parametrize(("number", "raised"), SIGNALS)
+def test_a_signal_that_a_library_drops(number: int, raised: type[BaseException]) -> None:
+    with pytest.raises(raised), terminable(), suppress(BaseException):
+        os.kill(os.getpid(), number)
+
+
+@pytest.mark.parametrize(("number", "raised"), SIGNALS)
 def test_a_signal_in_a_destructor(number: int, raised: type[BaseException]) -> None:
     """Python drops what is raised in one."""
 
@@ -49,6 +57,22 @@ def test_only_sigterm_waits(number: int, raised: type[BaseException]) -> None:
         os.kill(os.getpid(), number)
         done.append(asked())
     assert done == ([True] if number == signal.SIGTERM else [])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that are forked")
+def test_workers_of_a_pool_end_silently(capfd: pytest.CaptureFixture[str]) -> None:
+    """As when mmdet's VOCMetric has counted: its pool terminates them."""
+    with terminable():
+        pool = multiprocessing.get_context("fork").Pool(2)
+        workers = list(pool._pool)
+        assert pool.map(abs, [-1, -2]) == [1, 2]
+        for worker in workers:
+            os.kill(worker.pid, signal.SIGINT)  # A terminal's Ctrl-C goes to all processes.
+        assert pool.map(abs, [-1, -2]) == [1, 2]
+        pool.terminate()
+        pool.join()
+    assert {worker.exitcode for worker in workers} <= {0, -signal.SIGTERM}
+    assert capfd.readouterr().err == ""
 
 
 def test_an_ignored_ctrl_c_stays_ignored() -> None:

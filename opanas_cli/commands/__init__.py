@@ -17,7 +17,7 @@ from opanas_cli import __version__
 from opanas_cli.atomic import NO_ROOM, cannot_write
 from opanas_cli.commands.console import complain, joined, output, plain_warnings
 from opanas_cli.commands.options import SuggestingGroup
-from opanas_cli.commands.several_processes import is_follower
+from opanas_cli.commands.several_processes import forget_empty_numbers, is_follower
 from opanas_cli.errors import OpanasError, ReportedElsewhereError
 from opanas_cli.termination import Terminated, terminable
 
@@ -53,11 +53,13 @@ class Interrupted(BaseException):
 class LazyGroup(SuggestingGroup):
     """A group that knows its commands by name and imports the module of the one that is called."""
 
+    aliases = ALIASES
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        name = ALIASES.get(cmd_name, cmd_name)
+        name = self.aliases.get(cmd_name, cmd_name)
         if name not in COMMANDS:
             return None
         attribute = name.replace("-", "_")
@@ -71,6 +73,7 @@ class LazyGroup(SuggestingGroup):
         except OSError as error:
             reason = f"the working directory no longer exists ({error.strerror}); change to another one"
             raise click.UsageError(reason) from error
+        forget_empty_numbers()
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:  # click would print an empty line.

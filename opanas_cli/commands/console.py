@@ -131,13 +131,14 @@ def plain_warnings() -> Iterator[None]:
 
 def complain(text: str) -> None:
     """Print an error or a warning in one line that is not too long. If stderr is closed or full, nothing is printed."""
-    line = shown(text)
-    left_out = len(line) - MOST_CHARACTERS
-    if left_out > 0:
-        half = MOST_CHARACTERS // 2
-        line = f"{line[:half]} [{left_out} more characters] {line[-half:]}"
     with suppress(OSError):
-        click.echo(f"opanas: {line}", err=True)
+        click.echo(f"opanas: {_cut(shown(_cut(text)))}", err=True)
+
+
+def _cut(text: str) -> str:
+    """A text without its middle if it is too long. Escaping lengthens it, and must not take long."""
+    left_out, half = len(text) - MOST_CHARACTERS, MOST_CHARACTERS // 2
+    return f"{text[:half]} [{left_out} more characters] {text[-half:]}" if left_out > 0 else text
 
 
 def _warn(line: str) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import click
@@ -171,12 +172,14 @@ def spread_cfg_options(args: list[str]) -> list[str]:
 class SuggestingGroup(click.Group):
     """A group that suggests the command that a misspelt name may have meant."""
 
+    aliases: Mapping[str, str] = MappingProxyType({})
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         if not name.startswith("-") and self.get_command(ctx, name) is None:
             known = self.list_commands(ctx)
-            hint = suggestion(name, known, f"the commands are {', '.join(known)}")
+            hint = suggestion(name, [*known, *self.aliases], f"the commands are {', '.join(known)}")
             raise click.UsageError(f"No such command '{name:.64}'; {hint}", ctx)
         return super().resolve_command(ctx, args)

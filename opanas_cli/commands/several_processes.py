@@ -43,6 +43,13 @@ class OneProcessCommand(ConfigCommand):
         return super().invoke(ctx)
 
 
+def forget_empty_numbers() -> None:
+    """Unset the variables that are set to nothing: libraries would take that for a number."""
+    for variable in NUMBERS:
+        if not os.environ.get(variable):
+            os.environ.pop(variable, None)
+
+
 def num_processes() -> int:
     """How many processes torchrun started."""
     return _number("WORLD_SIZE", 1)

@@ -10,9 +10,13 @@ import click
 
 from opanas_cli.commands.console import Console, rich_console, shown
 from opanas_cli.commands.options import common_options
+from opanas_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from opanas_cli.formats import GenotypeRecord
+
+MOST_GENOTYPES = 64
+"""So many make a figure that can still be looked at."""
 
 
 @click.command()
@@ -36,6 +40,10 @@ def viz(genotypes: tuple[str, ...], output: Path | None, hide_dead: bool, consol
     Example:
       opanas viz opa-fpn runs/quickstart/best.json -o genotypes.svg
     """
+    if len(genotypes) > MOST_GENOTYPES:
+        raise UsageError(
+            f"GENOTYPE: at most {MOST_GENOTYPES} are drawn side by side, but got {len(genotypes)}; draw fewer at once"
+        )
     from opanas_cli.formats import resolve_record
 
     if output is not None:

@@ -6,6 +6,9 @@ import hashlib
 import io
 import sys
 import warnings
+from collections.abc import Iterator
+from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +17,11 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 
 from opanas_cli.atomic import replacing
+from opanas_cli.detection.quiet import instead
 from opanas_cli.errors import InvalidCheckpointError
 from opanas_cli.regular_files import open_regular, require_regular
+
+_torch_load = torch.load
 
 
 def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
@@ -29,20 +35,66 @@ def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
         raise InvalidCheckpointError(f"{path}: no such checkpoint") from error
     except OSError as error:
         raise InvalidCheckpointError(f"{path}: cannot be read ({error.strerror}); give a checkpoint file") from error
+    return _loaded(path, path, map_location)
+
+
+def _loaded(source: Any, file: Any, map_location: Any) -> dict[str, Any]:
+    """The content of a regular or open file; errors as of `read_checkpoint`, which name its source."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            content = torch.load(path, map_location=map_location, weights_only=True)
+            content = _torch_load(file, map_location=map_location, weights_only=True)
+        odd = next((leaf for leaf in leaves(content) if isinstance(leaf, torch.Tensor) and not _has_values(leaf)), None)
     except Exception as error:
         what = (
             "holds more than tensors and plain data, and is not loaded for safety"
             if _is_refusal(error)
             else f"is truncated or not a checkpoint ({type(error).__name__})"
         )
-        raise InvalidCheckpointError(f"{path}: {what}; use a file written by opanas, or state_dict()s only") from error
+        raise InvalidCheckpointError(
+            f"{source}: {what}; use a file written by opanas, or state_dict()s only"
+        ) from error
+    if odd is not None:
+        raise InvalidCheckpointError(
+            f"{source}: holds a tensor without values or of the layout {odd.layout}; use others"
+        )
     if not isinstance(content, dict):
-        raise InvalidCheckpointError(f"{path}: is not a checkpoint: it holds a {type(content).__name__}, not a dict")
+        raise InvalidCheckpointError(f"{source}: is not a checkpoint: it holds a {type(content).__name__}, not a dict")
     return content
+
+
+def _has_values(tensor: torch.Tensor) -> bool:
+    return tensor.layout is torch.strided and not tensor.is_meta and not tensor.is_quantized
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    """All keys and values in nested dicts, lists and tuples."""
+    if not isinstance(value, (dict, list, tuple)):
+        yield value
+        return
+    for part in chain(value, value.values()) if isinstance(value, dict) else value:
+        yield from leaves(part)
+
+
+def holds_tensors(value: Any) -> bool:
+    """Whether a tensor is in what must be plain data."""
+    return any(isinstance(leaf, torch.Tensor) for leaf in leaves(value))
+
+
+def are_numbers(values: Any) -> bool:
+    """Whether it is a list of plain numbers, and no tensors."""
+    return isinstance(values, list) and all(type(value) in (int, float) for value in values)
+
+
+def are_watched(rows: Any) -> bool:
+    """Whether it is what a `WatchHook` keeps: rows of numbers with equal names, two of them ``epoch`` and ``step``."""
+    return isinstance(rows, list) and all(
+        isinstance(row, dict)
+        and list(row)[:-1] == ["epoch", "step"]
+        and row.keys() == rows[0].keys()
+        and are_numbers(list(row.values()))
+        for row in rows
+    )
 
 
 def write_checkpoint(content: dict[str, Any], path: Path) -> None:
@@ -108,13 +160,21 @@ def fingerprint(*paths: Path) -> str:
     return digest.hexdigest()
 
 
+@cache
 def refuse_unsafe_checkpoints() -> None:
-    """Make mmengine read local checkpoints by `read_checkpoint`: on its own it falls back to unpickling."""
+    """Make mmengine read checkpoints as `read_checkpoint` does, downloads too: its own reading may run their code."""
+    of_mmengine = CheckpointLoader.load_checkpoint
 
     def load_from_local(filename: str, map_location: Any = None) -> dict[str, Any]:
         return read_checkpoint(Path(filename).expanduser(), map_location)
 
+    def load_checkpoint(filename: str, map_location: Any = None, logger: Any = "current") -> dict[str, Any]:
+        # The loaders of all schemes end in torch.load.
+        with instead(torch, "load", lambda file, map_location=None, **_: _loaded(filename, file, map_location)):
+            return of_mmengine(filename, map_location, logger)
+
     CheckpointLoader.register_scheme(prefixes="", loader=load_from_local, force=True)
+    CheckpointLoader.load_checkpoint = staticmethod(load_checkpoint)
 
 
 def _is_refusal(error: Exception) -> bool:

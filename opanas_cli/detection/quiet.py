@@ -8,8 +8,9 @@ import logging
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from opanas_cli.atomic import NO_ROOM, cannot_write
@@ -32,16 +33,16 @@ def silenced() -> Iterator[None]:
 
     A log that cannot be written is an error, too: Python's logging would print a traceback and continue.
     """
-    with (
-        _instead(logging.Handler, "handleError", _raise),
-        _instead(threading, "excepthook", _print_unless_full),
-        quietly(),
-    ):
+    # It stays, as a thread may be the last to say what has ended the block.
+    if getattr(threading.excepthook, "func", None) is not _print_unless_full:
+        threading.excepthook = partial(_print_unless_full, threading.excepthook)
+    with instead(logging.Handler, "handleError", _raise), quietly():
         yield
 
 
 @contextmanager
-def _instead(owner: Any, name: str, value: Any) -> Iterator[None]:
+def instead(owner: Any, name: str, value: Any) -> Iterator[None]:
+    """While the block runs, an attribute has another value."""
     before = getattr(owner, name)
     setattr(owner, name, value)
     try:
@@ -50,10 +51,10 @@ def _instead(owner: Any, name: str, value: Any) -> Iterator[None]:
         setattr(owner, name, before)
 
 
-def _print_unless_full(raised: threading.ExceptHookArgs) -> None:
+def _print_unless_full(otherwise: Callable[[Any], Any], raised: threading.ExceptHookArgs) -> None:
     # TensorBoard's thread: whatever writes next reports the same full disk.
     if not (isinstance(raised.exc_value, OSError) and raised.exc_value.errno in NO_ROOM):
-        threading.__excepthook__(raised)
+        otherwise(raised)
 
 
 def _raise(handler: logging.Handler, record: logging.LogRecord) -> None:

@@ -28,7 +28,7 @@ from opanas_cli.detection.evaluating.evaluator import SuperNetEvaluator
 from opanas_cli.detection.evaluating.unfinished_pass import UnfinishedPass
 from opanas_cli.detection.processes.group import from_first
 from opanas_cli.detection.super_net_file import read_super_net, require_same_task
-from opanas_cli.errors import UsageError
+from opanas_cli.errors import InvalidInputError, UsageError
 from opanas_cli.formats import write_record
 from opanas_cli.genotype import Genotype
 from opanas_cli.search import (
@@ -45,8 +45,9 @@ from opanas_cli.search import (
     strategy_named,
 )
 from opanas_cli.search.findings import population_document, record_of
-from opanas_cli.search.history import recorded_settings
+from opanas_cli.search.history import recorded_evaluation
 from opanas_cli.search.latency_table import LatencyTable, with_latency
+from opanas_cli.stage_settings import settings_of
 
 
 @dataclass(frozen=True)
@@ -123,8 +124,8 @@ def search_super_net(
     proposing = strategy_named(asked.strategy)(space, budget, asked.seed)
     reports.check(config, split, section.max_images)
     files = SearchFiles.of(work_dir)
-    recorded = from_first(lambda: recorded_settings(files.history)) if asked.resume else {}
-    section = replace(section, memory_mb=section.memory_mb or recorded.get("evaluation", {}).get("memory_mb"))
+    recorded = from_first(lambda: recorded_evaluation(files.history)) if asked.resume else {}
+    section = replace(section, memory_mb=section.memory_mb or _memory_of(recorded, files.history))
     evaluator = SuperNetEvaluator(
         config,
         content.get("state_dict"),
@@ -161,6 +162,14 @@ def search_super_net(
     if is_main_process():
         _write(result, search, super_net, files)
     return result
+
+
+def _memory_of(evaluation: dict[str, Any], path: Path) -> float | None:
+    memory_mb, check = evaluation.get("memory_mb"), settings_of("search")["memory_mb"].metadata["check"]
+    if not check.holds(memory_mb):
+        what = f"evaluation.memory_mb must be {check.wanted}, but got {memory_mb!r:.40}"
+        raise InvalidInputError(f"{path}: line 1: {what}; choose another --work-dir")
+    return memory_mb
 
 
 def _facts(

@@ -8,7 +8,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from opanas_cli.detection.checkpoints import read_checkpoint
+from opanas_cli.detection.checkpoints import are_numbers, are_watched, holds_tensors, read_checkpoint
 from opanas_cli.detection.configs.data_checks import dataset_classes
 from opanas_cli.detection.configs.necks import search_space
 from opanas_cli.detection.configs.parts import DATALOADERS, each_dataset
@@ -75,10 +75,20 @@ def read_super_net(path: Path) -> dict[str, Any]:
     content = read_checkpoint(path)
     if content.get("format") != SUPER_NET_FORMAT or not isinstance(content.get("meta"), dict):
         raise InvalidCheckpointError(f"{path}: is not a super-net; make one with opanas train-supernet")
+    if holds_tensors([content.get("version"), content["meta"]]):
+        raise InvalidCheckpointError(f"{path}: has tensors in place of values; train the super-net again")
     if content.get("version") != VERSION:
         raise InvalidCheckpointError(
             f"{path}: is of version {content.get('version')!r}, but this release reads version {VERSION}; update opanas"
         )
+    steps, losses = content["meta"].get("steps", 0), content["meta"].get("losses", [0, 0])
+    if not (
+        are_numbers(losses)
+        and are_numbers([steps])
+        and len(losses) == 2
+        and are_watched(content["meta"].get("watched", []))
+    ):
+        raise InvalidCheckpointError(f"{path}: meta.steps, losses or watched is not as it was written; train it again")
     split = content["meta"].get("search_split")
     if not isinstance(split, float) or not 0 <= split < 1:
         raise InvalidCheckpointError(f"{path}: meta.search_split must be a fraction below 1, but got {split!r:.40}")

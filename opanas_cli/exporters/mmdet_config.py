@@ -18,13 +18,16 @@ def _files(request: ExportRequest) -> Sequence[ExportedFile]:
     if output is not None and output.suffix != ".py":
         raise UsageError(f"-o: a config is Python and ends in .py, but got {output.name}")
     module = _neck_module(output) if standalone and output else None
+    from opanas_cli.detection.configs.building import config_errors
     from opanas_cli.detection.exporting.detector_config import export_config, exported_text, standalone_config
     from opanas_cli.detection.exporting.standalone import standalone_source
 
-    config = export_config(request.record.genotype, **{"dataset": "coco", **options}, overrides=overrides)
-    if module is None:
-        return [ExportedFile("config", exported_text(config))]
-    text = exported_text(standalone_config(config, module), standalone=True)
+    dataset = options.pop("dataset", "coco")
+    with config_errors(dataset, "cannot be exported"):
+        config = export_config(request.record.genotype, dataset, **options, overrides=overrides)
+        if module is None:
+            return [ExportedFile("config", exported_text(config))]
+        text = exported_text(standalone_config(config, module), standalone=True)
     return [
         ExportedFile("config", text),
         ExportedFile("neck", standalone_source(request.record.genotype), f"{module}.py"),

@@ -89,10 +89,13 @@ class History:
         self.recorded.append(candidate)
 
 
-def recorded_settings(path: Path) -> dict[str, Any]:
-    """The settings in a file, as `SearchSettings.document` gave them; InvalidInputError if it is no history."""
+def recorded_evaluation(path: Path) -> dict[str, Any]:
+    """`SearchSettings.evaluation` in a file; InvalidInputError if it is no history."""
     whole, _ = read_lines(path)
-    return _settings_in(path, _lines(path, whole)[0]) if whole else {}
+    found = _settings_in(path, _lines(path, whole)[0]).get("evaluation") if whole else {}
+    if not isinstance(found, dict):
+        raise InvalidInputError(f"{path}: line 1: evaluation must be an object; choose another --work-dir")
+    return found
 
 
 def _header_of(settings: object) -> str:

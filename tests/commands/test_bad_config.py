@@ -109,7 +109,16 @@ SECTION, SECTIONS = "must be a dict of settings", "must be a list of dicts, but 
         ("train_dataloader.dataset.ann_file=5", "train_dataloader.dataset.ann_file must be text in quotes, but got 5"),
         ("train_dataloader.dataset.data_prefix=5", f"train_dataloader.dataset.data_prefix {SECTION}"),
         ("train_dataloader.dataset.metainfo=5", f"train_dataloader.dataset.metainfo {SECTION}"),
-        ("train_dataloader.dataset.type=5", "a data set has no type or no ann_file; set both"),
+        ("train_dataloader.dataset.type=5", "train_dataloader.dataset.type must be text in quotes, but got 5"),
+        ("train_dataloader.dataset.pipeline.4=5", "the entries of a list are dicts of settings, which are set one by"),
+        (
+            "train_dataloader.dataset.pipeline.4.type=5",
+            "pipeline[4].type must be a name in quotes, or a class, but got",
+        ),
+        ("test_dataloader.dataset=None", f"test_dataloader.dataset {SECTION}, but got None"),
+        ("log_processor.window_size=x", "log_processor.window_size must be a whole number, but got 'x'"),
+        ("visualizer.vis_backends=5", f"visualizer.vis_backends {SECTIONS}"),
+        ("model.roi_head.bbox_head.in_channels=9", "cannot be trained: mat1 and mat2 shapes cannot be multiplied"),
         ("train_dataloader.num_workers=x", "cannot be built: '<' not supported between"),
         ("train_dataloader.sampler=5", "cannot be built: object of type 'int' has no len()"),
         ("val_dataloader=5", f"val_dataloader {SECTION}"),
@@ -157,6 +166,9 @@ def test_a_part_of_another_kind(option: str, said: str, refused: Refused, tiny_o
         ("test_evaluator.type=Nope", "cannot be built: Nope is not in the mmdet::metric registry"),
         ("test_evaluator.metric=5", "cannot be built: BaseMetric.__init__() got an unexpected keyword argument"),
         ("test_dataloader.dataset.ann_file=5", "test_dataloader.dataset.ann_file must be text in quotes"),
+        ("train_dataloader.dataset=None", f"train_dataloader.dataset {SECTION}, but got None"),
+        ("val_dataloader.dataset=None", f"val_dataloader.dataset {SECTION}, but got None"),
+        ("model.roi_head.bbox_head.in_channels=9", "cannot be trained: mat1 and mat2 shapes cannot be multiplied"),
         ("retrain=None", "has no train_cfg, and no section `retrain` to make it of; add retrain=dict(epochs=12)"),
     ],
 )
@@ -166,6 +178,25 @@ def test_a_part_of_another_kind_for_a_full_training(
     options = ["--work-dir", "run", "--device", "cpu", "--cfg-options", *tiny_options, option]
     assert said in refused(3, "retrain", "shapes", "--genotype", "top-down", *options)
     assert not Path("run").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("test_dataloader = dict(dataset=None)", f"test_dataloader.dataset {SECTION}, but got None"),
+        ("train_dataloader = dict(dataset=dict(pipeline=[dict(scale=3)]))", "pipeline[0].type must be a name in quot"),
+        ("train_dataloader = dict(dataset=dict(pipeline=[None]))", f"pipeline[0] {SECTION}, but got None"),
+        ("model = dict(neck=None)", "cannot be exported: "),
+        ("test_evaluator = dict(_delete_=True, metric=5)", "cannot be exported: type (KeyError"),
+    ],
+)
+def test_a_config_that_cannot_be_exported(change: str, said: str, refused: Refused) -> None:
+    Path("own.py").write_text(f"_base_ = {str(shipped_configs()['shapes'])!r}\n{change}\n")
+    options = ("--detector", "retinanet", "--channels", "16", "--standalone", "-o", "exported.py")
+    line = refused(3, "export", "opa-fpn", "--to", "mmdet-config", "--dataset", "own.py", *options)
+    assert line.startswith("own.py: ")
+    assert said in line
+    assert not Path("exported.py").exists()
 
 
 def test_a_test_that_fails(refused: Refused, tiny_options: tuple[str, ...]) -> None:
@@ -205,7 +236,7 @@ def test_own_folders_that_lack_a_part(refused: Refused, tiny_options: tuple[str,
     base = f"_base_ = {str(shipped_configs()['custom'])!r}\n"
     for change, said in (
         ("val_dataloader = dict(dataset=dict(_delete_=True, type='OwnFolder'))", "must have split='train', 'val' or "),
-        ("train_dataloader = dict(dataset=None)", "has no train_dataloader with a dataset; add one"),
+        ("train_dataloader = dict(dataset=None)", f"train_dataloader.dataset {SECTION}, but got None"),
     ):
         Path("own.py").write_text(f"{base}{change}\n")
         line = refused(3, "train-supernet", "own.py", "--work-dir", "run", "--cfg-options", *tiny_options)
@@ -313,6 +344,34 @@ def test_a_work_dir_below_a_file(command: str, refused: Refused) -> None:
     arguments = [] if command == "quickstart" else ["shapes"]
     line = refused(1, command, *arguments, "--work-dir", "file/run", "--device", "cpu")
     assert line.startswith("file/run: cannot be written (Not a directory)")
+
+
+def test_a_work_dir_of_a_name_that_is_too_long(refused: Refused) -> None:
+    name = "n" * 300
+    line = refused(1, "train-supernet", "nothing.py", "--work-dir", name, "--device", "cpu")
+    assert line == f"{name}: cannot be written (File name too long); choose another location"
+
+
+@pytest.mark.parametrize("command", ["train-supernet", "retrain"])
+def test_a_file_in_place_of_the_folder_of_the_log(
+    command: str, refused: Refused, tiny_options: tuple[str, ...]
+) -> None:
+    Path("run").mkdir()
+    Path("run", command).write_text("mine")
+    genotype = ["--genotype", "top-down"] if command == "retrain" else []
+    options = ("--work-dir", "run", "--device", "cpu", "--cfg-options", *tiny_options)
+    line = refused(1, command, "shapes", *genotype, *options)
+    assert line == f"run/{command}: cannot be written (Not a directory); choose another location"
+    assert Path("run", command).read_text() == "mine"
+
+
+@pytest.mark.parametrize("variable", ["LOCAL_RANK", "RANK", "WORLD_SIZE"])
+def test_a_number_that_is_set_to_nothing(
+    variable: str, tiny_options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "")
+    options = ["--work-dir", "run", "--device", "cpu", "-q", "--cfg-options", *tiny_options]
+    assert run(["train-supernet", "shapes", *options]) == 0
 
 
 def test_a_work_dir_that_is_a_file(capsys: pytest.CaptureFixture[str]) -> None:

@@ -123,6 +123,20 @@ def test_odd_boxes_are_left_out_with_one_line(data: Path, arguments: Any, capsys
     assert np.isfinite(json.loads(out)["loss_at_end"])
 
 
+def test_a_box_outside_of_an_image_that_is_smaller_than_stated(data: Path, arguments: Any, refused: Refused) -> None:
+    def change(document: dict[str, Any]) -> None:
+        image = document["images"][0]
+        image.update(width=1000, height=1000)
+        box = next(box for box in document["annotations"] if box["image_id"] == image["id"])
+        box.update(bbox=[600, 600, 40, 40], area=1600)
+
+    path = edit(data, change)
+    line = refused(3, *arguments)
+    assert "but a box begins outside of it, at x=600 or y=600; correct the box and the size of the image in " in line
+    assert line.endswith(str(path))
+    assert not Path("run").exists()
+
+
 def test_ids_with_gaps_in_another_order(data: Path, arguments: Any, capsys: pytest.CaptureFixture[str]) -> None:
     ids = {1: 70, 2: 7, 3: 900}
 

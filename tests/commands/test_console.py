@@ -12,7 +12,7 @@ import pytest
 
 from opanas_cli.commands import cli, run
 from opanas_cli.commands import console as module
-from opanas_cli.commands.console import Console, SearchProgress, plain_warnings
+from opanas_cli.commands.console import Console, SearchProgress, complain, plain_warnings
 from opanas_cli.errors import OpanasError
 
 Capture = pytest.CaptureFixture[str]
@@ -116,6 +116,17 @@ def test_arguments_do_not_act_on_the_terminal(tmp_path: Path, capsys: Capture) -
     assert err[:-1].isprintable()
     assert run(["no\x1b[2Jsuch"]) == 2
     assert capsys.readouterr().err[:-1].isprintable()
+
+
+def test_only_what_is_printed_of_a_long_text_is_escaped(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    escaped: list[int] = []
+    shown = module.shown
+    monkeypatch.setattr(module, "shown", lambda text: escaped.append(len(text)) or shown(text))
+    complain(f"a.json: {chr(0x10F000) * 10**6}; the way out")
+    line = capsys.readouterr().err
+    assert line.startswith(r"opanas: a.json: \U0010f000")
+    assert line.endswith("; the way out\n")
+    assert max(len(line), *escaped, 0) < 1100
 
 
 def test_images_are_told_between_candidates() -> None:

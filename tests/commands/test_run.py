@@ -25,6 +25,7 @@ Capture = pytest.CaptureFixture[str]
     ("arguments", "line"),
     [
         (["evolv"], "opanas: No such command 'evolv'; did you mean 'evolve'? (see opanas --help)"),
+        (["visualise"], "opanas: No such command 'visualise'; did you mean 'visualize'? (see opanas --help)"),
         (["vizz", "opa-fpn"], "opanas: No such command 'vizz'; did you mean 'viz'? (see opanas --help)"),
         (
             ["genotype", "lst"],

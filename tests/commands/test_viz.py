@@ -23,6 +23,14 @@ def test_the_alias_does_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == aliased
 
 
+def test_too_many_genotypes_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "drawing.svg"
+    assert run(["viz", *["opa-fpn"] * 65, "-o", str(path)]) == 2
+    line = "opanas: GENOTYPE: at most 64 are drawn side by side, but got 65; draw fewer at once\n"
+    assert capsys.readouterr().err == line
+    assert not path.exists()
+
+
 @pytest.mark.parametrize("suffix", ["svg", "dot", "mmd", "html"])
 def test_it_prints_the_path_of_what_it_wrote(tmp_path: Path, capsys: pytest.CaptureFixture[str], suffix: str) -> None:
     path = tmp_path / f"drawing.{suffix}"

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import os
 import pickle
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 
 import pytest
 import torch
+from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 
 from opanas_cli.detection.checkpoints import (
@@ -82,8 +88,6 @@ def test_a_list_is_no_checkpoint(tmp_path: Path) -> None:
 @pytest.mark.parametrize("zipped", [True, False])
 @pytest.mark.parametrize("through_mmengine", [True, False])
 def test_a_malicious_pickle_does_not_run(tmp_path: Path, zipped: bool, through_mmengine: bool) -> None:
-    from mmengine.runner.checkpoint import CheckpointLoader
-
     path, mark = tmp_path / "c.pth", tmp_path / "mark"
     if zipped:
         torch.save({"state_dict": {}, "meta": Malicious(mark)}, path)
@@ -93,6 +97,76 @@ def test_a_malicious_pickle_does_not_run(tmp_path: Path, zipped: bool, through_m
     with pytest.raises(InvalidCheckpointError, match="not loaded for safety"):
         CheckpointLoader.load_checkpoint(str(path)) if through_mmengine else read_checkpoint(path)
     assert not mark.exists()
+
+
+@pytest.fixture
+def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a server on this machine of the folder ``served``; downloads are kept in another."""
+    (tmp_path / "served").mkdir()
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "hub"))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    handler = partial(QuietHandler, directory=str(tmp_path / "served"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+def with_scheme(scheme: str, address: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of the model whose file is ``weights.pth`` on a server."""
+    url = f"{address}/weights.pth"
+    if scheme == "http":
+        return url
+    table = {"torchvision": "get_torchvision_models", "openmmlab": "get_external_models", "mmcls": "get_mmcls_models"}
+    monkeypatch.setattr(f"mmengine.runner.checkpoint.{table[scheme]}", lambda: {"tiny": url})
+    return f"{scheme}://tiny"
+
+
+SCHEMES = pytest.mark.parametrize("scheme", ["http", "torchvision", "openmmlab", "mmcls"])
+
+
+@SCHEMES
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_malicious_download_does_not_run(
+    scheme: str, zipped: bool, served: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evil, mark = tmp_path / "served" / "weights.pth", tmp_path / "mark"
+    if zipped:
+        torch.save({"state_dict": {}, "meta": Malicious(mark)}, evil)
+    else:
+        evil.write_bytes(pickle.dumps({"state_dict": {}, "meta": Malicious(mark)}))
+    refuse_unsafe_checkpoints()
+    name = with_scheme(scheme, served, monkeypatch)
+    for _ in range(2):  # Downloaded, and from the cache.
+        with pytest.raises(InvalidCheckpointError, match=rf"^{name}: .*not loaded for safety"):
+            CheckpointLoader.load_checkpoint(name)
+    assert not mark.exists()
+
+
+@SCHEMES
+def test_downloads_of_mmengine_work(scheme: str, served: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mmdet.models import ResNet
+
+    refuse_unsafe_checkpoints()
+    trained = ResNet(18, base_channels=4, stem_channels=4)
+    prefix = "backbone." if scheme == "mmcls" else ""
+    state = {f"{prefix}{name}": torch.ones_like(value) for name, value in trained.state_dict().items()}
+    torch.save({"state_dict": state}, tmp_path / "served" / "weights.pth")
+    name = with_scheme(scheme, served, monkeypatch)
+    network = ResNet(18, base_channels=4, stem_channels=4, init_cfg=dict(type="Pretrained", checkpoint=name))
+    network.init_weights()
+    assert bool((network.conv1.weight == 1).all())
+
+
+def test_downloads_that_fail_are_not_broken_checkpoints(served: str) -> None:
+    refuse_unsafe_checkpoints()
+    with pytest.raises(URLError):
+        CheckpointLoader.load_checkpoint(f"{served}/nothing.pth")
 
 
 def test_the_malicious_pickle_is_one(tmp_path: Path) -> None:

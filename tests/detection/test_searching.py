@@ -20,6 +20,7 @@ from opanas_cli.detection.searching import SearchFiles, SearchOptions, SearchRep
 from opanas_cli.detection.super_net_file import SUPER_NET_FORMAT, task_of
 from opanas_cli.errors import InfeasibleError, InvalidDataError, InvalidInputError, UsageError
 from opanas_cli.formats import read_record
+from opanas_cli.json_lines import with_checksum
 from opanas_cli.search import Constraints
 
 CPU = torch.device("cpu")
@@ -212,6 +213,25 @@ def test_a_metric_that_the_images_do_not_define_ends_the_search_and_leaves_nothi
     with pytest.raises(InvalidInputError, match=r"candidate 0: AP_large is not defined, only .*AP50.*search\.metric"):
         search(shapes_root, super_net, tmp_path, settings=settings)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "said"),
+    [
+        (5, "evaluation must be an object"),
+        (None, "evaluation must be an object"),
+        ({"memory_mb": "60"}, "evaluation.memory_mb must be a number above 0, or None, but got '60'"),
+        ({"memory_mb": -1}, "evaluation.memory_mb must be a number above 0"),
+        ({"memory_mb": [1]}, "evaluation.memory_mb must be a number above 0"),
+    ],
+)
+def test_a_history_of_another_kind_of_evaluation(
+    evaluation: Any, said: str, shapes_root: Path, super_net: Path, tmp_path: Path
+) -> None:
+    header = {"format": "opanas-history", "version": 2, "settings": {"evaluation": evaluation}}
+    (tmp_path / "history.jsonl").write_text(with_checksum(header) + "\n")
+    with pytest.raises(InvalidInputError, match=rf"history\.jsonl: line 1: {said}"):
+        search(shapes_root, super_net, tmp_path, overrides={}, resume=True)
 
 
 def test_the_memory_is_settled_once_and_kept_for_the_search(

@@ -91,6 +91,13 @@ def test_a_search_killed_at_any_byte_goes_on_to_the_same_file(path, run, whole):
     assert path.read_bytes() == whole
 
 
+def test_a_history_that_is_too_large(path):
+    with path.open("wb") as file:
+        file.truncate((1 << 30) + 1)
+    with pytest.raises(InvalidInputError, match=r"history\.jsonl: cannot be read \(it is larger than 1024 MiB\)"):
+        History.resume(path, SETTINGS)
+
+
 def test_a_candidate_is_on_disk_before_the_next_is_evaluated(path, run, evaluator):
     original = evaluator.evaluate
     lines = []

@@ -25,6 +25,9 @@ from opanas_cli.errors import (
 NO_IMAGE = re.compile("Cannot find valid image|always return None|should not get `None`")
 """The messages of mmengine and mmdet, in plain exceptions, if a pipeline gives None again and again."""
 
+SHAPES = re.compile("shapes? cannot be multiplied|channels|shape mismatch|size mismatch|[Ss]izes? of tensor")
+"""The messages of torch, in plain RuntimeErrors, if the layers of a network do not fit each other."""
+
 _MISSING = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError)
 _OF_THE_MACHINE = (OpanasError, MemoryError, torch.cuda.OutOfMemoryError)
 
@@ -39,8 +42,8 @@ def config_errors(source: Any, what: str, runtime_errors: bool = True) -> Iterat
     Args:
         source: where the settings come from.
         what: what the message says of it, such as ``cannot be built``.
-        runtime_errors: whether a `RuntimeError` is an error of the config. torch raises it for shapes that do not fit,
-            but also for devices and for other processes.
+        runtime_errors: whether each `RuntimeError` is an error of the config, and not only that of `SHAPES`. torch
+            raises it for devices and for other processes, too.
     """
     try:
         with loading(source):
@@ -116,5 +119,5 @@ def _is_config_error(error: Exception, runtime_errors: bool) -> bool:
     if isinstance(error, OSError):
         return isinstance(error, _MISSING)
     if isinstance(error, RuntimeError) and not isinstance(error, (NotImplementedError, RecursionError)):
-        return runtime_errors and not isinstance(error, _OF_THE_MACHINE)
+        return (runtime_errors or bool(SHAPES.search(str(error)))) and not isinstance(error, _OF_THE_MACHINE)
     return not isinstance(error, _OF_THE_MACHINE)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from mmdet.registry import DATASETS
@@ -80,20 +81,27 @@ def _check_splits(
             chosen = {names[index] for index in images_between(names, parts, 0.0, search_split, max_images)}
             images = {path: size for path, size in facts.images.items() if str(path) in chosen}
             say(f"checking {len(images)} images")
-            check_images(images, facts.source, warn, facts.backend)
+            check_images(images, facts.source, warn, facts.backend, facts.corners)
         if split == "train":
             _check_each_class(named, classes, facts.source)
 
 
 def check_images(
-    images: Mapping[Path, Size | None], source: Path, warn: Callable[[str], None], backend: str = "cv2"
+    images: Mapping[Path, Size | None],
+    source: Path,
+    warn: Callable[[str], None],
+    backend: str = "cv2",
+    corners: Mapping[Path, Size] = MappingProxyType({}),
 ) -> None:
-    """Check that images exist, can be decoded, and are whole; raise InvalidDataError with the path of one that fails.
+    """Check that images exist, can be decoded, are whole, and that their boxes begin within them.
+
+    Raises InvalidDataError with the path of one that fails.
 
     Args:
         images: each with the (width, height) that its annotation states, if it does.
         warn: called if images are of another size.
         backend: what mmcv decodes them with.
+        corners: the largest left and the largest top of the boxes of an image.
     """
     others: list[str] = []
     read = partial(size_or_problem, backend=backend)
@@ -103,6 +111,12 @@ def check_images(
             if isinstance(found, str):
                 raise InvalidDataError(
                     f"{path}: {found}; restore it, or remove it from {source}, which lists {len(images)} images"
+                )
+            left, top = corners.get(path, (-1, -1))
+            if left >= found[0] or top >= found[1]:  # Clipped, such a box would make the loss NaN.
+                raise InvalidDataError(
+                    f"{path}: is {found[0]}×{found[1]}, but a box begins outside of it, at x={left:g} or y={top:g}; "
+                    f"correct the box and the size of the image in {source}"
                 )
             if stated is not None and stated != found:
                 others.append(f"{path} is {found[0]}×{found[1]} and not {stated[0]}×{stated[1]}")

@@ -8,6 +8,7 @@ from tempfile import gettempdir
 from typing import Any
 
 from mmengine.config import Config, DictAction
+from mmengine.logging import MMLogger
 
 from opanas_cli.atomic import writing_into
 from opanas_cli.detection.configs.building import config_errors, reason_of
@@ -15,6 +16,7 @@ from opanas_cli.detection.configs.own_folder import resolve_own_folders
 from opanas_cli.detection.configs.parts import DATALOADERS, as_classes, each_dataset, each_evaluator, set_classes
 from opanas_cli.detection.configs.sections import check_parts, check_settings, require_known_keys
 from opanas_cli.detection.configs.text import LiteralConfig
+from opanas_cli.detection.quiet import quietly
 from opanas_cli.errors import InvalidConfigError, MissingDependencyError, OpanasError, UsageError
 from opanas_cli.regular_files import require_regular
 from opanas_cli.shipped import shipped_dir
@@ -60,7 +62,8 @@ def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
     """
     path = find_config(name)
     try:
-        with writing_into(Path(gettempdir())):  # mmengine copies configs there.
+        with writing_into(Path(gettempdir())), quietly():  # mmengine copies configs there.
+            MMLogger.get_current_instance()  # Otherwise its first message, e.g. of a scope, would make one for stdout.
             config: Config = LiteralConfig.of(Config.fromfile(str(path)))
     except OpanasError:
         raise
@@ -79,6 +82,11 @@ def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
         config.merge_from_dict(parsed)
     except (KeyError, TypeError, AssertionError, IndexError) as error:
         raise UsageError(f"--cfg-options: {reason_of(error)}") from error
+    except AttributeError as error:
+        raise InvalidConfigError(
+            f"{config.filename}: --cfg-options: the entries of a list are dicts of settings, which are set one by one, "
+            "such as train_dataloader.dataset.pipeline.4.prob=0.5"
+        ) from error
     if config.get("format") == "opanas-genotype":
         raise InvalidConfigError(f"{name}: is a genotype, not a config; give it as --genotype together with a config")
     if not isinstance(config.get("model"), dict):

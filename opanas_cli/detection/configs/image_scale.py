@@ -62,7 +62,7 @@ class _CannotSetError(Exception):
 def _kind(transform: Any) -> str:
     """The type of a transform without its registry; configs give it by name or as a class."""
     kind = transform["type"]
-    return str(kind if isinstance(kind, str) else kind.__name__).rpartition(".")[2]
+    return str(getattr(kind, "__name__", kind)).rpartition(".")[2]
 
 
 def _batch_augments(config: Config) -> list[Any]:

@@ -19,24 +19,34 @@ from opanas_cli.suggestions import suggestion
 
 
 class PartKind(NamedTuple):
-    """What a part must be, and the kinds of the parts in it by their keys. None always stands for a part left out."""
+    """What a part must be, and the kinds of the parts in it by their keys. None stands for a part left out."""
 
     wanted: str
     types: tuple[type, ...] = (dict,)
     parts: Mapping[str, Any] = MappingProxyType({})
+    required: bool = False
 
 
 DICT = PartKind("a dict of settings")
 TEXT = PartKind("text in quotes", (str, PathLike))
 DICTS = PartKind("a list of dicts", (list, tuple))
 ONE_OR_MORE = PartKind("a dict of settings, or a list of them", (dict, list, tuple))
+TYPED_DICTS = DICTS._replace(parts=dict(type=PartKind("a name in quotes, or a class", (str, type), required=True)))
+WHOLE = PartKind("a whole number", (int,))
 
 
 def _of(**parts: PartKind) -> PartKind:
     return DICT._replace(parts=parts)
 
 
-_DATASET: dict[str, PartKind] = dict(pipeline=DICTS, ann_file=TEXT, data_root=TEXT, data_prefix=DICT, metainfo=DICT)
+_DATASET: dict[str, PartKind] = dict(
+    type=TEXT._replace(required=True),
+    pipeline=TYPED_DICTS,
+    ann_file=TEXT,
+    data_root=TEXT,
+    data_prefix=DICT,
+    metainfo=DICT,
+)
 DATASET = DICT._replace(parts=_DATASET)
 _DATASET.update(dataset=DATASET, datasets=DICTS._replace(parts=_DATASET))  # Of wrappers.
 EVALUATOR = ONE_OR_MORE._replace(parts=dict(ann_file=TEXT, data_root=TEXT))
@@ -47,15 +57,17 @@ KINDS: dict[str, PartKind] = {
         rpn_head=DICT,
         roi_head=_of(bbox_head=ONE_OR_MORE, bbox_roi_extractor=ONE_OR_MORE, mask_head=ONE_OR_MORE),
         bbox_head=DICT,
-        data_preprocessor=DICT._replace(parts=dict(batch_augments=DICTS)),
+        data_preprocessor=DICT._replace(parts=dict(batch_augments=TYPED_DICTS)),
         test_cfg=_of(rpn=DICT),
     ),
-    **dict.fromkeys(DATALOADERS, _of(dataset=DATASET)),
+    **dict.fromkeys(DATALOADERS, _of(dataset=DATASET._replace(required=True))),
     **dict.fromkeys(("val_evaluator", "test_evaluator"), EVALUATOR),
-    **dict.fromkeys(("train_cfg", "val_cfg", "test_cfg", "auto_scale_lr", "default_hooks", "visualizer"), DICT),
+    **dict.fromkeys(("train_cfg", "val_cfg", "test_cfg", "auto_scale_lr", "default_hooks"), DICT),
+    "visualizer": _of(vis_backends=TYPED_DICTS),
+    "log_processor": _of(window_size=WHOLE),
     "optim_wrapper": _of(optimizer=DICT),
     "param_scheduler": ONE_OR_MORE,
-    "custom_hooks": DICTS,
+    "custom_hooks": TYPED_DICTS,
     "load_from": TEXT,
 }
 """What opanas reads of a config before mmengine, mmdet and mmcv read the rest."""
@@ -81,7 +93,7 @@ def check_parts(config: Config) -> None:
 
 
 def _check_part(source: Any, name: str, part: Any, kind: PartKind) -> None:
-    if part is None:
+    if part is None and not kind.required:
         return
     if not isinstance(part, kind.types):
         raise InvalidConfigError(f"{source}: {name} must be {kind.wanted}, but got {part!r:.60}")
@@ -90,7 +102,7 @@ def _check_part(source: Any, name: str, part: Any, kind: PartKind) -> None:
             _check_part(source, f"{name}.{key}", part.get(key), inner)
     elif isinstance(part, (list, tuple)):
         for index, entry in enumerate(part):
-            _check_part(source, f"{name}[{index}]", entry, DICT._replace(parts=kind.parts))
+            _check_part(source, f"{name}[{index}]", entry, DICT._replace(parts=kind.parts, required=True))
 
 
 def require_known_keys(config: Config, overrides: Iterable[str]) -> None:

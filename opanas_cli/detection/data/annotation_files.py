@@ -16,6 +16,9 @@ from opanas_cli.regular_files import open_regular, read_regular
 MAX_COCO, MAX_XML, MAX_SPLIT = 16 << 30, 64 << 20, 256 << 20
 """The largest files that are read, in bytes."""
 
+MAX_NAME = 4096
+"""Characters: no system has longer paths."""
+
 
 def read_coco(path: Path) -> dict[str, Any]:
     """A COCO annotation file as a dict, not to be changed: it is kept until `forget_coco`.
@@ -90,7 +93,8 @@ def voc_names(split: Path) -> list[str]:
     """The names of the images in a VOC split; raises InvalidDataError if it cannot be read or one is invalid."""
     try:
         with TextIOWrapper(open_regular(split, MAX_SPLIT), encoding="utf-8") as file:
-            names = [line.rstrip("\r\n") for line in file]  # As mmdet does.
+            lines = iter(lambda: file.readline(MAX_NAME), "")
+            names = [line.rstrip("\r\n") for line in lines]  # As mmdet does.
     except OSError as error:
         raise InvalidDataError(
             f"{split}: cannot be read ({error.strerror}); it must list the images of the split; is data_root right?"
@@ -99,8 +103,13 @@ def voc_names(split: Path) -> list[str]:
         raise InvalidDataError(f"{split}: is not UTF-8 text; it must list images, one per line") from error
     for number, name in enumerate(names, 1):
         # mmdet takes each line as it is.
-        if not name or name != name.strip():
+        if not name or name != name.strip() or len(name) == MAX_NAME:
             raise InvalidDataError(f"{split}: line {number}: must be just the name of an image, but got {name!r:.40}")
-        if name.startswith("/") or ".." in Path(name).parts:
-            raise InvalidDataError(f"{split}: line {number}: {name!r:.60} is outside the data set; give a name in it")
+        require_inside(name, f"{split}: line {number}")
     return names
+
+
+def require_inside(name: str, place: str) -> None:
+    """Raise InvalidDataError, with the place, if the name of an image leads out of the data set."""
+    if name.startswith("/") or ".." in Path(name).parts:
+        raise InvalidDataError(f"{place}: {name!r:.60} is outside the data set; give a name in it")

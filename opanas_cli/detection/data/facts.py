@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from opanas_cli.detection.data.annotation_files import is_voc, read_coco, voc_objects
+from opanas_cli.detection.data.annotation_files import is_voc, read_coco, require_inside, voc_objects
 from opanas_cli.detection.data.image_files import size_or_problem
 from opanas_cli.detection.data.voc_folder import IMAGES, ImagesByStem, has_area
 from opanas_cli.errors import InvalidConfigError, InvalidDataError
@@ -24,16 +24,24 @@ MOST_PIXELS = 1 << 31
 class DataFacts:
     """One annotation file: its images, each with (width, height) if it states them, and its objects by class.
 
-    Objects with an area are in `objects`; boxes with none are only counted, in `empty_boxes`. `categories` are the
-    classes that the file declares, in its order; None if it declares none. `backend` is what mmcv decodes images with.
+    Objects with an area are in `objects`; boxes with none are only counted, in `empty_boxes`. `corners` has, for each
+    image with objects, the largest left and the largest top of their boxes. `categories` are the classes that the file
+    declares, in its order; None if it declares none. `backend` is what mmcv decodes images with.
     """
 
     source: Path
     backend: str
     images: dict[Path, tuple[float, float] | None] = field(default_factory=dict)
     objects: Counter[str] = field(default_factory=Counter)
+    corners: dict[Path, tuple[float, float]] = field(default_factory=dict)
     empty_boxes: int = 0
     categories: tuple[str, ...] | None = None
+
+    def add(self, name: str, path: Path, left: float, top: float) -> None:
+        """Count an object of a class, with an area, in the image of a path."""
+        self.objects[name] += 1
+        before = self.corners.get(path, (left, top))
+        self.corners[path] = max(left, before[0]), max(top, before[1])
 
 
 def facts_of(dataset: Any, config_name: str) -> DataFacts:
@@ -60,9 +68,12 @@ def _coco_facts(dataset: Any, backend: str) -> DataFacts:
     names = {key: entry["name"] for key, entry in _by_id(document["categories"], "categories", source).items()}
     images = _by_id(document["images"], "images", source)
     facts = DataFacts(source, backend, categories=tuple(_no_repeats(list(names.values()), source)))
-    for index, image in enumerate(images.values()):
+    paths: dict[Any, Path] = {}
+    for index, (key, image) in enumerate(images.items()):
         width, height = _numbers([image["width"], image["height"]], f"{source}: images[{index}]: width and height")
-        facts.images[folder / image["file_name"]] = (width, height)
+        require_inside(image["file_name"], f"{source}: images[{index}].file_name")
+        paths[key] = folder / image["file_name"]
+        facts.images[paths[key]] = (width, height)
     annotations = _by_id(document["annotations"], "annotations", source) if images else {}
     for index, annotation in enumerate(annotations.values()):
         place = f"{source}: annotations[{index}]"
@@ -79,7 +90,7 @@ def _coco_facts(dataset: Any, backend: str) -> DataFacts:
         if width < 1 or height < 1 or area <= 0 or outside:
             facts.empty_boxes += 1
         else:
-            facts.objects[names[annotation["category_id"]]] += 1
+            facts.add(names[annotation["category_id"]], paths[annotation["image_id"]], left, top)
     return facts
 
 
@@ -148,7 +159,7 @@ def _voc_facts(dataset: Any, backend: str) -> DataFacts:
             name, box = _voc_object(thing, f"{path}: object[{index}]")
             # Problems of an image are reported when the images are checked.
             if isinstance(size, str) or has_area(box, *size):
-                facts.objects[name] += 1
+                facts.add(name, folder / IMAGES / image, *box[:2])
             else:
                 facts.empty_boxes += 1
     return facts

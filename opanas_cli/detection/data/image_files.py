@@ -14,8 +14,10 @@ from opanas_cli.detection.data.voc_folder import IMAGES
 from opanas_cli.regular_files import open_regular
 
 MAX_BYTES = 1 << 30
-TAIL_BYTES = 65536
-PNG_END, JPEG_END, JPEG_SCAN = b"IEND", b"\xff\xd9", b"\xff\xda"
+JPEG_END, JPEG_SCAN = b"\xff\xd9", b"\xff\xda"
+NO_PART = b"\x5a\xa5" * 32
+"""Bytes that change an image if they continue it, and not if they follow its last row."""
+
 READ_BY_ALL = {"cv2": ("JPEG", "PNG"), "pillow": ("JPEG", "PNG")}
 """The formats that need not be decoded to know that mmcv's backends read them."""
 
@@ -48,16 +50,20 @@ def _quick_check(file: BinaryIO, formats: tuple[str, ...]) -> Size | str | None:
             turned = image.format == "JPEG" and image.getexif().get(EXIF_ORIENTATION) in QUARTER_TURNS
             size = image.size[::-1] if turned else image.size
             whole = _is_whole_jpeg(image, file) if image.format == "JPEG" else _is_whole_png(image, file)
-            return size if whole else "is truncated"
+            return size if whole else "is truncated or damaged"
     except UnidentifiedImageError:
         return None
 
 
 def _is_whole_png(image: Image.Image, file: BinaryIO) -> bool:
-    """Whether the end is there: far cheaper than decoding the image, which is done only if much follows the end."""
-    file.seek(0, io.SEEK_END)
-    file.seek(max(0, file.tell() - TAIL_BYTES))
-    return PNG_END in file.read() or _loads(image)
+    """Whether all parts match their checksums, which Pillow does not compare as it loads, and all rows are there."""
+    try:
+        image.verify()
+    except (OSError, SyntaxError):
+        return False
+    file.seek(0)
+    with Image.open(file) as again:
+        return _loads(again)
 
 
 def _is_whole_jpeg(image: Image.Image, file: BinaryIO) -> bool:
@@ -65,7 +71,7 @@ def _is_whole_jpeg(image: Image.Image, file: BinaryIO) -> bool:
 
     libjpeg makes up the rows between the last one in the file and the end marker. Without the marker it reports them
     missing, so that is cut off; the decoder reads ahead the zeros in its place. Of an image of several scans, such as
-    a progressive one, it needs the marker, and only the position of that is checked.
+    a progressive one, it needs the marker; there, what precedes the marker must have no effect.
     """
     file.seek(0)
     content = file.read()
@@ -75,10 +81,15 @@ def _is_whole_jpeg(image: Image.Image, file: BinaryIO) -> bool:
         return _loads(image)
     components = content[scan + 4 : scan + 5]
     if "progressive" in image.info or components != bytes([getattr(image, "layers", 0)]):
-        return True
+        return _pixels(content) == _pixels(content[:end] + NO_PART + JPEG_END)
     with Image.open(io.BytesIO(content[:end] + bytes(16))) as open_ended:
         open_ended.draft("L", (1, 1))  # An eighth of the size, and grey: the fastest.
         return _loads(open_ended)
+
+
+def _pixels(content: bytes) -> bytes:
+    with Image.open(io.BytesIO(content)) as image:
+        return image.tobytes()
 
 
 def _loads(image: Image.Image) -> bool:

@@ -85,7 +85,8 @@ class ProgressHook(Hook):
         checkpoint["losses"] = {"first": self.first, "last": self.last}
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        self.first, self.last = checkpoint["losses"]["first"], checkpoint["losses"]["last"]
+        if runner._resume:  # And not weights of `load_from`, to begin with.
+            self.first, self.last = checkpoint["losses"]["first"], checkpoint["losses"]["last"]
 
     def mean_losses(self, steps: int) -> tuple[float, float]:
         """The means over the first and over the last steps of so many: over ten, or fewer if they would overlap."""

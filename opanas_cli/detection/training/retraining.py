@@ -14,7 +14,7 @@ from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
 from opanas_cli import __version__
-from opanas_cli.detection.checkpoints import read_checkpoint, write_checkpoint
+from opanas_cli.detection.checkpoints import are_numbers, read_checkpoint, write_checkpoint
 from opanas_cli.detection.costs.profiling import detector_cost
 from opanas_cli.detection.processes.group import from_first
 from opanas_cli.detection.processes.replicas import DetectorReplica, original, replicate
@@ -81,7 +81,7 @@ def _finished_metrics(path: Path, identity: str) -> dict[str, float] | None:
     """The metrics in a detector's file, if a run of this identity ended with it and has tested it."""
     content = finished(lambda: read_checkpoint(path), identity)
     metrics = content["meta"].get("metrics") if content else None
-    return metrics if isinstance(metrics, dict) else None
+    return metrics if isinstance(metrics, dict) and are_numbers(list(metrics.values())) else None
 
 
 def _digest(weights: dict[str, torch.Tensor]) -> str:

@@ -14,16 +14,18 @@ from zipfile import ZipFile
 from mmengine.dist import get_world_size, is_main_process
 from mmengine.runner import Runner
 
-from opanas_cli.detection.checkpoints import read_checkpoint, write_checkpoint
+from opanas_cli.detection.checkpoints import are_numbers, are_watched, holds_tensors, read_checkpoint, write_checkpoint
 from opanas_cli.detection.processes.group import from_first, in_each
 from opanas_cli.detection.processes.replicas import original
 from opanas_cli.errors import InvalidCheckpointError, UsageError
+from opanas_cli.regular_files import open_regular
 from opanas_cli.search.settings import differences
 from opanas_cli.stage_settings import CheckpointsSection
 
 FORMAT = "opanas-run"
 VERSION = 1
 KEYS = ("settings", "processes", "position", "state_dict", "optimizer", "param_schedulers", "random_states")
+PLAIN = ("version", "settings", "processes", "position", "losses", "watched")
 KEPT = 2
 SHOWN = 3
 
@@ -192,6 +194,8 @@ def _read(path: Path) -> dict[str, Any]:
     content = read_checkpoint(path)
     if content.get("format") != FORMAT:
         raise InvalidCheckpointError(f"{path}: is not a checkpoint of an opanas training run")
+    if holds_tensors([content.get(name) for name in PLAIN]):
+        raise BrokenCheckpointError(f"{path}: has tensors in place of values; start again in another --work-dir")
     if content.get("version") != VERSION:
         raise InvalidCheckpointError(
             f"{path}: is of version {content.get('version')!r}, but this release reads version {VERSION}; update opanas"
@@ -201,7 +205,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise InvalidCheckpointError(f"{path}: has no '{missing[0]}' to resume from; start again without --resume")
     if not _is_valid(content):
         raise BrokenCheckpointError(
-            f"{path}: has no valid position, settings or random states; start again in another --work-dir"
+            f"{path}: has no valid position, settings, losses or random states; start again in another --work-dir"
         )
     return content
 
@@ -213,11 +217,13 @@ def _is_valid(content: dict[str, Any]) -> bool:
         settings, processes, states = json.loads(content["settings"]), content["processes"], content["random_states"]
         return (
             isinstance(settings, dict)
+            and all(map(are_numbers, content.get("losses", {}).values()))
+            and are_watched(content.get("watched", []))
             and all(isinstance(number, int) and number >= 0 for number in (processes, *places))
             and isinstance(states, list)
             and len(states) == processes
         )
-    except (KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         return False
 
 
@@ -235,9 +241,10 @@ def _read_here(path: Path) -> dict[str, Any]:
 def _require_whole(path: Path) -> None:
     """Compare all of a file with its checksums: torch loads the bytes of a tensor unchecked."""
     try:
-        with ZipFile(path) as archive:
+        with open_regular(path) as file, ZipFile(file) as archive:
             damaged = archive.testzip()
     except Exception as error:  # By what is damaged, zipfile raises one of many.
-        raise BrokenCheckpointError(f"{path}: is truncated or not a checkpoint ({type(error).__name__})") from error
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        raise BrokenCheckpointError(f"{path}: is truncated or not a checkpoint ({reason})") from error
     if damaged is not None:
         raise BrokenCheckpointError(f"{path}: is damaged at {damaged} (checksum mismatch)")

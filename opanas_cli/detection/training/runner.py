@@ -16,7 +16,7 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.runner import BaseLoop, Runner
 
-from opanas_cli.atomic import writing_into
+from opanas_cli.atomic import require_writable, writing_into
 from opanas_cli.detection.checkpoints import refuse_unsafe_checkpoints, require_fit
 from opanas_cli.detection.configs.building import building, config_errors, loading, reason_of
 from opanas_cli.detection.configs.parts import DATALOADERS
@@ -166,6 +166,7 @@ def build_runner(
     `more_identity` is what else two runs must share to be the same run, as JSON-able values. Raises what
     `ResumableRunner` raises, and UsageError if there is a run already and `resume` is not set, or it is another run.
     """
+    from_first(lambda: require_writable(folder))
     refuse_unsafe_checkpoints()
     use_device(device)
     runnable = _runnable(config, folder, seed, device)

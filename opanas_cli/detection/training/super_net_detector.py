@@ -58,6 +58,7 @@ class SuperNetDetector(BaseModel):
         self.sampling = sampling
         self.finite_loss = FiniteLoss("lower supernet.lr or set supernet.grad_clip")
         self.register_buffer("step", torch.zeros((), dtype=torch.long))
+        self._register_load_state_dict_pre_hook(_of_a_plain_detector)
 
     def init_weights(self) -> None:
         """Initialise the detector as mmdet does."""
@@ -112,6 +113,13 @@ class SuperNetDetector(BaseModel):
     def _losses(self, pyramid: list[Tensor], genotype: Genotype, data: dict[str, Any]) -> dict[str, Tensor]:
         heads = heads_on(self.detector, self.detector.neck.aggregate(pyramid, genotype))
         return heads.loss(data["inputs"], data["data_samples"])
+
+
+def _of_a_plain_detector(state: dict[str, Tensor], prefix: str, *_: Any) -> None:
+    """Rename the weights of a detector as mmdet saves it, such as of `load_from`, to those of the detector in here."""
+    if not any(name.startswith(f"{prefix}detector.") for name in state):
+        for name in list(state):
+            state[f"{prefix}detector.{name.removeprefix(prefix)}"] = state.pop(name)
 
 
 def _leaf(level: Tensor) -> Tensor:

@@ -77,8 +77,9 @@ class WatchHook(Hook):
         checkpoint["watched"] = self.watched
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Take the means so far."""
-        self.watched = checkpoint["watched"]
+        """Take the means so far, if a run is resumed."""
+        if runner._resume:
+            self.watched = checkpoint["watched"]
 
     def _mean(self, detector: nn.Module, evaluator: SuperNetEvaluator) -> float | None:
         with random_states_kept():

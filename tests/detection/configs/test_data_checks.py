@@ -9,6 +9,7 @@ import shutil
 import threading
 import time
 import tracemalloc
+import zlib
 from pathlib import Path
 
 import cv2
@@ -97,7 +98,7 @@ def test_whole_images_with_more_at_the_end_pass(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "thumbnail"])
 def test_truncated_images_do_not(kind: str, part: float, tmp_path: Path) -> None:
     content = with_thumbnail() if kind == "thumbnail" else encoded(kind)
-    with pytest.raises(InvalidDataError, match=r"image: is truncated; .* list\.json, which lists 1 images"):
+    with pytest.raises(InvalidDataError, match=r"image: is truncated or damaged; .* list\.json, which lists 1 images"):
         checked(content[: int(len(content) * part)], tmp_path / "image")
 
 
@@ -109,8 +110,37 @@ def test_truncated_images_with_an_end_marker_do_not(
 ) -> None:
     content = with_thumbnail() if kind == "thumbnail" else encoded("JPEG", **options)
     assert checked(content, tmp_path / "image") == []
-    with pytest.raises(InvalidDataError, match="image: is truncated; "):
+    with pytest.raises(InvalidDataError, match="image: is truncated or damaged; "):
         checked(content[: int(len(content) * part)] + b"\xff\xd9", tmp_path / "image")
+
+
+@pytest.mark.parametrize("part", [0.1, 0.3, 0.5, 0.7, 0.9, 0.99])
+@pytest.mark.parametrize("size", [(200, 120), (640, 480)])
+def test_truncated_images_of_several_scans_do_not(size: tuple[int, int], part: float, tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    picture(size).resize((size[0] // 8, size[1] // 8)).resize(size).save(buffer, "JPEG", progressive=True)
+    for content in (buffer.getvalue(), encoded("JPEG", progressive=True), with_a_scan_for_each_band()):
+        assert checked(content, tmp_path / "image") == []
+        for end in (b"", b"\xff\xd9"):
+            with pytest.raises(InvalidDataError, match=r"image: is (truncated or damaged|not a readable image)"):
+                checked(content[: int(len(content) * part)] + end, tmp_path / "image")
+
+
+@pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("form", ["whole", "parts"])
+def test_damaged_pngs_do_not(form: str, part: float, tmp_path: Path) -> None:
+    content = bytearray(encoded("PNG"))
+    if form == "whole":
+        content[int(len(content) * part)] ^= 0x10
+    else:  # Without the second half of its parts, each with the right checksum.
+        first = content.index(b"IDAT") - 4
+        length = int.from_bytes(content[first : first + 4], "big")
+        keep = int(length * part)
+        kept = b"IDAT" + bytes(content[first + 8 : first + 8 + keep])
+        whole = keep.to_bytes(4, "big") + kept + zlib.crc32(kept).to_bytes(4, "big")
+        content = bytearray(content[:first] + whole + content[content.index(b"IEND") - 4 :])
+    with pytest.raises(InvalidDataError, match="image: is truncated or damaged; "):
+        checked(bytes(content), tmp_path / "image")
 
 
 @pytest.mark.parametrize("form", ["PCX", "TGA", "ICO"])
@@ -125,7 +155,7 @@ def test_images_are_decoded_as_the_pipeline_does(
     backend: str, shapes_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(data_checks, "check_images", lambda images, source, warn, backend: asked.append(backend))
+    monkeypatch.setattr(data_checks, "check_images", lambda images, source, warn, backend, _: asked.append(backend))
     config = config_of(shapes_root)
     config.train_dataloader.dataset.pipeline[0].imdecode_backend = backend
     check_data(config, ["train"], print)
@@ -182,6 +212,18 @@ def test_sizes_are_those_after_turning(tmp_path: Path) -> None:
         assert checked(content, tmp_path / "image", (120, 200) if turned else (200, 120)) == []
         (warning,) = checked(content, tmp_path / "image", (200, 120) if turned else (120, 200))
         assert warning.startswith("list.json: 1 image differs in size from the annotations (")
+
+
+def test_boxes_outside_of_an_image_whose_stated_size_is_wrong(tmp_path: Path) -> None:
+    path = tmp_path / "image.png"
+    path.write_bytes(encoded("PNG"))
+    for stated in ((400, 400), None):
+        check_images({path: stated}, Path("list.json"), lambda _: None, corners={path: (199.5, 119)})
+        for corner in ((200, 0), (0, 120), (300, 300)):
+            with pytest.raises(
+                InvalidDataError, match=r"image\.png: is 200×120, but a box begins outside of it, at x="
+            ):
+                check_images({path: stated}, Path("list.json"), print, corners={path: corner})
 
 
 def test_sizes_are_those_that_mmcv_loads(tmp_path: Path) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from pathlib import Path
 
 import pytest
+from mmdet.registry import DATASETS
+from mmengine.logging import MMLogger
 
+from opanas_cli.detection.configs.building import build_detector
 from opanas_cli.detection.configs.files import find_config, load_config, parse_overrides, shipped_configs
 from opanas_cli.detection.configs.parts import as_classes, class_heads, each_dataset, each_evaluator
 from opanas_cli.detection.configs.sections import section_of
@@ -120,3 +124,12 @@ def test_a_section_of_the_file_takes_settings_whatever_the_neck(tmp_path: Path) 
     file = tmp_path / "own.py"
     file.write_text("model = dict(neck=dict(type='OPAFPN'))\nretrain = dict(lr=0.5)")
     assert load_config(str(file), ["retrain.epochs=3"]).retrain == dict(lr=0.5, epochs=3)
+
+
+def test_mmengine_says_nothing_of_a_scope(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """With --json, stdout is one document."""
+    monkeypatch.setattr(MMLogger, "_instance_dict", OrderedDict())
+    config = load_config("shapes", ["model.backbone._scope_=nope"])
+    assert DATASETS.get("CocoDataset")
+    build_detector(config)
+    assert capsys.readouterr().out == ""

@@ -12,7 +12,7 @@ from mmdet.registry import DATASETS
 from mmengine.registry import DefaultScope
 from PIL import Image
 
-from opanas_cli.detection.data.annotation_files import forget_coco, voc_names
+from opanas_cli.detection.data.annotation_files import MAX_COCO, forget_coco, read_coco, voc_names
 from opanas_cli.detection.data.facts import facts_of
 from opanas_cli.errors import InvalidDataError
 
@@ -69,6 +69,8 @@ def test_boxes_outside_of_a_voc_image_are_left_out(kind: str, size: str, tmp_pat
     dataset = {**voc(tmp_path, counted_from_one, size), "type": kind}
     facts = facts_of(dataset, "config.py")
     assert (facts.empty_boxes, facts.objects["cell"]) == (len(OUTSIDE), len(WITHIN))
+    (corner,) = facts.corners.values()
+    assert corner == (max(box[0] for box in WITHIN), max(box[1] for box in WITHIN))
     assert boxes_read(dataset) == [list(box) for box in WITHIN]
 
 
@@ -125,8 +127,24 @@ def test_sizes_of_voc_images_that_are_refused(width: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize("name", ["/etc/passwd", "../a", "../../a", "night/../../a", ".."])
 def test_names_that_lead_out_of_the_data_set(name: str, tmp_path: Path) -> None:
     (tmp_path / "all.txt").write_text(f"night/0001\n{name}\n")
-    with pytest.raises(InvalidDataError, match=r"all\.txt: line 2: '.*' is outside the data set; give a name in it"):
+    outside = "'.*' is outside the data set; give a name in it"
+    with pytest.raises(InvalidDataError, match=rf"all\.txt: line 2: {outside}"):
         voc_names(tmp_path / "all.txt")
+    with pytest.raises(InvalidDataError, match=rf"all\.json: images\[0\]\.file_name: {outside}"):
+        facts_of(coco(tmp_path, images__file_name=name), "config.py")
+
+
+def test_a_line_without_end(tmp_path: Path) -> None:
+    (tmp_path / "all.txt").write_text("a\n" + "b" * 10**6)
+    with pytest.raises(InvalidDataError, match=r"all\.txt: line 2: must be just the name of an image, but got 'b"):
+        voc_names(tmp_path / "all.txt")
+
+
+def test_a_coco_file_that_is_too_large(tmp_path: Path) -> None:
+    with (tmp_path / "all.json").open("wb") as file:
+        file.truncate(MAX_COCO + 1)
+    with pytest.raises(InvalidDataError, match=r"all\.json: cannot be read \(it is larger than 16384 MiB\)"):
+        read_coco(tmp_path / "all.json")
 
 
 def test_lines_end_where_they_end_for_mmdet(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,16 @@ def test_a_damaged_checkpoint_is_passed_over(place: float, tmp_path: Path) -> No
     content[begin : begin + 64] = b"\xff" * 64
     newest.write_bytes(content)
     with pytest.warns(UserWarning, match="step_00000009.pth: is .*; resuming from step_00000007.pth, the one before"):
+        found = checkpoints.newest(1)
+    assert found is not None
+    assert found[0].name == "step_00000007.pth"
+
+
+@pytest.mark.parametrize(("kind", "said"), [("pipe", "it is a named pipe"), ("device", "it is a device")])
+def test_what_is_no_file_is_passed_over_unopened(kind: str, said: str, tmp_path: Path) -> None:
+    checkpoints, newest = kept(tmp_path), tmp_path / "step_00000009.pth"
+    os.mkfifo(newest) if kind == "pipe" else newest.symlink_to("/dev/zero")
+    with pytest.warns(UserWarning, match=rf"step_00000009.pth: is .*{said}, not a regular file"):
         found = checkpoints.newest(1)
     assert found is not None
     assert found[0].name == "step_00000007.pth"
