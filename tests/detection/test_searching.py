@@ -231,7 +231,7 @@ def test_a_history_of_another_kind_of_evaluation(
     header = {"format": "opanas-history", "version": 2, "settings": {"evaluation": evaluation}}
     (tmp_path / "history.jsonl").write_text(with_checksum(header) + "\n")
     with pytest.raises(InvalidInputError, match=rf"history\.jsonl: line 1: {said}"):
-        search(shapes_root, super_net, tmp_path, overrides={}, resume=True)
+        search(shapes_root, super_net, tmp_path, resume=True)
 
 
 def test_the_memory_is_settled_once_and_kept_for_the_search(
