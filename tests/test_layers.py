@@ -41,7 +41,7 @@ MAY_IMPORT = {
 }
 DETECTION = {
     "quiet": 0,
-    "checkpoints": 0,
+    "checkpoints": 1,
     "operators": 1,
     "processes": 2,
     "data": 3,
