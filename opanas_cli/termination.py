@@ -45,15 +45,28 @@ class _Request:
 _request = _Request()
 
 
+_unblocked = threading.local()
+
+
+def _block() -> None:
+    """Before a fork: Python drops a signal that the new process gets before its interpreter is ready."""
+    _unblocked.mask = signal.pthread_sigmask(signal.SIG_BLOCK, EXCEPTIONS)
+
+
+def _unblock() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _unblocked.mask)
+
+
 def _leave_to_parent() -> None:
     """In a forked process, such as a worker of a pool: only the parent acts on signals, and ends its workers by one."""
     for number, action in ((signal.SIGTERM, signal.SIG_DFL), (signal.SIGINT, signal.SIG_IGN)):
         if signal.getsignal(number) is _request:
             signal.signal(number, action)
+    _unblock()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_leave_to_parent)
+    os.register_at_fork(before=_block, after_in_parent=_unblock, after_in_child=_leave_to_parent)
 
 
 @contextmanager

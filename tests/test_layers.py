@@ -52,7 +52,7 @@ DETECTION = {
     "costs": 7,
     "exporting": 8,
     "training": 9,
-    "experiments": 10,
+    "experiments": 11,
     "searching": 10,
     "registration": 11,
 }

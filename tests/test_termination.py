@@ -75,6 +75,18 @@ def test_workers_of_a_pool_end_silently(capfd: pytest.CaptureFixture[str]) -> No
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that are forked")
+def test_a_signal_right_after_a_fork_is_not_lost() -> None:
+    """A pool that is terminated while a worker starts would wait for that worker for ever."""
+    with terminable():
+        for _ in range(30):
+            if not (child := os.fork()):
+                time.sleep(3)
+                os._exit(0)
+            os.kill(child, signal.SIGTERM)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
+
+
 def test_an_ignored_ctrl_c_stays_ignored() -> None:
     """As in what a shell runs in the background."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -31,11 +31,13 @@ def train_supernet(config: str, run: RunOptions, console: Console) -> None:
     folder = run.folder(config)
     from opanas_cli.detection.configs.data_checks import check_data
     from opanas_cli.detection.configs.files import load_config
+    from opanas_cli.detection.configs.stages import super_net_stage
     from opanas_cli.detection.processes.devices import select_device
     from opanas_cli.detection.training.supernet_training import train_super_net
 
     device = select_device(run.device)
     settings = load_config(config, run.cfg_options)
+    super_net_stage(settings, run.seed)  # Refuses what cannot be trained before it reads the data.
     check_data(settings, ["train"], console.warn, console.say)
     with work_dir_lock(folder), console.training("super-net") as on_step:
         trained = train_super_net(settings, folder, run.seed, device, run.resume, on_step)

@@ -120,8 +120,8 @@ def standalone_config(config: Config, module: str) -> Config:
 
 
 NOT_SCALED = """\
-# The learning rate is used as it is, whatever the batch size and the number of processes are. tools/train.py of mmdet
-# scales it by the images of a step if it is given --auto-scale-lr; opanas never does.
+# The learning rate is used as it is, whatever the batch size and the number of processes are. Only if
+# tools/train.py of mmdet is given --auto-scale-lr, it is scaled by the images of a step.
 """
 
 # mmengine compiles a config under its path. Of {{ fileDirname }} a quote in the path would end the string.
