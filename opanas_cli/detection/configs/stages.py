@@ -117,6 +117,12 @@ def _fuse_update(runnable: Config) -> None:
 
 
 def _without_sections(config: Config) -> Config:
+    """The config without our sections; raises InvalidConfigError if it asks mmengine to scale the learning rate."""
+    if (config.get("auto_scale_lr") or {}).get("enable"):
+        raise InvalidConfigError(
+            f"{config.filename}: auto_scale_lr.enable: opanas does not scale learning rates; set the one for your "
+            "batch size, and auto_scale_lr.enable=False"
+        )
     runnable = copy.deepcopy(config)
     for name in STAGES:
         runnable.pop(name, None)

@@ -92,8 +92,7 @@ def export_config(
     exported = retrain_stage(with_sub_net(config, genotype))
     exported.custom_imports = dict(imports=["opanas_cli.detection"], allow_failed_imports=False)
     exported.train_cfg.val_interval = 1
-    if not (exported.get("auto_scale_lr") or {}).get("enable"):  # Otherwise the config of the data set asks for it.
-        exported.auto_scale_lr = dict(enable=False, base_batch_size=int(exported.train_dataloader.batch_size))
+    exported.auto_scale_lr = dict(enable=False, base_batch_size=int(exported.train_dataloader.batch_size))
     exported.pop("data_root", None)
     return exported
 
@@ -121,8 +120,8 @@ def standalone_config(config: Config, module: str) -> Config:
 
 
 NOT_SCALED = """\
-# The learning rate is used as it is, whatever the batch size and the number of processes are. mmengine scales it by the
-# images of a step if auto_scale_lr.enable is True, as tools/train.py --auto-scale-lr sets it.
+# The learning rate is used as it is, whatever the batch size and the number of processes are. Only if
+# tools/train.py of mmdet is given --auto-scale-lr, it is scaled by the images of a step.
 """
 
 # mmengine compiles a config under its path. Of {{ fileDirname }} a quote in the path would end the string.

@@ -13,7 +13,9 @@ from tiny_config import TINY_OPTIONS
 
 from opanas_cli.detection.configs.building import build_detector
 from opanas_cli.detection.configs.files import load_config
+from opanas_cli.detection.configs.necks import with_sub_net
 from opanas_cli.detection.configs.parts import class_heads
+from opanas_cli.detection.configs.stages import super_net_stage
 from opanas_cli.detection.costs.profiling import detector_cost
 from opanas_cli.detection.exporting.detector_config import (
     BACKBONES,
@@ -237,9 +239,27 @@ def test_nothing_scales_the_learning_rate(shapes_root: Path, tmp_path: Path, opt
     )
 
 
-@pytest.mark.parametrize("given", [None, dict(enable=False, base_batch_size=16), dict(enable=True, base_batch_size=16)])
-def test_scaling_is_as_the_data_sets_config_asks(shapes_root: Path, tmp_path: Path, given: Any) -> None:
+@pytest.mark.parametrize("given", [None, dict(enable=False, base_batch_size=16)])
+def test_exported_configs_say_that_nothing_scales_the_learning_rate(
+    shapes_root: Path, tmp_path: Path, given: Any
+) -> None:
     file = own_config(shapes_root, tmp_path)
     file.write_text(file.read_text() + f"\nauto_scale_lr = {given}\n")
-    asked = given if given and given["enable"] else dict(enable=False, base_batch_size=4)
-    assert export_config(SMALL, str(file)).auto_scale_lr == asked
+    assert export_config(SMALL, str(file)).auto_scale_lr == dict(enable=False, base_batch_size=4)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda file, config: export_config(SMALL, file),
+        lambda file, config: sub_net_config(config, SMALL),
+        lambda file, config: whole_config(with_sub_net(config, SMALL)),
+        lambda file, config: super_net_stage(config, 0),
+    ],
+    ids=["export", "retrain by genotype", "retrain exported", "train-supernet"],
+)
+def test_configs_that_scale_the_learning_rate_are_refused(shapes_root: Path, tmp_path: Path, read: Any) -> None:
+    file = own_config(shapes_root, tmp_path)
+    file.write_text(file.read_text() + "\nauto_scale_lr = dict(enable=True, base_batch_size=16)\n")
+    with pytest.raises(InvalidConfigError, match=r"auto_scale_lr.enable: opanas does not .*auto_scale_lr.enable=False"):
+        read(str(file), load_config(str(file)))
