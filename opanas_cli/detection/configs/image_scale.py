@@ -13,11 +13,14 @@ from opanas_cli.errors import InvalidConfigError
 
 Scale = tuple[int, int]
 
-OTHER_SIZES = re.compile("Resize|MaxSize|RandomScale|Mosaic|MixUp|MultiScaleFlipAug|ImageAug")
+OTHER_SIZES = re.compile("Resize|MaxSize|Sized|RandomScale|Mosaic|MixUp|MultiScaleFlipAug|ImageAug|CenterCropPad")
 """Transforms that set sizes of their own, including those of albumentations (`Albu`)."""
 
-SIZE_KEYS = {"img_scale", "img_scales", "scales"}
+SIZE_KEYS = ("img_scale", "img_scales", "scales", "size")
 """Settings by which other transforms, a user's too, take sizes in pixels."""
+
+BRANCHES = {"RandomChoice": "transforms", "MultiBranch": "branch_pipelines"}
+"""Transforms that run one of several pipelines on an image, and the setting that has these."""
 
 
 def set_image_scale(
@@ -33,18 +36,19 @@ def set_image_scale(
     """
     for name in dataloaders:
         training = name == "train_dataloader"
-        scales = [_pair(size) for size in train_scales or ()] if training else []
-        if not (config.get(name) and (scale or scales)):
+        setting = "train_scales" if training and train_scales else "image_scale"
+        scales = [_pair(size) for size in (train_scales if setting == "train_scales" else [scale] if scale else [])]
+        if not (config.get(name) and scales):
             continue
-        augments = _batch_augments(config) if training else []
-        other = next((kind for kind in map(_kind, augments) if OTHER_SIZES.search(kind)), None)
         try:
-            if other is not None:
-                raise _CannotSetError(f"{other} resizes whole batches")
-            if not _set_dataset(config[name]["dataset"], scales or [_pair(scale)]):
+            for augment in _batch_augments(config) if training else ():
+                _refuse_sizes(augment)
+            if not _set_dataset(config[name]["dataset"], scales):
                 raise _CannotSetError("images are not resized")
+            for hook in config.get("custom_hooks") or () if training else ():
+                if "switch_pipeline" in hook and not _set_any(hook["switch_pipeline"], scales):
+                    raise _CannotSetError(f"images are not resized after {_kind(hook)}")
         except _CannotSetError as error:
-            setting = "train_scales" if scales else "image_scale"
             raise InvalidConfigError(
                 f"{config.filename}: {name}: {setting} cannot be set: {error}; use Resize, RandomResize or "
                 f"RandomChoiceResize, or set the size in the pipeline and {setting}=None"
@@ -73,9 +77,15 @@ def _batch_augments(config: Config) -> list[Any]:
 
 def _set_dataset(dataset: Any, scales: list[Scale]) -> bool:
     """Set what a data set and those inside resize to; return whether every image that comes out was resized."""
-    own = [_set_transform(transform, scales) for transform in dataset.get("pipeline") or ()]
+    own = _set_any(dataset.get("pipeline") or (), scales)
     inner = [_set_dataset(part, scales) for part in inner_datasets(dataset)]
-    return any(own) or (bool(inner) and all(inner))
+    return own or (bool(inner) and all(inner))
+
+
+def _set_any(transforms: Any, scales: list[Scale]) -> bool:
+    """Set all transforms of a pipeline, or in another transform, and return whether one of them resizes every image."""
+    resized = [_set_transform(part, scales) for part in _nested(transforms)]
+    return any(resized)
 
 
 def _set_transform(transform: Any, scales: list[Scale]) -> bool:
@@ -83,15 +93,22 @@ def _set_transform(transform: Any, scales: list[Scale]) -> bool:
     if kind in _SETTERS:
         _SETTERS[kind](transform, scales)
         return True
-    if OTHER_SIZES.search(kind) or SIZE_KEYS & set(transform):
-        raise _CannotSetError(f"{kind} has sizes of its own")
+    _refuse_sizes(transform, deep=kind == "Albu")
     if kind == "Albu":
-        others = [_kind(inner) for inner in _nested(transform) if OTHER_SIZES.search(_kind(inner))]
-        if others:
-            raise _CannotSetError(f"{others[0]} in Albu has sizes of its own")
         return False
-    inner = [_set_transform(part, scales) for part in _nested(transform)]
-    return any(inner)
+    if kind in BRANCHES:
+        branches = transform[BRANCHES[kind]]
+        resized = [_set_any([part], scales) for part in (branches.values() if isinstance(branches, dict) else branches)]
+        return all(resized)
+    return _set_any(transform, scales) and (kind != "RandomApply" or transform.get("prob", 0.5) == 1)
+
+
+def _refuse_sizes(transform: Any, where: str = "", deep: bool = False) -> None:
+    kind = _kind(transform)
+    if OTHER_SIZES.search(kind) or any(transform.get(key) is not None for key in SIZE_KEYS):
+        raise _CannotSetError(f"{kind}{where} has sizes of its own")
+    for inner in _nested(transform) if deep else ():
+        _refuse_sizes(inner, " in Albu", deep)
 
 
 def _nested(transforms: Any) -> Iterator[Any]:

@@ -111,6 +111,7 @@ def test_nested_transforms_are_set(nest: Any) -> None:
 
 
 RESIZE = dict(type="Resize", scale=(9, 9))
+SIZED = dict(type="RandomSizedCrop", height=9, width=9)
 WRAPPERS = [
     lambda dataset: dict(type="RepeatDataset", times=2, dataset=dataset),
     lambda dataset: dict(type="ConcatDataset", datasets=[copy.deepcopy(dataset), dataset]),
@@ -142,7 +143,13 @@ def test_the_pipeline_of_a_wrapper_may_resize_for_those_inside() -> None:
         ([RESIZE, dict(type="CachedMixUp")], "CachedMixUp has sizes of its own"),
         ([dict(type="MyPyramid", img_scale=(1, 1)), RESIZE], "MyPyramid has sizes of its own"),
         ([dict(type="Albu", transforms=[dict(type="LongestMaxSize")]), RESIZE], "LongestMaxSize in Albu has sizes of"),
+        ([dict(type="Albu", transforms=[dict(type="OneOf", transforms=[SIZED])]), RESIZE], "RandomSizedCrop in Albu"),
         ([dict(type="RandomApply", transforms=[dict(type="MyResize")])], "MyResize has sizes of its own"),
+        ([RESIZE, dict(type="Pad", size=(9, 9))], "Pad has sizes of its own"),
+        ([RESIZE, dict(type="RandomCenterCropPad", crop_size=(9, 9))], "RandomCenterCropPad has sizes of its own"),
+        ([dict(type="RandomApply", transforms=[RESIZE])], "images are not resized"),
+        ([dict(type="RandomChoice", transforms=[[RESIZE], [dict(type="RandomFlip")]])], "images are not resized"),
+        ([dict(type="MultiBranch", branch_pipelines=dict(sup=[RESIZE], unsup=[LOAD]))], "images are not resized"),
     ],
 )
 def test_what_cannot_be_set_is_named(pipeline: Any, said: str) -> None:
@@ -157,23 +164,38 @@ def test_one_of_several_data_sets_without_resizing_is_named() -> None:
         set_image_scale(config, SCALE)
 
 
+@pytest.mark.parametrize("augment", [dict(type="BatchSyncRandomResize"), dict(type="BatchFixedSizePad", size=(9, 9))])
 @pytest.mark.parametrize("nested", [True, False])
-def test_resizing_of_whole_batches_is_named(nested: bool) -> None:
-    model: dict[str, Any] = dict(data_preprocessor=dict(batch_augments=[dict(type="BatchSyncRandomResize")]))
+def test_sizes_of_whole_batches_are_named(nested: bool, augment: Any) -> None:
+    model: dict[str, Any] = dict(data_preprocessor=dict(batch_augments=[augment]))
     config = with_pipeline(RESIZE)
     config.model = dict(detector=model) if nested else model
-    with pytest.raises(InvalidConfigError, match="BatchSyncRandomResize resizes whole batches"):
+    with pytest.raises(InvalidConfigError, match=f"{augment['type']} has sizes of its own"):
+        set_image_scale(config, SCALE)
+
+
+def test_the_pipeline_that_a_hook_switches_to_is_set_too() -> None:
+    config = with_pipeline(RESIZE)
+    switch = dict(type="PipelineSwitchHook", switch_epoch=2, switch_pipeline=[LOAD, dict(RESIZE, keep_ratio=True)])
+    config.custom_hooks = [dict(type="EMAHook"), switch]
+    set_image_scale(config, SCALE)
+    resize = dict(type="Resize", scale=SCALE, keep_ratio=True)
+    assert config.custom_hooks == [dict(type="EMAHook"), dict(switch, switch_pipeline=[LOAD, resize])]
+    set_image_scale(config, SCALE, SCALES)
+    assert config.custom_hooks[1].switch_pipeline[1] == dict(resize, type="RandomResize", scale=SCALES)
+    config.custom_hooks[1].switch_pipeline = [LOAD]
+    with pytest.raises(InvalidConfigError, match="images are not resized after PipelineSwitchHook"):
         set_image_scale(config, SCALE)
 
 
 def test_other_transforms_and_no_scale_leave_all_as_it_is() -> None:
     others = [dict(type="Albu", transforms=[dict(type="Blur")]), dict(type="InstaBoost", scale=(0.8, 1.2))]
-    config = with_pipeline(*others, dict(type="Pad", size=(9, 9)), RESIZE)
+    config = with_pipeline(*others, dict(type="Pad", size=None, size_divisor=9), RESIZE)
     before = config.to_dict()
     set_image_scale(config, None)
     assert config.to_dict() == before
     set_image_scale(config, SCALE)
-    assert train_pipeline(config)[:-1] == [*others, dict(type="Pad", size=(9, 9))]
+    assert train_pipeline(config)[:-1] == [*others, dict(type="Pad", size=None, size_divisor=9)]
     set_image_scale(config, None, SCALES)
     assert train_pipeline(config)[-1] == dict(type="RandomResize", scale=SCALES)
     assert config.val_dataloader.dataset.pipeline[1]["scale"] == SCALE
