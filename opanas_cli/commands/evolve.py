@@ -82,7 +82,7 @@ def evolve(
     from opanas_cli.detection.configs.data_checks import check_data
     from opanas_cli.detection.configs.files import load_config
     from opanas_cli.detection.processes.devices import select_device
-    from opanas_cli.detection.searching import SearchFiles, search_super_net
+    from opanas_cli.detection.searching import SearchFiles, SearchOptions, SearchReports, search_super_net
 
     device = select_device(run.device)
     settings = load_config(config, run.cfg_options)
@@ -95,23 +95,9 @@ def evolve(
 
     with work_dir_lock(folder), console.progress("search") as report:
         shown = SearchProgress(report)
-        result = search_super_net(
-            settings,
-            supernet,
-            folder,
-            run.seed,
-            device,
-            strategy=strategy,
-            against=Resource(against),
-            overrides={},
-            constraints=constraints,
-            search_split=search_split,
-            resume=run.resume,
-            progress=shown.candidate,
-            on_images=shown.images,
-            check=check,
-            say=console.say,
-        )
+        reports = SearchReports(shown.candidate, shown.images, check, console.say)
+        asked = SearchOptions(run.seed, strategy, Resource(against), constraints, search_split, run.resume)
+        result = search_super_net(settings, supernet, folder, device, asked, reports)
     _show(console, result, SearchFiles.of(folder))
 
 

@@ -38,7 +38,7 @@ def quickstart(run: RunOptions, console: Console) -> None:
     from opanas_cli.detection.data.shapes import generate_shapes
     from opanas_cli.detection.exporting.detector_config import export_config, exported_text
     from opanas_cli.detection.processes.devices import select_device
-    from opanas_cli.detection.searching import SearchFiles, search_super_net
+    from opanas_cli.detection.searching import SearchFiles, SearchOptions, SearchReports, search_super_net
     from opanas_cli.detection.training.networks import baseline_config, whole_config
     from opanas_cli.detection.training.retraining import train_detector
     from opanas_cli.detection.training.run_checkpoints import forget_run
@@ -46,7 +46,6 @@ def quickstart(run: RunOptions, console: Console) -> None:
     from opanas_cli.drawing import draw
     from opanas_cli.formats import read_record
     from opanas_cli.formats.text import line_of
-    from opanas_cli.search import Constraints
 
     device = select_device(run.device)
     overrides = (*run.cfg_options, f"data_root={folder / 'data'}")
@@ -71,17 +70,8 @@ def quickstart(run: RunOptions, console: Console) -> None:
         found.history.unlink(missing_ok=True)
         with timed("evolve"), console.progress("search") as report:
             shown = SearchProgress(report)
-            search_super_net(
-                config,
-                files["super-net"],
-                folder,
-                run.seed,
-                device,
-                overrides={},
-                constraints=Constraints(),
-                progress=shown.candidate,
-                on_images=shown.images,
-            )
+            reports = SearchReports(shown.candidate, shown.images)
+            search_super_net(config, files["super-net"], folder, device, SearchOptions(run.seed), reports)
         files.update(genotype=found.best, population=found.population, history=found.history)
         winner = read_record(found.best).genotype
         with timed("draw"):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,38 +65,44 @@ class SearchFiles:
         return cls(*(work_dir / name for name in names))
 
 
+@dataclass(frozen=True)
+class SearchOptions:
+    """What is asked of a search beside its config.
+
+    `against` is what fitness is traded against. `search_split` evaluates on that part of the training images, at most
+    what was held out from the super-net's training, by file or by folder as there; 0 evaluates on the validation set,
+    None on all that was held out.
+    """
+
+    seed: int = 0
+    strategy: str = "evolution"
+    against: Resource = Resource.MACS
+    constraints: Constraints = field(default_factory=Constraints)
+    search_split: float | None = None
+    resume: bool = False
+
+
+@dataclass(frozen=True)
+class SearchReports:
+    """What a search calls as it goes.
+
+    `candidate` gets each that has been evaluated; `images` the images done of a pass that evaluates a generation, those
+    of the pass, and the candidates of the whole search; `check` the config, the split and the largest number of images,
+    before they are read; `say` a line, before something that takes long.
+    """
+
+    candidate: Callable[[Progress], None] = lambda _: None
+    images: Callable[[int, int, int], None] = lambda done, images, total: None
+    check: Callable[[Config, float, int | None], None] = lambda config, split, max_images: None
+    say: Callable[[str], None] = lambda line: None
+
+
 def search_super_net(
-    config: Config,
-    super_net: Path,
-    work_dir: Path,
-    seed: int,
-    device: torch.device,
-    *,
-    strategy: str = "evolution",
-    against: Resource = Resource.MACS,
-    overrides: Mapping[str, Any],
-    constraints: Constraints,
-    search_split: float | None = None,
-    resume: bool = False,
-    progress: Callable[[Progress], None] = lambda _: None,
-    on_images: Callable[[int, int, int], None] = lambda done, images, total: None,
-    check: Callable[[Config, float, int | None], None] = lambda config, split, max_images: None,
-    say: Callable[[str], None] = lambda line: None,
+    config: Config, super_net: Path, work_dir: Path, device: torch.device, asked: SearchOptions, reports: SearchReports
 ) -> SearchResult:
     """Search, and write ``history.jsonl`` as it goes, ``best.json`` and ``population.json`` at the end.
 
     If latency counts, ``latency.json`` is measured first, on this device, if it is not there.
-
-    Args:
-        against: what fitness is traded against.
-        overrides: settings that take the place of those in the section `search`; None leaves the config's.
-        search_split: evaluate on this part of the training images, at most what was held out from the super-net's
-            training, by file or by folder as there; 0 evaluates on the validation set, None on all that was held out.
-        progress: called with each candidate that has been evaluated.
-        on_images: called during the pass over the images that evaluates a generation, with the images done, those of a
-            pass, and the candidates of the whole search.
-        check: called with the config, the split and the largest number of images, before they are read.
-        say: called before something that takes long.
 
     Raises:
         UsageError: the split holds images that the super-net was trained on, or a setting is out of range.
@@ -109,15 +115,15 @@ def search_super_net(
     require_same_task(content, config, super_net)
     config = copy.deepcopy(config)
     config.supernet = dict(config.get("supernet") or {}, split_by=content["meta"]["split_by"])
-    given = {key: value for key, value in overrides.items() if value is not None}
-    section = replace(section_of(config, "search"), **given)
-    split = _checked_split(search_split, content["meta"]["search_split"])
-    budget = StrategySettings(section.population, section.generations, section.top_k, section.mutation_prob, against)
+    section = section_of(config, "search")
+    split = _checked_split(asked.search_split, content["meta"]["search_split"])
+    sizes = (section.population, section.generations, section.top_k)
+    budget = StrategySettings(*sizes, section.mutation_prob, asked.against)
     space = search_space(config)
-    proposing = strategy_named(strategy)(space, budget, seed)
-    check(config, split, section.max_images)
+    proposing = strategy_named(asked.strategy)(space, budget, asked.seed)
+    reports.check(config, split, section.max_images)
     files = SearchFiles.of(work_dir)
-    recorded = from_first(lambda: recorded_settings(files.history)) if resume else {}
+    recorded = from_first(lambda: recorded_settings(files.history)) if asked.resume else {}
     section = replace(section, memory_mb=section.memory_mb or recorded.get("evaluation", {}).get("memory_mb"))
     evaluator = SuperNetEvaluator(
         config,
@@ -126,27 +132,27 @@ def search_super_net(
         split,
         device,
         section,
-        lambda done, images: on_images(done, images, budget.budget),
+        lambda done, images: reports.images(done, images, budget.budget),
     )
     evaluation = _facts(config, super_net, content["meta"]["classes"], split, evaluator)
     cost_of: Callable[[Genotype], Cost] = CostModel(config)
-    if against is Resource.LATENCY or constraints.max_latency_ms is not None:
-        table = _latency_table(files.latency, evaluator.detector, config, device, say)
+    if asked.against is Resource.LATENCY or asked.constraints.max_latency_ms is not None:
+        table = _latency_table(files.latency, evaluator.detector, config, device, reports.say)
         cost_of = with_latency(cost_of, table)
         evaluation["latency_table"] = table.digest
-    search = SearchSettings(space, strategy, budget, seed, constraints, section.metric, evaluation)
-    history = _history(files.history, search, resume)
+    search = SearchSettings(space, asked.strategy, budget, asked.seed, asked.constraints, section.metric, evaluation)
+    history = _history(files.history, search, asked.resume)
     evaluator.unfinished = UnfinishedPass(work_dir / "evolve", json.dumps(search.document()))
     try:
         result = run_search(
             proposing,
             evaluator,
             cost_of,
-            constraints,
+            asked.constraints,
             history,
             metric=search.metric,
             batch_size=budget.population,
-            on_progress=progress,
+            on_progress=reports.candidate,
         )
     finally:
         if not history.recorded and is_main_process():  # Nothing to resume; it would only block the next search.

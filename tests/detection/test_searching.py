@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from mmengine.config import Config
 from tiny_config import tiny_config
 
 from opanas_cli.detection.checkpoints import fingerprint, write_checkpoint
@@ -15,7 +16,7 @@ from opanas_cli.detection.costs.profiling import CostModel
 from opanas_cli.detection.evaluating import evaluator
 from opanas_cli.detection.evaluating.evaluator import SuperNetEvaluator
 from opanas_cli.detection.evaluating.population_pass import PopulationPass
-from opanas_cli.detection.searching import SearchFiles, _annotations, search_super_net
+from opanas_cli.detection.searching import SearchFiles, SearchOptions, SearchReports, _annotations, search_super_net
 from opanas_cli.detection.super_net_file import SUPER_NET_FORMAT, task_of
 from opanas_cli.errors import InfeasibleError, InvalidDataError, InvalidInputError, UsageError
 from opanas_cli.formats import read_record
@@ -47,7 +48,7 @@ def test_a_search_splits_as_the_training_did(shapes_root: Path, super_net: Path,
         shapes_root,
         tmp_path / "supernet.pth",
         tmp_path,
-        overrides={"population": 1, "generations": 0, "top_k": 1},
+        settings={"population": 1, "generations": 0, "top_k": 1},
         check=lambda config, *_: checked.append(config.supernet.split_by),
     )
     assert (checked, len(result.evaluated)) == (["folder"], 1)
@@ -67,15 +68,15 @@ def test_a_search_does_not_go_on_with_another_annotation_of_one_voc_image(
         ann_file="ImageSets/Main/train.txt",
         data_prefix=dict(sub_data_root="."),
     )
-    settings = dict(overrides={"population": 2, "generations": 0, "top_k": 1}, constraints=Constraints())
-    search_super_net(config, super_net, tmp_path, 0, CPU, **settings)
+    config.search = dict(population=2, generations=0, top_k=1)
+    search_config(config, super_net, tmp_path)
     history = (tmp_path / "history.jsonl").read_bytes()
-    search_super_net(config, super_net, tmp_path, 0, CPU, resume=True, **settings)
+    search_config(config, super_net, tmp_path, resume=True)
     assert (tmp_path / "history.jsonl").read_bytes() == history
     file = sorted((voc_root / "Annotations").iterdir())[-1]
     file.write_text(file.read_text().replace("</object>", "<difficult>1</difficult></object>", 1))
     with pytest.raises(UsageError, match=r"evaluation.annotations.ImageSets/Main/train.txt was .* and is now"):
-        search_super_net(config, super_net, tmp_path, 0, CPU, resume=True, **settings)
+        search_config(config, super_net, tmp_path, resume=True)
 
 
 @pytest.mark.parametrize(
@@ -93,15 +94,21 @@ def test_a_search_goes_on_only_with_what_ranks_its_candidates(
 ) -> None:
     few = ("search.population=2", "search.generations=0")
     config = tiny_config(shapes_root, "faster-rcnn", *few)
-    search_super_net(config, super_net, tmp_path, 0, CPU, overrides={}, constraints=Constraints())
+    search_config(config, super_net, tmp_path)
     other = tiny_config(shapes_root, "faster-rcnn", *few, option)
     with pytest.raises(UsageError, match=f"belongs to a different search: evaluation.{fact}"):
-        search_super_net(other, super_net, tmp_path, 0, CPU, overrides={}, constraints=Constraints(), resume=True)
+        search_config(other, super_net, tmp_path, resume=True)
 
 
-def search(root: Path, super_net: Path, folder: Path, **options: Any) -> Any:
-    arguments = {"overrides": {}, "constraints": Constraints(), **options}
-    return search_super_net(tiny_config(root), super_net, folder, 0, CPU, **arguments)
+def search(root: Path, super_net: Path, folder: Path, settings: dict[str, Any] | None = None, **options: Any) -> Any:
+    config = tiny_config(root)
+    config.search.update(settings or {})
+    return search_config(config, super_net, folder, **options)
+
+
+def search_config(config: Config, super_net: Path, folder: Path, **options: Any) -> Any:
+    reports = {name: options.pop(name) for name in ("candidate", "images", "check") if name in options}
+    return search_super_net(config, super_net, folder, CPU, SearchOptions(**options), SearchReports(**reports))
 
 
 def test_files_agree_with_one_another_and_with_the_evaluator(
@@ -127,19 +134,19 @@ def test_files_agree_with_one_another_and_with_the_evaluator(
     assert header["settings"] == provenance["search"]
 
 
-def test_settings_from_outside_go_before_the_configs(shapes_root: Path, super_net: Path, tmp_path: Path) -> None:
-    overrides = {"population": 3, "generations": 0, "top_k": None, "max_images": 2}
-    result = search(shapes_root, super_net, tmp_path, overrides=overrides, strategy="random", search_split=0.2)
+def test_the_settings_and_what_is_asked_are_recorded(shapes_root: Path, super_net: Path, tmp_path: Path) -> None:
+    settings = {"population": 3, "generations": 0, "max_images": 2}
+    result = search(shapes_root, super_net, tmp_path, settings=settings, strategy="random", search_split=0.2)
     assert len(result.evaluated) == 3
-    settings = json.loads(SearchFiles.of(tmp_path).history.read_text().splitlines()[0])["settings"]
-    assert settings["budget"]["top_k"] == 2
-    assert settings["evaluation"]["search_split"] == 0.2
-    assert settings["evaluation"]["num_images"] <= 2
+    recorded = json.loads(SearchFiles.of(tmp_path).history.read_text().splitlines()[0])["settings"]
+    assert recorded["budget"]["top_k"] == 2
+    assert recorded["evaluation"]["search_split"] == 0.2
+    assert recorded["evaluation"]["num_images"] <= 2
 
 
 def test_candidates_are_ranked_by_vocs_rules_where_asked(shapes_root: Path, super_net: Path, tmp_path: Path) -> None:
-    overrides = {"population": 4, "generations": 0, "metric": "VOC_AP50"}
-    result = search(shapes_root, super_net, tmp_path, overrides=overrides, strategy="random")
+    settings = {"population": 4, "generations": 0, "metric": "VOC_AP50"}
+    result = search(shapes_root, super_net, tmp_path, settings=settings, strategy="random")
     values = [candidate.metrics["VOC_AP50"] for candidate in result.evaluated]
     assert result.best.fitness == max(values) > 0
     assert all("AP50" in candidate.metrics for candidate in result.evaluated)
@@ -160,12 +167,12 @@ def test_limits_that_no_genotype_meets_name_the_smallest_cost(
 
 
 def test_another_search_in_the_same_folder_is_refused(shapes_root: Path, super_net: Path, tmp_path: Path) -> None:
-    overrides = {"population": 2, "generations": 0}
-    search(shapes_root, super_net, tmp_path, overrides=overrides)
+    settings = {"population": 2, "generations": 0}
+    search(shapes_root, super_net, tmp_path, settings=settings)
     with pytest.raises(UsageError, match="add --resume to continue it"):
-        search(shapes_root, super_net, tmp_path, overrides=overrides)
+        search(shapes_root, super_net, tmp_path, settings=settings)
     with pytest.raises(UsageError, match="population was 2 and is now 3"):
-        search(shapes_root, super_net, tmp_path, overrides={**overrides, "population": 3}, resume=True)
+        search(shapes_root, super_net, tmp_path, settings={**settings, "population": 3}, resume=True)
 
 
 def test_images_and_the_check_are_told(shapes_root: Path, super_net: Path, tmp_path: Path) -> None:
@@ -174,10 +181,10 @@ def test_images_and_the_check_are_told(shapes_root: Path, super_net: Path, tmp_p
         shapes_root,
         super_net,
         tmp_path,
-        overrides={"population": 2, "generations": 0, "max_images": 3},
+        settings={"population": 2, "generations": 0, "max_images": 3},
         check=lambda *said: told.append(("check", said)),
-        on_images=lambda *said: told.append(("images", said)),
-        progress=lambda said: told.append(("candidate", (said.total,))),
+        images=lambda *said: told.append(("images", said)),
+        candidate=lambda said: told.append(("candidate", (said.total,))),
     )
     assert (told[0][0], told[0][1][1:]) == ("check", (0.4, 3))
     images = [said for kind, said in told if kind == "images"]
@@ -201,9 +208,9 @@ def test_data_sets_of_one_name_in_two_folders_all_count(shapes_root: Path, tmp_p
 def test_a_metric_that_the_images_do_not_define_ends_the_search_and_leaves_nothing(
     shapes_root: Path, super_net: Path, tmp_path: Path
 ) -> None:
-    overrides = {"population": 2, "generations": 0, "metric": "AP_large", "halving": True}
+    settings = {"population": 2, "generations": 0, "metric": "AP_large", "halving": True}
     with pytest.raises(InvalidInputError, match=r"candidate 0: AP_large is not defined, only .*AP50.*search\.metric"):
-        search(shapes_root, super_net, tmp_path, overrides=overrides)
+        search(shapes_root, super_net, tmp_path, settings=settings)
     assert not list(tmp_path.iterdir())
 
 
@@ -216,8 +223,8 @@ def test_the_memory_is_settled_once_and_kept_for_the_search(
     monkeypatch.setattr(PopulationPass, "__init__", lambda self, *given: (used.append(given[2]), run(self, *given))[1])
     monkeypatch.setattr(evaluator, "default_memory_mb", lambda device: 70.5)
     monkeypatch.setattr(evaluator, "all_gather_object", lambda own: [own, 60.5] if own == 70.5 else [own])
-    overrides = {"population": 2, "generations": 1}
-    search(shapes_root, super_net, tmp_path, overrides=overrides)
+    settings = {"population": 2, "generations": 1}
+    search(shapes_root, super_net, tmp_path, settings=settings)
     files = SearchFiles.of(tmp_path)
     whole = files.history.read_bytes()
     recorded = json.loads(whole.splitlines()[0])["settings"]["evaluation"]
@@ -225,8 +232,8 @@ def test_the_memory_is_settled_once_and_kept_for_the_search(
 
     files.history.write_bytes(b"".join(whole.splitlines(keepends=True)[:3]))
     monkeypatch.setattr(evaluator, "default_memory_mb", lambda device: 10.5)
-    search(shapes_root, super_net, tmp_path, overrides=overrides, resume=True)
+    search(shapes_root, super_net, tmp_path, settings=settings, resume=True)
     assert files.history.read_bytes() == whole
     assert set(used) == {60.5}
     with pytest.raises(UsageError, match=r"evaluation\.memory_mb was 60\.5 and is now 5\.0"):
-        search(shapes_root, super_net, tmp_path, overrides={**overrides, "memory_mb": 5.0}, resume=True)
+        search(shapes_root, super_net, tmp_path, settings={**settings, "memory_mb": 5.0}, resume=True)
