@@ -51,7 +51,7 @@ class Architecture:
     def _refined(self, colours: Colours) -> Colours:
         """Nodes of different colours, or with differently coloured neighbours, and so on, get different colours.
 
-        This is the refinement of Weisfeiler and Leman (1968).
+        This is the refinement of Weisfeiler and Leman (1968). networkx's hash of that name depends on its version.
         """
         while True:
             finer = {
@@ -66,6 +66,7 @@ class Architecture:
         """Whether an isomorphism to another architecture keeps refined colours.
 
         If nodes share a colour, one of them is marked, and in the other architecture each that it may correspond to.
+        networkx's `is_isomorphic` does not refine again, and takes minutes for some architectures of 24 nodes.
         """
         counts = Counter(colours.values())
         if counts != Counter(others.values()):

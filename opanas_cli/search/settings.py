@@ -30,11 +30,8 @@ class SearchSettings:
 
     def document(self) -> dict[str, Any]:
         """The settings as JSON-able values, the same after a round trip through JSON; paths are their names."""
-
-        def by_field(part: Any) -> dict[str, Any]:
-            return {declared.name: getattr(part, declared.name) for declared in fields(part)}
-
-        document: dict[str, Any] = json.loads(json.dumps(self, default=by_field))
+        text = json.dumps(self, default=lambda part: {one.name: getattr(part, one.name) for one in fields(part)})
+        document: dict[str, Any] = json.loads(text)
         return document
 
 

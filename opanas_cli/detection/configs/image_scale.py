@@ -11,7 +11,7 @@ from mmengine.config import Config
 from opanas_cli.detection.configs.parts import DATALOADERS, inner_datasets
 from opanas_cli.errors import InvalidConfigError
 
-Scale = tuple[int, int]
+Scale = tuple[int, ...]
 
 OTHER_SIZES = re.compile("Resize|MaxSize|Sized|RandomScale|Mosaic|MixUp|MultiScaleFlipAug|ImageAug|CenterCropPad")
 """Transforms that set sizes of their own, including those of albumentations (`Albu`)."""
@@ -37,7 +37,7 @@ def set_image_scale(
     for name in dataloaders:
         training = name == "train_dataloader"
         setting = "train_scales" if training and train_scales else "image_scale"
-        scales = [_pair(size) for size in (train_scales if setting == "train_scales" else [scale] if scale else [])]
+        scales = [tuple(size) for size in (train_scales if setting == "train_scales" else [scale] if scale else [])]
         if not (config.get(name) and scales):
             continue
         try:
@@ -57,11 +57,6 @@ def set_image_scale(
 
 class _CannotSetError(Exception):
     pass
-
-
-def _pair(size: Any) -> Scale:
-    width, height = size
-    return width, height
 
 
 def _kind(transform: Any) -> str:

@@ -50,8 +50,7 @@ class SuperNetDetector(BaseModel):
         self.detector = MODELS.build(detector)
         for name, part in self.detector.named_modules():
             # The backbone runs before the neck, so its statistics are those of every sub-net.
-            names_norm = hasattr(part, "norm_cfg") or not list(part.children())
-            if names_norm and not name.startswith("backbone"):
+            if not name.startswith("backbone") and (hasattr(part, "norm_cfg") or not list(part.children())):
                 refuse_batch_norm(part, name)
         self.data_preprocessor = self.detector.data_preprocessor
         self.l1_weight = l1_weight
