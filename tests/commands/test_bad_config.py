@@ -166,6 +166,7 @@ def test_a_part_of_another_kind(option: str, said: str, refused: Refused, tiny_o
         ("test_evaluator.type=Nope", "cannot be built: Nope is not in the mmdet::metric registry"),
         ("test_evaluator.metric=5", "cannot be built: BaseMetric.__init__() got an unexpected keyword argument"),
         ("test_dataloader.dataset.ann_file=5", "test_dataloader.dataset.ann_file must be text in quotes"),
+        ("train_dataloader=None", "has no train_dataloader with a dataset"),
         ("train_dataloader.dataset=None", f"train_dataloader.dataset {SECTION}, but got None"),
         ("val_dataloader.dataset=None", f"val_dataloader.dataset {SECTION}, but got None"),
         ("model.roi_head.bbox_head.in_channels=9", "cannot be trained: mat1 and mat2 shapes cannot be multiplied"),

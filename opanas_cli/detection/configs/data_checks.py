@@ -15,7 +15,7 @@ from mmdet.registry import DATASETS
 from mmengine.config import Config
 
 from opanas_cli.detection.configs.building import config_errors
-from opanas_cli.detection.configs.parts import class_heads, each_dataset
+from opanas_cli.detection.configs.parts import class_heads, required_datasets
 from opanas_cli.detection.configs.sections import section_of
 from opanas_cli.detection.data.annotation_files import forget_coco
 from opanas_cli.detection.data.facts import DataFacts, facts_of
@@ -63,9 +63,7 @@ def _check_splits(
     split_by = section_of(config, "supernet").split_by
     seen: set[Path] = set()
     for split in splits:
-        datasets = each_dataset(config.get(f"{split}_dataloader"))
-        if not datasets:
-            raise InvalidConfigError(f"{config.filename}: has no {split}_dataloader with a dataset; add one")
+        datasets = required_datasets(config, split)
         named: Counter[str] = Counter()
         for dataset in datasets:
             say(f"checking {Path(dataset.get('data_root') or '', dataset.get('ann_file') or '')}")

@@ -7,12 +7,21 @@ from typing import Any
 
 from mmengine.config import Config
 
+from opanas_cli.errors import InvalidConfigError
+
 DATALOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 
 
 def each_dataset(dataloader: Any) -> list[Any]:
     """The innermost data set configs of a dataloader config, through wrappers."""
     return list(_innermost(dataloader.get("dataset"))) if dataloader else []
+
+
+def required_datasets(config: Config, split: str) -> list[Any]:
+    """Those of a split; raises InvalidConfigError if there is none."""
+    if found := each_dataset(config.get(f"{split}_dataloader")):
+        return found
+    raise InvalidConfigError(f"{config.filename}: has no {split}_dataloader with a dataset; add one")
 
 
 def _innermost(dataset: Any) -> Iterator[Any]:

@@ -11,7 +11,7 @@ from mmengine.registry import OPTIMIZERS
 
 from opanas_cli.detection.configs.image_scale import set_image_scale
 from opanas_cli.detection.configs.necks import super_net_neck
-from opanas_cli.detection.configs.parts import each_dataset, inner_datasets
+from opanas_cli.detection.configs.parts import inner_datasets, required_datasets
 from opanas_cli.detection.configs.sections import section_of
 from opanas_cli.errors import InvalidConfigError
 from opanas_cli.stage_settings import STAGES, TrainingSection
@@ -50,8 +50,7 @@ def search_dataset(config: Config, search_split: float, max_images: int | None) 
     Raises InvalidConfigError if there is no validation set, whose pipeline both need.
     """
     section = section_of(config, "supernet")
-    if not each_dataset(config.get("val_dataloader")):
-        raise InvalidConfigError(f"{config.filename}: has no val_dataloader with a dataset; add one")
+    required_datasets(config, "val")
     source = copy.deepcopy(config)
     set_image_scale(source, section.image_scale, dataloaders=["val_dataloader"])
     test_pipeline = _pipeline(source.val_dataloader.dataset)
@@ -90,6 +89,7 @@ def retrain_stage(config: Config) -> Config:
 
 def apply_schedule(runnable: Config, section: TrainingSection) -> None:
     """Set image size, batch, optimizer and learning rates from the section of a stage (section 4.1)."""
+    required_datasets(runnable, "train")
     epochs, warmup, milestones = section.epochs, section.warmup_iters, section.milestones
     set_image_scale(runnable, section.image_scale, getattr(section, "train_scales", None))
     runnable.train_dataloader["batch_size"] = section.batch_size
