@@ -117,13 +117,20 @@ def _show(console: Console, result: Any, best: Any, rounds: Any, files: Any) -> 
     text = line_of(best.genotype)
     ended = "; the space has no more candidates" if result.exhausted else ""
     written = {"best": files.best, "population": files.population, "history": files.history}
+    found = f"best fitness {best.fitness:.4f}"
+    if rounds:
+        written["finalists"] = files.finalists
+        found = f"the best of the finalists, of fitness {best.fitness:.4f}"
     latency = ""
     if best.cost.latency_ms is not None:
         latency = f" and takes {best.cost.latency_ms:.2f} ms"
         written["latency"] = files.latency
     console.result(
-        f"evaluated {len(result.evaluated)} candidates{ended}; best fitness {best.fitness:.4f}: {text}\n"
-        + "".join(f"after {round['epochs']} epochs alone: {_figures(round['figures'])}\n" for round in rounds)
+        f"evaluated {len(result.evaluated)} candidates{ended}; {found}: {text}\n"
+        + "".join(
+            f"alone, {round['epochs']} of {rounds[-1]['epochs']} epochs: {_figures(round['figures'])}\n"
+            for round in rounds
+        )
         + f"the detector has {best.cost.macs / 1e9:.3f} G MACs and {best.cost.params / 1e6:.3f} M parameters{latency}",
         {
             "evaluated": len(result.evaluated),

@@ -11,6 +11,7 @@ from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import torch
 from mmengine.runner.checkpoint import CheckpointLoader
@@ -24,18 +25,41 @@ from opanas_cli.regular_files import open_regular, require_regular
 _torch_load = torch.load
 
 
-def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
+class BrokenCheckpointError(InvalidCheckpointError):
+    """A file differs from what was written."""
+
+
+def read_checkpoint(path: Path, map_location: Any = "cpu", ours: bool = False) -> dict[str, Any]:
     """A checkpoint file as a dict; only tensors and plain data are read, never code.
 
-    Raises InvalidCheckpointError if it is missing, truncated, holds anything else, or is not a dict.
+    What is `ours` is a zip, as torch writes it; others may be of the format before, which has no checksums.
+
+    Raises BrokenCheckpointError if it is truncated or damaged, InvalidCheckpointError if it is missing, holds anything
+    else, or is not a dict.
     """
     try:
         require_regular(path)
     except FileNotFoundError as error:
         raise InvalidCheckpointError(f"{path}: no such checkpoint") from error
     except OSError as error:
-        raise InvalidCheckpointError(f"{path}: cannot be read ({error.strerror}); give a checkpoint file") from error
+        raise BrokenCheckpointError(f"{path}: cannot be read ({error.strerror}); give a checkpoint file") from error
+    _require_whole(path, ours)
     return _loaded(path, path, map_location)
+
+
+def _require_whole(path: Path, ours: bool) -> None:
+    """Compare all of a zip with its checksums: torch loads the bytes of a tensor unchecked."""
+    with open_regular(path) as file:
+        if not ours and file.read(2) != b"PK":
+            return
+        try:
+            with ZipFile(file) as archive:
+                damaged = archive.testzip()
+        except Exception as error:  # By what is damaged, zipfile raises one of many.
+            reason = type(error).__name__
+            raise BrokenCheckpointError(f"{path}: is truncated or not a checkpoint ({reason}); take another") from error
+    if damaged is not None:
+        raise BrokenCheckpointError(f"{path}: is damaged at {damaged} (checksum mismatch); take another")
 
 
 def _loaded(source: Any, file: Any, map_location: Any) -> dict[str, Any]:
@@ -46,14 +70,12 @@ def _loaded(source: Any, file: Any, map_location: Any) -> dict[str, Any]:
             content = _torch_load(file, map_location=map_location, weights_only=True)
         odd = next((leaf for leaf in leaves(content) if isinstance(leaf, torch.Tensor) and not _has_values(leaf)), None)
     except Exception as error:
-        what = (
-            "holds more than tensors and plain data, and is not loaded for safety"
-            if _is_refusal(error)
-            else f"is truncated or not a checkpoint ({type(error).__name__})"
-        )
-        raise InvalidCheckpointError(
-            f"{source}: {what}; use a file written by opanas, or state_dict()s only"
-        ) from error
+        way_out = "use a file written by opanas, or state_dict()s only"
+        if _is_refusal(error):
+            what = "holds more than tensors and plain data, and is not loaded for safety"
+            raise InvalidCheckpointError(f"{source}: {what}; {way_out}") from error
+        what = f"is truncated or not a checkpoint ({type(error).__name__})"
+        raise BrokenCheckpointError(f"{source}: {what}; {way_out}") from error
     if odd is not None:
         raise InvalidCheckpointError(
             f"{source}: holds a tensor without values or of the layout {odd.layout}; use others"

@@ -58,11 +58,12 @@ class SearchFiles:
     history: Path
     population: Path
     latency: Path
+    finalists: Path
 
     @classmethod
     def of(cls, work_dir: Path) -> SearchFiles:
         """The files in a work dir."""
-        names = ("best.json", "history.jsonl", "population.json", "latency.json")
+        names = ("best.json", "history.jsonl", "population.json", "latency.json", "finalists.jsonl")
         return cls(*(work_dir / name for name in names))
 
 

@@ -31,7 +31,7 @@ def nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("words.txt", b"hello", "words.txt: cannot be read as an mmengine config: "),
         ("empty.py", b"", "empty.py: has no `model`; start from one of coco, "),
         ("no_base.py", b"_base_ = 'gone.py'\n", "no_base.py: cannot be read as an mmengine config: "),
-        ("number.py", b"model = 3\n", "number.py: has no `model`"),
+        ("number.py", b"model = 3\n", "number.py: model must be a dict of settings, but got 3"),
     ],
 )
 @pytest.mark.parametrize("command", ["train-supernet", "retrain"])

@@ -73,6 +73,17 @@ def test_a_truncated_checkpoint(tmp_path: Path, part: float) -> None:
         read_checkpoint(path)
 
 
+def test_a_changed_bit_of_a_tensor_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "c.pth"
+    torch.save({"state_dict": {"w": torch.full((1000,), 0.5)}}, path)
+    content = bytearray(path.read_bytes())
+    content[content.index(torch.full((9,), 0.5).numpy().tobytes()) + 400] ^= 1
+    path.write_bytes(content)
+    assert torch.load(path, weights_only=True)["state_dict"]["w"].unique().numel() == 2
+    with pytest.raises(InvalidCheckpointError, match=r"c\.pth: is damaged at .*data/0 \(checksum mismatch\)"):
+        read_checkpoint(path)
+
+
 def test_a_folder_and_a_missing_file(tmp_path: Path) -> None:
     for path, said in ((tmp_path, "it is a folder, not a regular file"), (tmp_path / "n.pth", "no such checkpoint")):
         with pytest.raises(InvalidCheckpointError, match=said):

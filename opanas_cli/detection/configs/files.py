@@ -90,7 +90,8 @@ def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
     if config.get("format") == "opanas-genotype":
         raise InvalidConfigError(f"{name}: is a genotype, not a config; give it as --genotype together with a config")
     if not isinstance(config.get("model"), dict):
-        raise InvalidConfigError(f"{name}: has no `model`; start from one of {', '.join(shipped_configs())}")
+        what = f"model must be a dict of settings, but got {config.model!r}" if "model" in config else "has no `model`"
+        raise InvalidConfigError(f"{name}: {what}; start from one of {', '.join(shipped_configs())}")
     check_parts(config)
     with config_errors(config.filename, "cannot be used"):
         _spread_overrides(config, parsed)

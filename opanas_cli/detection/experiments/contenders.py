@@ -56,6 +56,10 @@ def contenders(config: Config, genotype: Genotype, name: str, against: Sequence[
             found.append(Contender(text, baseline_config(config, genotype, text), None))
         elif count := RANDOM.fullmatch(text):
             found += _random(config, genotype, int(count[1] or 1), seed)
+        elif not text or text.startswith("random:"):
+            raise UsageError(
+                f"--against: '{text}' is no network; give random:N with N from 1 to 9999, or a name or file"
+            )
         else:
             found.append(_other(config, genotype, text))
     names = [contender.name for contender in found]

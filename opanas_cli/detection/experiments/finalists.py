@@ -91,7 +91,7 @@ def decide(
         InvalidConfigError: the metric that the config ranks by is not defined on the images.
     """
     metric = section_of(config, "search").metric
-    log = TrainingLog(work_dir / "finalists.jsonl")
+    log = TrainingLog(SearchFiles.of(work_dir).finalists)
     folder = work_dir / "finalists"
     left, rounds = list(finalists), []
     halvings = math.ceil(math.log2(len(left)))

@@ -9,16 +9,21 @@ from collections.abc import Callable
 from pathlib import Path
 from socket import gethostname
 from typing import Any
-from zipfile import ZipFile
 
 from mmengine.dist import get_world_size, is_main_process
 from mmengine.runner import Runner
 
-from opanas_cli.detection.checkpoints import are_numbers, are_watched, holds_tensors, read_checkpoint, write_checkpoint
+from opanas_cli.detection.checkpoints import (
+    BrokenCheckpointError,
+    are_numbers,
+    are_watched,
+    holds_tensors,
+    read_checkpoint,
+    write_checkpoint,
+)
 from opanas_cli.detection.processes.group import from_first, in_each
 from opanas_cli.detection.processes.replicas import original
 from opanas_cli.errors import InvalidCheckpointError, UsageError
-from opanas_cli.regular_files import open_regular
 from opanas_cli.search.settings import differences
 from opanas_cli.stage_settings import CheckpointsSection
 
@@ -28,10 +33,6 @@ KEYS = ("settings", "processes", "position", "state_dict", "optimizer", "param_s
 PLAIN = ("version", "settings", "processes", "position", "losses", "watched")
 KEPT = 2
 SHOWN = 3
-
-
-class BrokenCheckpointError(InvalidCheckpointError):
-    """A file differs from what was written."""
 
 
 class RunCheckpoints:
@@ -190,8 +191,7 @@ def _read(path: Path) -> dict[str, Any]:
 
     Raises BrokenCheckpointError if it is truncated or damaged, InvalidCheckpointError if it cannot be resumed from.
     """
-    _require_whole(path)
-    content = read_checkpoint(path)
+    content = read_checkpoint(path, ours=True)
     if content.get("format") != FORMAT:
         raise InvalidCheckpointError(f"{path}: is not a checkpoint of an opanas training run")
     if holds_tensors([content.get(name) for name in PLAIN]):
@@ -236,15 +236,3 @@ def _read_here(path: Path) -> dict[str, Any]:
         return read_checkpoint(path)
     except InvalidCheckpointError as error:
         raise InvalidCheckpointError(f"on {gethostname()}, which must share the work dir: {error}") from error
-
-
-def _require_whole(path: Path) -> None:
-    """Compare all of a file with its checksums: torch loads the bytes of a tensor unchecked."""
-    try:
-        with open_regular(path) as file, ZipFile(file) as archive:
-            damaged = archive.testzip()
-    except Exception as error:  # By what is damaged, zipfile raises one of many.
-        reason = getattr(error, "strerror", None) or type(error).__name__
-        raise BrokenCheckpointError(f"{path}: is truncated or not a checkpoint ({reason})") from error
-    if damaged is not None:
-        raise BrokenCheckpointError(f"{path}: is damaged at {damaged} (checksum mismatch)")

@@ -48,8 +48,13 @@ def test_what_cannot_be_compared_is_refused(shapes_root: Path) -> None:
         contenders(config, CHOSEN, "fpn", ["fpn"], seed=0)
     with pytest.raises(InfeasibleError, match=r"--against random:900: of 10,000 random genotypes \d+ differ and come"):
         contenders(config, CHOSEN, "best", ["random:900"], seed=0)
-    with pytest.raises(InvalidGenotypeError, match="random:0"):
-        contenders(config, CHOSEN, "best", ["random:0"], seed=0)
+    for text in ("random:0", "random:x", "random:10000", ""):
+        with pytest.raises(
+            UsageError, match=rf"--against: '{text}' is no network; give random:N with N from 1 to 9999"
+        ):
+            contenders(config, CHOSEN, "best", [text], seed=0)
+    with pytest.raises(InvalidGenotypeError, match="no such file"):
+        contenders(config, CHOSEN, "best", ["missing.json"], seed=0)
 
 
 @pytest.mark.parametrize(

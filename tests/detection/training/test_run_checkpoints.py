@@ -97,7 +97,7 @@ def test_a_damaged_checkpoint_is_passed_over(place: float, tmp_path: Path) -> No
 def test_what_is_no_file_is_passed_over_unopened(kind: str, said: str, tmp_path: Path) -> None:
     checkpoints, newest = kept(tmp_path), tmp_path / "step_00000009.pth"
     os.mkfifo(newest) if kind == "pipe" else newest.symlink_to("/dev/zero")
-    with pytest.warns(UserWarning, match=rf"step_00000009.pth: is .*{said}, not a regular file"):
+    with pytest.warns(UserWarning, match=rf"step_00000009.pth: cannot be read .{said}, not a regular file"):
         found = checkpoints.newest(1)
     assert found is not None
     assert found[0].name == "step_00000007.pth"
