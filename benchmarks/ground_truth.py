@@ -16,14 +16,13 @@ import multiprocessing
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from ground_truth_table import means_of, print_report, report_of
 from hard_shapes import HARD_SHAPES
 from mmengine.config import Config
@@ -34,6 +33,7 @@ from opanas_cli.detection.configs.files import load_config
 from opanas_cli.detection.configs.stages import retrain_stage
 from opanas_cli.detection.costs.widths import with_fpn
 from opanas_cli.detection.data.shapes import generate_shapes
+from opanas_cli.detection.experiments.trainings import claimed
 from opanas_cli.detection.training.networks import sub_net_config
 from opanas_cli.detection.training.retraining import TrainedDetector, train_detector
 from opanas_cli.formats.text import line_of, loads
@@ -60,7 +60,7 @@ def main() -> None:
             missing = missing_tasks(options, table.rows())
             if not missing:
                 break
-            with claimed(missing, options.work_dir / "claims") as task:
+            with claimed(missing, name_of, options.work_dir / "claims") as task:
                 if key_of(task) not in known(table.rows()):
                     table.add(in_a_child(train, options, task))
                     trained += 1
@@ -135,28 +135,6 @@ def name_of(task: Task) -> str:
 def known(rows: Sequence[dict[str, Any]]) -> set[tuple[str, int]]:
     """The trainings that have a row."""
     return {(row["genotype"], row["seed"]) for row in rows}
-
-
-@contextmanager
-def claimed(missing: Sequence[Task], folder: Path) -> Iterator[Task]:
-    """The first of the tasks that no other process works on; if there is none, the first, once it is free again."""
-    folder.mkdir(parents=True, exist_ok=True)
-    locks = [FileLock(folder / f"{name_of(task)}.lock") for task in missing]
-    place = next((place for place, lock in enumerate(locks) if is_taken(lock)), 0)
-    try:
-        locks[place].acquire()
-        yield missing[place]
-    finally:
-        locks[place].release(force=True)
-
-
-def is_taken(lock: FileLock) -> bool:
-    """Take a lock if it is free, and tell."""
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return False
-    return True
 
 
 class Table:

@@ -47,9 +47,9 @@ def compare(
     chosen = resolve_genotype(genotype)
     from opanas_cli.detection.configs.data_checks import check_data
     from opanas_cli.detection.configs.files import load_config
-    from opanas_cli.detection.experiments.comparing import ComparisonFiles
     from opanas_cli.detection.experiments.comparing import compare as compared
     from opanas_cli.detection.experiments.contenders import contenders, name_of
+    from opanas_cli.detection.experiments.trainings import ExperimentFiles
     from opanas_cli.detection.processes.devices import select_device
     from opanas_cli.drawing.charts import draw_comparison
 
@@ -60,7 +60,7 @@ def compare(
     check_data(settings, ["train", "test"], console.warn, console.say)
     with console.progress("trainings") as report:
         document = compared(settings, networks, chosen_seeds, folder, target, run.resume, report)
-    files = ComparisonFiles.of(folder)
+    files = ExperimentFiles.of(folder, "comparison")
     draw_comparison(document, files.chart)
     _show(console, document, files)
 

@@ -48,8 +48,9 @@ def correlate(
     limits = limit("--min-macs", min_macs, parse_quantity), limit("--max-macs", max_macs, parse_quantity)
     from opanas_cli.detection.configs.data_checks import check_data
     from opanas_cli.detection.configs.files import load_config
-    from opanas_cli.detection.experiments.correlating import CorrelationFiles, Sampling
+    from opanas_cli.detection.experiments.correlating import Sampling
     from opanas_cli.detection.experiments.correlating import correlate as correlated
+    from opanas_cli.detection.experiments.trainings import ExperimentFiles
     from opanas_cli.detection.processes.devices import select_device
     from opanas_cli.drawing.charts import draw_correlation
 
@@ -59,7 +60,7 @@ def correlate(
     sampling = Sampling(num, stratified, *limits)
     with console.progress("trainings") as report:
         document = correlated(settings, supernet, sampling, run.seed, seeds, folder, target, run.resume, report)
-    files = CorrelationFiles.of(folder)
+    files = ExperimentFiles.of(folder, "correlation")
     draw_correlation(document, files.chart)
     _show(console, document, files)
 

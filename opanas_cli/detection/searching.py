@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -27,7 +26,7 @@ from opanas_cli.detection.data.annotation_files import annotation_files
 from opanas_cli.detection.evaluating.evaluator import SuperNetEvaluator
 from opanas_cli.detection.evaluating.unfinished_pass import UnfinishedPass
 from opanas_cli.detection.processes.group import from_first
-from opanas_cli.detection.super_net_file import read_super_net, require_same_task
+from opanas_cli.detection.super_net_file import super_net_for
 from opanas_cli.errors import InvalidInputError, UsageError
 from opanas_cli.formats import write_record
 from opanas_cli.genotype import Genotype
@@ -113,10 +112,7 @@ def search_super_net(
         InvalidInputError: ``latency.json`` was measured under other conditions, or ``history.jsonl`` is broken.
         MissingDependencyError: the strategy needs a package that is not installed.
     """
-    content = read_super_net(super_net)
-    require_same_task(content, config, super_net)
-    config = copy.deepcopy(config)
-    config.supernet = dict(config.get("supernet") or {}, split_by=content["meta"]["split_by"])
+    content, config = super_net_for(config, super_net)
     section = section_of(config, "search")
     split = _checked_split(asked.search_split, content["meta"]["search_split"])
     sizes = (section.population, section.generations, section.top_k)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shlex
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,18 @@ def _as_option(value: Any) -> str:
         return str(value)
     names = ",".join(value)
     return names if len(value) > 1 else f"[{names}]"
+
+
+def super_net_for(config: Config, path: Path) -> tuple[dict[str, Any], Config]:
+    """The content of ``supernet.pth``, and a copy of the config that splits images as the super-net's training did.
+
+    Raises InvalidCheckpointError as `read_super_net` and `require_same_task`.
+    """
+    content = read_super_net(path)
+    require_same_task(content, config, path)
+    config = copy.deepcopy(config)
+    config.supernet = dict(config.get("supernet") or {}, split_by=content["meta"]["split_by"])
+    return content, config
 
 
 def read_super_net(path: Path) -> dict[str, Any]:

@@ -280,7 +280,10 @@ def test_processes_side_by_side_train_different_necks(program: Callable[[str], M
     truth = program("ground_truth")
     tasks = [(genotype, 0) for genotype in truth.genotypes_of_the_space()[:2]]
     for _ in range(2):
-        with truth.claimed(tasks, tmp_path) as first, truth.claimed(tasks, tmp_path) as second:
+        with (
+            truth.claimed(tasks, truth.name_of, tmp_path) as first,
+            truth.claimed(tasks, truth.name_of, tmp_path) as second,
+        ):
             assert [first, second] == tasks
 
 

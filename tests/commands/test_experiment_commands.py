@@ -52,7 +52,7 @@ def test_stratified_sub_nets_spread_over_the_ranking(
         SuperNetEvaluator, "evaluate", lambda self, drawn: [Evaluation({"AP": i / 100}) for i in range(len(drawn))]
     )
     monkeypatch.setattr(correlating, "run_trainings", lambda trainings, *_, **__: [])
-    monkeypatch.setattr(correlating, "_networks", lambda genotypes, judged, *_: judged)
+    monkeypatch.setattr(correlating, "_networks", lambda config, genotypes, judged, *_: judged)
     monkeypatch.setattr(correlating, "correlation_of", lambda judged: {"judged": judged})
     from opanas_cli.commands.correlate import correlate as command
     from opanas_cli.detection.configs.files import load_config

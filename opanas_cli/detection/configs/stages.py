@@ -33,15 +33,21 @@ def super_net_stage(config: Config, seed: int) -> Config:
         runnable.pop(key, None)
     apply_schedule(runnable, section)
     _fuse_update(runnable)
-    runnable.train_dataloader.dataset = dict(
-        type="ImageSubset",
-        dataset=runnable.train_dataloader.dataset,
-        part="train",
-        search_split=section.search_split,
-        data_fraction=section.data_fraction,
-        split_by=section.split_by,
-    )
+    dataset = runnable.train_dataloader.dataset
+    runnable.train_dataloader.dataset = training_part(config, dataset, section.search_split, section.data_fraction)
     return runnable
+
+
+def training_part(config: Config, dataset: Any, search_split: float, data_fraction: float = 1.0) -> dict[str, Any]:
+    """Of a training data set the images that are not held out for the search, or a fraction of them."""
+    return dict(
+        type="ImageSubset",
+        dataset=dataset,
+        part="train",
+        search_split=search_split,
+        data_fraction=data_fraction,
+        split_by=section_of(config, "supernet").split_by,
+    )
 
 
 def search_dataset(config: Config, search_split: float, max_images: int | None) -> ConfigDict:

@@ -16,7 +16,7 @@ from opanas_cli.atomic import write_atomically
 from opanas_cli.detection.configs.sections import section_of
 from opanas_cli.detection.experiments.contenders import Contender
 from opanas_cli.detection.experiments.training_log import Row, TrainingLog
-from opanas_cli.detection.experiments.trainings import Report, Training, figure_of, run_trainings
+from opanas_cli.detection.experiments.trainings import ExperimentFiles, Report, Training, figure_of, run_trainings
 from opanas_cli.statistics.estimate import Estimate
 from opanas_cli.statistics.paired import paired_difference, verdict
 
@@ -59,20 +59,6 @@ class Compared:
         return {**asdict(self), "figures": list(self.figures), **derived}
 
 
-@dataclass(frozen=True)
-class ComparisonFiles:
-    """What a comparison writes into its work dir."""
-
-    rows: Path
-    summary: Path
-    chart: Path
-
-    @classmethod
-    def of(cls, work_dir: Path) -> ComparisonFiles:
-        """The files in a work dir."""
-        return cls(*(work_dir / f"comparison{suffix}" for suffix in (".jsonl", ".json", ".svg")))
-
-
 def compare(
     config: Config,
     networks: Sequence[Contender],
@@ -95,7 +81,7 @@ def compare(
         UsageError: there are rows and `resume` is not set, or they are of other trainings.
         InvalidConfigError: the metric that the config ranks by is not defined on the test split.
     """
-    files = ComparisonFiles.of(work_dir)
+    files = ExperimentFiles.of(work_dir, "comparison")
     log = TrainingLog(files.rows)
     if not resume:
         log.require_none()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -21,8 +20,8 @@ from opanas_cli.detection.configs.sections import section_of
 from opanas_cli.detection.costs.profiling import CostModel
 from opanas_cli.detection.evaluating.evaluator import SuperNetEvaluator
 from opanas_cli.detection.experiments.training_log import Row, TrainingLog
-from opanas_cli.detection.experiments.trainings import Report, Training, run_trainings
-from opanas_cli.detection.super_net_file import read_super_net, require_same_task
+from opanas_cli.detection.experiments.trainings import ExperimentFiles, Report, Training, figure_of, run_trainings
+from opanas_cli.detection.super_net_file import super_net_for
 from opanas_cli.detection.training.networks import sub_net_config
 from opanas_cli.errors import InfeasibleError, InvalidConfigError
 from opanas_cli.formats.text import line_of
@@ -55,20 +54,6 @@ class Sampling:
     max_macs: float | None = None
 
 
-@dataclass(frozen=True)
-class CorrelationFiles:
-    """What a correlation writes into its work dir."""
-
-    rows: Path
-    summary: Path
-    chart: Path
-
-    @classmethod
-    def of(cls, work_dir: Path) -> CorrelationFiles:
-        """The files in a work dir."""
-        return cls(*(work_dir / f"correlation{suffix}" for suffix in (".jsonl", ".json", ".svg")))
-
-
 def correlate(
     config: Config,
     super_net: Path,
@@ -95,14 +80,11 @@ def correlate(
         InvalidCheckpointError: the super-net is none, or was trained for another task than the config's.
         InfeasibleError: too few genotypes are within the limits.
     """
-    files = CorrelationFiles.of(work_dir)
+    files = ExperimentFiles.of(work_dir, "correlation")
     log = TrainingLog(files.rows)
     if not resume:
         log.require_none()
-    content = read_super_net(super_net)
-    require_same_task(content, config, super_net)
-    config = copy.deepcopy(config)
-    config.supernet = dict(config.get("supernet") or {}, split_by=content["meta"]["split_by"])
+    content, config = super_net_for(config, super_net)
     search = replace(section_of(config, "search"), halving=False)
     split = content["meta"]["search_split"]
     evaluator = SuperNetEvaluator(config, content["state_dict"], super_net, split, device, search)
@@ -119,7 +101,7 @@ def correlate(
         "metric": search.metric,
         "super_net": fingerprint(super_net),
         "seeds": list(range(seed, seed + num_seeds)),
-        **correlation_of(_networks(genotypes, judged, rows, search.metric)),
+        **correlation_of(_networks(config, genotypes, judged, rows, search.metric)),
     }
     write_atomically(files.summary, json.dumps(document, indent=2) + "\n")
     return document
@@ -192,12 +174,12 @@ def _drawn(config: Config, count: int, sampling: Sampling, rng: np.random.Genera
 
 
 def _networks(
-    genotypes: Sequence[Genotype], judged: Sequence[float], rows: Sequence[Row], metric: str
+    config: Config, genotypes: Sequence[Genotype], judged: Sequence[float], rows: Sequence[Row], metric: str
 ) -> list[dict[str, Any]]:
     found = []
     for genotype, figure in zip(genotypes, judged, strict=True):
         own = [row for row in rows if row["network"] == line_of(genotype)]
-        alone = [row["metrics"][metric] for row in own]
+        alone = [figure_of(config, row, metric) for row in own]
         costs = {name: own[0][name] for name in ("macs", "params")}
         found.append({"genotype": line_of(genotype), **costs, "super_net": figure, "alone": alone})
     return found

@@ -18,12 +18,12 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 
 from opanas_cli.detection.configs.sections import section_of
-from opanas_cli.detection.configs.stages import search_dataset
+from opanas_cli.detection.configs.stages import search_dataset, training_part
 from opanas_cli.detection.experiments.training_log import Row, TrainingLog
 from opanas_cli.detection.experiments.trainings import Report, Training, figure_of, on_step_of
 from opanas_cli.detection.processes.group import from_first
 from opanas_cli.detection.searching import SearchFiles, SearchOptions
-from opanas_cli.detection.super_net_file import read_super_net
+from opanas_cli.detection.super_net_file import super_net_for
 from opanas_cli.detection.training.networks import sub_net_config
 from opanas_cli.detection.training.retraining import train_detector
 from opanas_cli.formats import write_record
@@ -50,10 +50,8 @@ def hold_final(
     Returns:
         As `decide`, whose errors it raises.
     """
-    meta = read_super_net(super_net)["meta"]
-    config = copy.deepcopy(config)
-    config.supernet = dict(config.get("supernet") or {}, split_by=meta["split_by"])
-    split = 0.0 if asked.search_split == 0 else meta["search_split"]
+    content, config = super_net_for(config, super_net)
+    split = 0.0 if asked.search_split == 0 else content["meta"]["search_split"]
     finalists = finalists_of(result.evaluated, section_of(config, "search").finalists)
     best, rounds = decide(config, finalists, split, work_dir, asked.seed, device, report)
     if is_main_process():
@@ -112,15 +110,8 @@ def _training(config: Config, finalist: Candidate, split: float, seed: int, part
     stage = sub_net_config(config, finalist.genotype)
     stage.train_cfg.max_epochs = epochs = math.ceil(stage.train_cfg.max_epochs / part)
     stage.train_cfg.val_interval = epochs + 1
-    supernet = section_of(config, "supernet")
     if split:
-        stage.train_dataloader.dataset = dict(
-            type="ImageSubset",
-            dataset=stage.train_dataloader.dataset,
-            part="train",
-            search_split=split,
-            split_by=supernet.split_by,
-        )
+        stage.train_dataloader.dataset = training_part(config, stage.train_dataloader.dataset, split)
     tested = copy.deepcopy(config)
     tested.supernet = dict(tested.get("supernet") or {}, image_scale=section_of(config, "retrain").image_scale)
     stage.test_dataloader = dict(stage.val_dataloader, dataset=search_dataset(tested, split, None))

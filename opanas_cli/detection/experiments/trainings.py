@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from filelock import FileLock, Timeout
@@ -25,6 +25,8 @@ from opanas_cli.detection.training.progress import OnStep, TrainingStep
 from opanas_cli.detection.training.retraining import train_detector
 from opanas_cli.detection.training.run_identity import result_identity
 from opanas_cli.errors import InvalidConfigError, UsageError
+
+Task = TypeVar("Task")
 
 Report = Callable[[int, int, str], None]
 """Given the steps done, all steps, and what is being trained."""
@@ -63,6 +65,20 @@ class Training:
         return _digest(result_identity(self.config, self.seed) + fingerprint(*files))
 
 
+@dataclass(frozen=True)
+class ExperimentFiles:
+    """What an experiment writes into its work dir: a row for each training, what they show, and a chart of it."""
+
+    rows: Path
+    summary: Path
+    chart: Path
+
+    @classmethod
+    def of(cls, work_dir: Path, name: str) -> ExperimentFiles:
+        """Those of an experiment by its name."""
+        return cls(*(work_dir / f"{name}{suffix}" for suffix in (".jsonl", ".json", ".svg")))
+
+
 def run_trainings(
     trainings: Sequence[Training],
     log: TrainingLog,
@@ -85,7 +101,7 @@ def run_trainings(
         OpanasError: a training fails.
     """
     while missing := [training for training in trainings if _row_of(training, log) is None]:
-        with _claimed(missing, work_dir / ".claims") as training:
+        with claimed(missing, lambda training: training.name, work_dir / ".claims") as training:
             if _row_of(training, log) is None:
                 on_step = on_step_of(report, trainings, training)
                 log.add(_trained(training, work_dir / training.name, device, keep_detectors, on_step))
@@ -109,17 +125,20 @@ def _row_of(training: Training, log: TrainingLog) -> Row | None:
 
 
 @contextmanager
-def _claimed(missing: Sequence[Training], folder: Path) -> Iterator[Training]:
-    """The first training that no other process works on; if there is none, the first, once it is free again."""
+def claimed(tasks: Sequence[Task], name_of: Callable[[Task], str], folder: Path) -> Iterator[Task]:
+    """The first task that no other process works on; if there is none, the first, once it is free again.
+
+    Args:
+        name_of: the name of the task's lock in the folder.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    locks = {training.name: FileLock(folder / f"{training.name}.lock") for training in missing}
-    chosen = next((training for training in missing if _is_free(locks[training.name])), missing[0])
-    lock = locks[chosen.name]
-    lock.acquire()  # Twice, if it was free.
+    locks = [FileLock(folder / f"{name_of(task)}.lock") for task in tasks]
+    place = next((place for place, lock in enumerate(locks) if _is_free(lock)), 0)
+    locks[place].acquire()  # Twice, if it was free.
     try:
-        yield chosen
+        yield tasks[place]
     finally:
-        lock.release(force=True)
+        locks[place].release(force=True)
 
 
 def _is_free(lock: FileLock) -> bool:
