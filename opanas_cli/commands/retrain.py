@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from opanas_cli.commands.console import Console
-from opanas_cli.commands.options import RunOptions, run_options, setting_option
+from opanas_cli.commands.options import NECKS, RunOptions, run_options, setting_option
 from opanas_cli.commands.several_processes import SeveralProcessesCommand
 from opanas_cli.commands.work_dir_lock import work_dir_lock
 from opanas_cli.errors import UsageError
@@ -18,10 +18,10 @@ from opanas_cli.errors import UsageError
 @click.option("--genotype", metavar="GENOTYPE", help="The neck to train: a file, or the name of a shipped genotype.")
 @click.option(
     "--neck",
-    type=click.Choice(["opa", "fpn"]),
+    type=click.Choice(["opa", *NECKS]),
     default="opa",
     show_default=True,
-    help="fpn trains the baseline instead: mmdet's FPN, at the width with the same MACs as the genotype.",
+    help="All but opa train a baseline instead, at the width with the same MACs as the genotype.",
 )
 @click.option(
     "--inherit",
@@ -49,11 +49,11 @@ def retrain(
     Example:
       opanas retrain coco --genotype runs/coco/best.json --work-dir runs/coco-winner
     """
-    if genotype is None and (inherit is not None or neck == "fpn"):
-        option = "--inherit" if inherit is not None else "--neck fpn"
+    if genotype is None and (inherit is not None or neck != "opa"):
+        option = "--inherit" if inherit is not None else f"--neck {neck}"
         raise UsageError(f"{option}: needs a genotype; add --genotype")
-    if inherit is not None and neck == "fpn":
-        raise UsageError("--inherit: the FPN baseline has no weights in a super-net; leave one of the two out")
+    if inherit is not None and neck != "opa":
+        raise UsageError(f"--inherit: --neck {neck} has no weights in a super-net; leave one of the two out")
     folder = run.folder(config)
     from opanas_cli.formats import resolve_genotype
 
@@ -69,8 +69,8 @@ def retrain(
     settings = load_config(config, run.cfg_options)
     if chosen is None:
         stage = whole_config(settings)
-    elif neck == "fpn":
-        stage = baseline_config(settings, chosen)
+    elif neck != "opa":
+        stage = baseline_config(settings, chosen, neck)
     else:
         stage = sub_net_config(settings, chosen, edge_importance=inherit is not None)
     if amp:  # Not an override, for exported configs have no section `retrain`.

@@ -129,7 +129,7 @@ def _refuse_missing_stages(config: Config, overrides: dict[str, Any]) -> None:
     """One setting of a stage would add all its defaults, against what a config without a super-net says."""
     model = config.get("model")
     neck = model.get("neck") if isinstance(model, dict) else None
-    if not isinstance(neck, dict) or neck.get("type") == "OPASuperNet":
+    if not neck or (isinstance(neck, dict) and neck.get("type") == "OPASuperNet"):
         return
     for key in overrides:
         stage = key.split(".")[0]

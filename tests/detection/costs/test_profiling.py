@@ -16,7 +16,7 @@ from tiny_config import tiny_config
 from opanas_cli.detection.configs.files import load_config
 from opanas_cli.detection.configs.necks import with_sub_net
 from opanas_cli.detection.costs.profiling import CostModel, _warn_once, detector_cost
-from opanas_cli.detection.costs.widths import with_fpn
+from opanas_cli.detection.costs.widths import with_baseline
 from opanas_cli.detection.exporting.detector_config import export_config
 from opanas_cli.detection.training.networks import sub_net_config
 from opanas_cli.formats import resolve_genotype
@@ -48,7 +48,7 @@ OPA_FPN = resolve_genotype("opa-fpn")
 def table_config(detector: str, neck: str, channels: int) -> Config:
     genotype = OPA_FPN if neck == "FPN" else resolve_genotype(neck)
     config = export_config(genotype, "coco", detector=detector, backbone="r50", channels=channels)
-    return with_fpn(config, channels) if neck == "FPN" else config
+    return with_baseline(config, "fpn", channels) if neck == "FPN" else config
 
 
 def unused_offset_params(neck: str, channels: int) -> int:
