@@ -25,7 +25,7 @@ from opanas_cli.genotype import Genotype
 
 DETECTORS = ("faster-rcnn", "cascade-rcnn", "retinanet")
 # Of 128 pixels: the coarsest level of NAS-FPN in RetinaNet is pooled to a 128th of the image.
-LARGER = ("retrain.image_scale=(128,128)", "cost_input=(128,128)")
+LARGER = ("retrain.image_scale=(128,128)", "retrain.batch_size=2", "cost_input=(128,128)")
 CHOSEN = Genotype.of(["top_down", "bottom_up", "fusing_splitting"])
 GROUP_NORM = dict(type="GN", num_groups=4)
 
