@@ -20,8 +20,9 @@ def neck_of(config: Config) -> Any:
     """The neck's settings of a config; raises InvalidConfigError if there is no neck."""
     neck = config.model.get("neck")
     if not isinstance(neck, dict) or "type" not in neck:
+        what = "is a list of necks" if isinstance(neck, (list, tuple)) else "is missing"
         raise InvalidConfigError(
-            f"{config.filename}: model.neck is missing; a search needs neck=dict(type='OPASuperNet', in_channels=…, "
+            f"{config.filename}: model.neck {what}; a search needs neck=dict(type='OPASuperNet', in_channels=…, "
             "out_channels=…, num_outs=…)"
         )
     return neck

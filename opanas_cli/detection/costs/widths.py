@@ -13,7 +13,7 @@ from mmengine.config import Config, ConfigDict
 
 from opanas_cli.detection.configs.baseline_necks import BASELINES
 from opanas_cli.detection.configs.necks import neck_of, with_sub_net
-from opanas_cli.detection.costs.profiling import detector_cost
+from opanas_cli.detection.costs.profiling import detector_cost, input_size
 from opanas_cli.errors import InfeasibleError, InvalidConfigError
 from opanas_cli.genotype import Genotype
 
@@ -60,6 +60,11 @@ def with_baseline(config: Config, name: str, channels: int) -> Config:
     if name == "nasfpn":
         # It halves levels by pooling, which drops an odd row: without this its levels would not lie over one another.
         stride = 4 * 2 ** (neck.get("start_level", 0) + neck["num_outs"] - 1)
+        if min(input_size(config)) < stride:
+            raise InvalidConfigError(
+                f"{config.filename}: nasfpn: its coarsest level has a stride of {stride} pixels, but cost_input is "
+                f"{input_size(config)}; make it as large as images are"
+            )
         changed.model.setdefault("data_preprocessor", ConfigDict())["pad_size_divisor"] = stride
     return changed
 

@@ -65,7 +65,7 @@ def test_every_neck_trains_in_every_detector_at_the_macs_of_a_genotype(
 @pytest.mark.parametrize("detector", ["faster-rcnn", "retinanet"])
 @pytest.mark.parametrize("name", BASELINES)
 def test_levels_are_those_of_the_fpn(shapes_root: Path, detector: str, name: str) -> None:
-    config = tiny_config(shapes_root, detector)
+    config = tiny_config(shapes_root, detector, *LARGER)
     fpn, neck = (build_detector(with_baseline(config, each, 8)).eval() for each in ("fpn", name))
     image = torch.randn(1, 3, 128, 256)
     with torch.no_grad():
@@ -109,9 +109,12 @@ def test_sepc_is_the_shipped_genotype(shapes_root: Path) -> None:
 
 def test_nas_fpn_sees_images_whose_levels_halve_evenly(shapes_root: Path) -> None:
     for detector, stride in (("faster-rcnn", 64), ("retinanet", 128)):
-        config = tiny_config(shapes_root, detector)
+        config = tiny_config(shapes_root, detector, *LARGER)
         assert with_baseline(config, "nasfpn", 8).model.data_preprocessor.pad_size_divisor == stride
         assert with_baseline(config, "fpn", 8).model.data_preprocessor.pad_size_divisor == 32
+    config.cost_input = (128, 64)
+    with pytest.raises(InvalidConfigError, match=r"stride of 128 pixels, but cost_input is \(128, 64\); make it as"):
+        with_baseline(config, "nasfpn", 8)
     config.model.neck.num_outs = 4
     with pytest.raises(InvalidConfigError, match=r"nasfpn: has 5 output levels, but model\.neck\.num_outs is 4"):
         with_baseline(config, "nasfpn", 8)
