@@ -30,6 +30,7 @@ COMMANDS = {
     "correlate": "Measure how well a super-net ranks genotypes.",
     "compare": "Train a genotype and others at the same cost, and say which is better.",
     "viz": "Draw genotypes.",
+    "report": "Write one page of all that is in a work dir.",
     "genotype": "List, validate, show, convert and compare genotypes.",
 }
 """Each command with its one-line help; command `a-b` is `a_b` in the module `opanas_cli.commands.a_b`."""
