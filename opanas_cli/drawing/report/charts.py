@@ -64,8 +64,8 @@ class Axis(NamedTuple):
         return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
 
     def ticks(self) -> list[tuple[float, str]]:
-        """Some four to nine round numbers, with their text."""
-        rough = (self.high - self.low) / 6
+        """Some four to ten round numbers, with their text."""
+        rough = (self.high - self.low) / 8
         power = 10.0 ** math.floor(math.log10(rough))
         step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)
         step = max(step, 1.0) if self.is_whole else step
@@ -75,32 +75,24 @@ class Axis(NamedTuple):
         return [(value, f"{value:,.{digits}f}") for value in values]
 
 
-def chart(
-    label: str,
-    axes: tuple[str, str],
-    series: Iterable[Series],
-    limits: Iterable[Limit] = (),
-    names: Mapping[int, str] | None = None,
-) -> Html:
+def chart(label: str, axes: tuple[str, str], series: Iterable[Series], limit: Limit | None = None) -> Html:
     """Points and lines over two axes.
 
     Args:
         label: what the chart shows, for screen readers.
         axes: what is on the horizontal and on the vertical one.
-        names: what is written beside the vertical axis instead of its numbers.
+        limit: is left out if it is far from all points.
     """
     kept = [Series(one.name, [point for point in one.points if _is_finite(point)], one.is_line) for one in series]
     points = [point for one in kept for point in one.points]
     if not points:
         return paragraph("There is nothing to draw yet.", kind="missing")
-    drawn = [limit for limit in limits if limit.x <= 1.5 * max(point.x for point in points)]
-    x = Axis.of([*(point.x for point in points), *(limit.x for limit in drawn)], LEFT, WIDTH - RIGHT)
-    height = HEIGHT if names is None else TOP + BOTTOM + 26 * max(len(names), 3)
-    y = Axis.of([point.y for point in points], height - BOTTOM, TOP)
-    marks = [_series(one, place, x, y) for place, one in enumerate(kept)]
-    levels = y.ticks() if names is None else list(names.items())
-    parts = [_axes(axes, x, y, levels, height), *(_limit(limit, x, height) for limit in drawn), *marks]
-    return joined([_svg(label, WIDTH, height, parts), _legend(kept)])
+    limits = [limit] if limit and limit.x <= 1.5 * max(point.x for point in points) else []
+    x = Axis.of([*(point.x for point in points), *(limit.x for limit in limits)], LEFT, WIDTH - RIGHT)
+    y = Axis.of([point.y for point in points], HEIGHT - BOTTOM, TOP)
+    marks = (_series(one, place, x, y) for place, one in enumerate(kept))
+    drawing = _svg(label, WIDTH, HEIGHT, [_axes(axes, x, y), *(_limit(one, x) for one in limits), *marks])
+    return joined([drawing, legend({one.name: f"s{place}" for place, one in enumerate(kept)} if kept[1:] else {})])
 
 
 def _is_finite(point: Point) -> bool:
@@ -115,22 +107,22 @@ def _svg(label: str, width: float, height: float, parts: Iterable[str]) -> Html:
     )  # fmt: skip
 
 
-def _axes(names: tuple[str, str], x: Axis, y: Axis, levels: Iterable[tuple[float, str]], height: float) -> Html:
+def _axes(names: tuple[str, str], x: Axis, y: Axis) -> Html:
     parts = []
     for value, text in x.ticks():
         parts.append(element("line", class_="rule", x1=x.at(value), x2=x.at(value), y1=y.end, y2=y.start))
         parts.append(element("text", text, x=x.at(value), y=y.start + 16, text_anchor="middle"))
-    for value, text in levels:
+    for value, text in y.ticks():
         parts.append(element("line", class_="rule", x1=x.start, x2=x.end, y1=y.at(value), y2=y.at(value)))
-        parts.append(element("text", text[:12], x=x.start - 6, y=y.at(value) + 4, text_anchor="end"))
-    parts.append(element("text", names[0], class_="axis", x=x.end, y=height - 8, text_anchor="end"))
+        parts.append(element("text", text, x=x.start - 6, y=y.at(value) + 4, text_anchor="end"))
+    parts.append(element("text", names[0], class_="axis", x=x.end, y=HEIGHT - 8, text_anchor="end"))
     parts.append(element("text", names[1], class_="axis", x=4, y=14))
     return element("g", *parts, aria_hidden="true")
 
 
-def _limit(limit: Limit, x: Axis, height: float) -> Html:
+def _limit(limit: Limit, x: Axis) -> Html:
     place = x.at(limit.x)
-    line = element("line", x1=place, x2=place, y1=TOP, y2=height - BOTTOM)
+    line = element("line", x1=place, x2=place, y1=TOP, y2=HEIGHT - BOTTOM)
     text = element("text", limit.name, x=place - 4, y=TOP + 10, text_anchor="end")
     return element("g", line, text, class_="limit")
 
@@ -149,13 +141,12 @@ def _series(series: Series, place: int, x: Axis, y: Axis) -> Html:
     return element("g", *parts, class_=f"s{place}")
 
 
-def _legend(series: Sequence[Series]) -> Html:
-    if len(series) == 1:
-        return Html("")
-    entries = (
-        element("span", element("i", class_=f"s{place}"), one.name, class_="entry") for place, one in enumerate(series)
-    )
-    return paragraph(*entries, kind="legend")
+def legend(entries: Mapping[str, str]) -> Html:
+    """Names, each with a square of its class or of its colour."""
+    swatches = {name: {"style": f"background: {kind}"} if kind[:1] == "#" else {"class_": kind}
+                for name, kind in entries.items()}  # fmt: skip
+    spans = (element("span", element("i", **swatch), name) for name, swatch in swatches.items())
+    return paragraph(*spans, kind="legend")
 
 
 def matrix(
@@ -182,7 +173,11 @@ def matrix(
     return _svg(label, HEADER + last * width, HEADER + last * height, parts)
 
 
-def bar(title: str, box: tuple[float, float, float, float], **attributes: object) -> Html:
-    """A rectangle (left, top, width, height) that says something on hover."""
+def bar(
+    title: str, box: tuple[float, float, float, float], kind: str, fill: str | None = None, **attributes: float
+) -> Html:
+    """A rectangle (left, top, width, height) of a class that says something on hover."""
     left, top, width, height = box
-    return element("rect", element("title", title), x=left, y=top, width=width, height=height, **attributes)
+    content = element("title", title)
+    return element("rect", content, x=left, y=top, width=width, height=height, class_=f"mark {kind}", fill=fill,
+                   **attributes)  # fmt: skip

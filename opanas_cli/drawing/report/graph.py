@@ -49,7 +49,8 @@ def _arrow(diagram: Diagram, arrow: Arrow, longest: int, row: float) -> Html:
     )
     head = " ".join(f"{x:.1f},{y:.1f}" for x, y in (_place(*p, row) for p in arrow_head(curve)))
     source, target = diagram.nodes[arrow.source].name, diagram.nodes[arrow.target].name
-    parts = [element("title", f"{source} to {target}: {arrow.path.label if arrow.path else 'sum'}")]
+    about = f"{arrow.path.label if arrow.path else 'sum'}{'' if arrow.is_live else ', dead'}"
+    parts = [element("title", f"{source} to {target}: {about}")]
     parts.append(element("path", d=points))
     if arrow.path is not PathType.NONE:
         parts.append(element("polygon", points=head))

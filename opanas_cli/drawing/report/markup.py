@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from typing import Any
+from typing import Any, TypeGuard
 
 from opanas_cli.search.cost import format_quantity
 
 LONGEST_TEXT = 400
 """Characters of one piece of text; its middle is left out if it is longer."""
+
+DASH = "–"
 
 
 class Html(str):
@@ -50,49 +51,42 @@ def _attribute(value: object) -> str:
     return value if isinstance(value, Html) else printable(str(value))
 
 
-def figure(value: object, digits: int = 4) -> Html:
-    """A number with so many decimals, or a dash if there is none; the page holds it unrounded too."""
-    if not is_number(value):
-        return Html("–")
-    return element("data", f"{value:.{digits}f}" if isinstance(value, float) else f"{value:,}", value=repr(value))
+def cell(value: object) -> Html:
+    """Text as it is; a number in four digits or with a suffix such as G, and also unrounded; else a dash."""
+    if is_number(value):
+        if isinstance(value, float):
+            text = f"{value:.4f}" if 0.001 <= abs(value) < 1 else f"{value:.4g}"
+        else:
+            text = format_quantity(value) if value >= 10_000 else str(value)
+        return element("data", text, value=str(value))
+    return joined([value if isinstance(value, str) else DASH if value is None else str(value)])
 
 
-def quantity(value: object) -> Html:
-    """A whole number with a suffix, such as 199.2G; the page holds it in full too."""
-    return element("data", format_quantity(int(value)), value=str(value)) if is_number(value) and value else Html("–")
-
-
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     """Whether it is a finite number that can be drawn."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e300
 
 
-def seconds(value: object) -> Html:
-    """A duration as ``1 h 02 min``, ``3 min 20 s`` or ``12.3 s``."""
-    if not is_number(value):
-        return Html("–")
-    whole = int(value)
-    text = f"{value:.1f} s"
-    if whole >= 3600:
-        text = f"{whole // 3600} h {whole % 3600 // 60:02} min"
-    elif whole >= 60:
-        text = f"{whole // 60} min {whole % 60:02} s"
-    return element("data", text, value=repr(value))
+def entry(document: object, *keys: str) -> Any:
+    """What nested objects of JSON hold under keys; None if they do not."""
+    for key in keys:
+        document = document.get(key) if isinstance(document, Mapping) else None
+    return document
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]], ids: Iterable[str | None] = ()) -> Html:
-    """A table whose cells are text or markup; `ids` are those of the rows."""
+def table(head: Sequence[str], rows: Iterable[Sequence[object]], ids: Iterable[str] = ()) -> Html:
+    """A table of texts, markup and numbers; `ids` are those of the rows."""
     names = iter(ids)
-    body = joined(element("tr", *(element("td", cell) for cell in row), id=next(names, None)) for row in rows)
+    body = (element("tr", *(element("td", cell(value)) for value in row), id=next(names, None)) for row in rows)
     titles = element("tr", *(element("th", title, scope="col") for title in head))
-    return element("div", element("table", element("thead", titles), element("tbody", body)), class_="wide")
+    parts = element("thead", titles), element("tbody", *body)
+    return element("div", element("table", *parts), class_="wide", tabindex=0)
 
 
 def facts(rows: Mapping[str, object]) -> Html:
-    """A table of two columns, a name and what is known; what is None or empty is left out."""
-    known = [(name, what if isinstance(what, str) else str(what)) for name, what in rows.items() if what or what == 0]
-    pairs = (element("tr", element("th", name, scope="row"), element("td", what)) for name, what in known)
-    return element("div", element("table", element("tbody", *pairs), class_="facts"), class_="wide")
+    """What is known of some things, by their names; those of which nothing is known are left out."""
+    known = ([name, str(what)] for name, what in rows.items() if what not in (None, "", [], {}))
+    return element("div", table([], known), class_="facts")
 
 
 def folded(summary: str, *children: str) -> Html:
@@ -105,13 +99,6 @@ def paragraph(*children: str, kind: str | None = None) -> Html:
     return element("p", *children, class_=kind)
 
 
-def entry(document: object, *keys: str) -> Any:
-    """What nested objects of JSON hold under keys; None if they do not."""
-    for key in keys:
-        document = document.get(key) if isinstance(document, Mapping) else None
-    return document
-
-
-def mean(values: Sequence[float]) -> float:
-    """The mean of at least one number."""
-    return math.fsum(values) / len(values)
+def code(text: object) -> Html:
+    """Text as code, such as a genotype in one line."""
+    return element("code", str(text))

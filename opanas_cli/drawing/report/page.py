@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from opanas_cli.drawing.report import search_sections as search
-from opanas_cli.drawing.report import training_sections as trainings
-from opanas_cli.drawing.report.markup import Html, element, folded, paragraph, table
+from opanas_cli.drawing.report import of_search as search
+from opanas_cli.drawing.report import of_trainings as trainings
+from opanas_cli.drawing.report.markup import Html, code, element, folded, paragraph, table
 from opanas_cli.drawing.report.work_dir import FILES, SUPER_NET_LOG, WorkDir
 
 
@@ -51,7 +51,7 @@ def to_page(found: WorkDir, reload_seconds: int | None = None) -> str:
     links = (element("a", section.title, href=f"#{_id(section)}") for section, _ in shown)
     title = f"{found.folder.resolve().name or found.folder}: report of opanas"
     body = [
-        element("header", element("h1", title), paragraph(element("code", str(found.folder)))),
+        element("header", element("h1", title), paragraph(code(found.folder))),
         element("nav", *links, aria_label="Sections"),
         element("main", _summary(found), *(part for _, part in shown)),
         element("div", id="tip", role="status", hidden="hidden"),
@@ -101,13 +101,10 @@ def _summary(found: WorkDir) -> Html:
     """How far each stage is, which files there are, and what cannot be read."""
     parts = [_guarded(trainings.progress, found, SUPER_NET_LOG), _guarded(search.progress, found, "history.jsonl")]
     if found.problems:
-        problems = (element("li", element("code", name), f": {why}") for name, why in found.problems.items())
+        problems = (element("li", code(name), f": {why}") for name, why in found.problems.items())
         parts.append(paragraph("Cannot be read, or only in part:", kind="problem"))
         parts.append(element("ul", *problems, class_="problem"))
-    missing = found.missing
-    rows = (
-        [element("code", name), "missing" if name in missing else "broken" if name in found.problems else "there", by]
-        for name, by in FILES.items()
-    )
+    state = dict.fromkeys(found.missing, "missing") | dict.fromkeys(found.problems, "broken")
+    rows = ([code(name), state.get(name, "there"), command] for name, (command, _) in FILES.items())
     parts.append(folded("Files", table(["file", "", "written by"], rows)))
     return element("section", *(part for part in parts if part), id="summary")

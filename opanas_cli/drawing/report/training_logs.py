@@ -2,96 +2,96 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from opanas_cli.drawing.report.markup import entry, is_number
+from opanas_cli.drawing.report.markup import is_number
 from opanas_cli.errors import InvalidInputError
-from opanas_cli.regular_files import open_regular, read_regular
+from opanas_cli.regular_files import read_regular
 
 MAX_BYTES = 64 << 20
 MOST_RUNS = 100
 """Folders of one training that are read, the newest: each time it is resumed it gets another one."""
-END = 1 << 14
-"""Bytes at the start and at the end of a log that are searched for times and versions."""
 
 TIME = re.compile(r"^(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) - ", re.MULTILINE)
-VERSION = re.compile(r"^ {4}(Python|CUDA available|GPU [\d,]+|PyTorch|TorchVision|MMEngine|MMDetection): (.+)", re.M)
+VERSION = re.compile(r"^ {4}(Python|CUDA available|GPU [\d,]+|PyTorch|TorchVision|MMEngine): (.+)", re.MULTILINE)
+SETTINGS = {
+    "data": re.compile(r"^data_root = '(.*)'$", re.MULTILINE),
+    "epochs": re.compile(r"\bmax_epochs=(\d+)"),
+    "seed": re.compile(r"^randomness = .*\bseed=(\d+)", re.MULTILINE),
+    "neck": re.compile(r"\bgenotype=\[([\w', \n]*)\]"),
+}
+"""What is looked for in a config's text, which is not run."""
 
 
 @dataclass(frozen=True)
 class Training:
     """A training as its log tells it.
 
-    `steps` are the rows of ``scalars.json`` in order of their steps, of which those that were trained again after a
-    kill count once; `tested` are the metrics on the test split, empty before the end; `seconds` pass between the first
-    and the last lines of the logs. `config` has what can be read of `config_text`.
+    `steps` are the rows of ``scalars.json`` in order of their steps; of steps that were done again after a kill, the
+    later row. `tested` are the metrics on the test split, empty before the end. `seconds` pass between the first and
+    the last lines of the logs. `settings` and `versions` are what is found of those that are looked for.
     """
 
     steps: list[dict[str, Any]]
     tested: dict[str, float]
-    seconds: float | None
-    config_text: str
-    config: dict[str, Any]
+    seconds: float
+    config: str
+    settings: dict[str, str]
     versions: dict[str, str]
 
-    def of(self, name: str) -> list[dict[str, Any]]:
-        """The rows that have a number of this name."""
+    def having(self, name: str) -> list[dict[str, Any]]:
+        """The rows with a number of this name."""
         return [row for row in self.steps if is_number(row.get(name))]
 
     @property
     def position(self) -> str:
         """How far it is."""
-        last = (self.of("epoch") or [{}])[-1]
-        epochs = entry(self.config, "train_cfg", "max_epochs")
-        return f"epoch {last['epoch']} of {epochs or '–'}, step {last.get('step', '–')}" if last else "begun"
+        last = (self.having("epoch") or [{"epoch": 0, "step": 0}])[-1]
+        return f"epoch {last['epoch']} of {self.settings.get('epochs', '–')}, step {last['step']}"
 
 
 def read_training(folder: Path) -> Training | None:
     """The training in a folder such as ``train-supernet``, None if there is none.
 
     Raises:
-        InvalidInputError: a line of a log is corrupt.
+        InvalidInputError: a log is corrupt.
         OSError: a log cannot be read.
     """
     runs = sorted(path.parent for path in folder.glob("*/vis_data"))[-MOST_RUNS:]
     if not runs:
         return None
     steps: list[dict[str, Any]] = []
-    times: list[float] = []
-    versions: dict[str, str] = {}
+    seconds = 0.0
+    log = ""
     for run in runs:
         found = [row for row in _rows(run / "vis_data" / "scalars.json") if is_number(row.get("step"))]
         first = min((row["step"] for row in found), default=float("inf"))
         steps = [*(row for row in steps if row["step"] < first), *found]
-        for log in sorted(run.glob("*.log"))[:1]:
-            start, end = _ends(log)
-            times += _duration(TIME.findall(start)[:1] + TIME.findall(end)[-1:])
-            versions = dict(VERSION.findall(start))
-    text, tested = _text(runs[-1] / "vis_data" / "config.py"), _tested(runs[-1])
-    return Training(steps, tested, sum(times) if times else None, text, read_config(text), versions)
+        log = _text(run / f"{run.name}.log")
+        seconds += _duration(TIME.findall(log))
+    config = _text(runs[-1] / "vis_data" / "config.py")
+    settings = {name: match[1] for name, pattern in SETTINGS.items() if (match := pattern.search(config))}
+    # mmengine writes the metrics of a test into a file of their own.
+    (tested,) = _objects(runs[-1] / f"{runs[-1].name}.json", [_text(runs[-1] / f"{runs[-1].name}.json") or "{}"])
+    figures = {name: value for name, value in tested.items() if is_number(value) and "time" not in name}
+    return Training(steps, figures, seconds, config, settings, dict(VERSION.findall(log)))
 
 
-def _tested(run: Path) -> dict[str, float]:
-    """The metrics that mmengine writes into a file of its own when a run has been tested."""
-    metrics = json.loads(_text(run / f"{run.name}.json") or "{}")
-    if not isinstance(metrics, dict):
-        raise InvalidInputError(f"{run.name}.json: expected an object, but got a {type(metrics).__name__}")
-    return {name: value for name, value in metrics.items() if is_number(value) and "time" not in name}
-
-
-def _rows(path: Path) -> Iterable[dict[str, Any]]:
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
     """The objects in a file of JSON lines, but a last line that is still being written."""
-    lines = _text(path).split("\n")[:-1]
-    for number, line in enumerate(lines, 1):
+    return _objects(path, _text(path).split("\n")[:-1])
+
+
+def _objects(path: Path, texts: list[str]) -> Iterator[dict[str, Any]]:
+    for number, text in enumerate(texts, 1):
         try:
-            row = json.loads(line or "{}")
+            row = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise InvalidInputError(f"{path.name}: line {number} is not JSON ({error})") from error
         if not isinstance(row, dict):
@@ -103,42 +103,9 @@ def _text(path: Path) -> str:
     return read_regular(path, MAX_BYTES).decode(errors="replace") if path.exists() else ""
 
 
-def _ends(path: Path) -> tuple[str, str]:
-    """The first and the last bytes of a log, as text."""
-    with open_regular(path) as file:
-        start = file.read(END)
-        file.seek(max(0, path.stat().st_size - END))
-        return start.decode(errors="replace"), file.read(END).decode(errors="replace")
-
-
-def _duration(times: list[str]) -> list[float]:
-    """The seconds between two times, if there are two."""
-    try:
-        start, end = (datetime.strptime(time, "%Y/%m/%d %H:%M:%S") for time in times)
-    except ValueError:
-        return []
-    return [max(0.0, (end - start).total_seconds())]
-
-
-def read_config(text: str) -> dict[str, Any]:
-    """The settings in the text of a config, without running it; those that are no literals are left out."""
-    settings: dict[str, Any] = {}
-    try:
-        statements = ast.parse(text).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return settings
-    for statement in statements:
-        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
-            try:
-                settings[statement.targets[0].id] = _value(statement.value)
-            except (ValueError, TypeError, RecursionError):
-                continue
-    return settings
-
-
-def _value(node: ast.expr) -> Any:
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict":
-        return {keyword.arg: _value(keyword.value) for keyword in node.keywords}
-    if isinstance(node, (ast.List, ast.Tuple)):
-        return [_value(item) for item in node.elts]
-    return ast.literal_eval(node)
+def _duration(times: list[str]) -> float:
+    """The seconds between the first and the last of some times."""
+    if not times:
+        return 0.0
+    start, end = (datetime.strptime(time, "%Y/%m/%d %H:%M:%S") for time in (times[0], times[-1]))
+    return max(0.0, (end - start).total_seconds())
