@@ -78,8 +78,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]], ids: Iterable[s
     """A table of texts, markup and numbers; `ids` are those of the rows."""
     names = iter(ids)
     body = (element("tr", *(element("td", cell(value)) for value in row), id=next(names, None)) for row in rows)
-    titles = element("tr", *(element("th", title, scope="col") for title in head))
-    parts = element("thead", titles), element("tbody", *body)
+    titles = [element("tr", *(element("th", title, scope="col") for title in head))] if head else []
+    parts = element("thead", *titles), element("tbody", *body)
     return element("div", element("table", *parts), class_="wide", tabindex=0)
 
 
