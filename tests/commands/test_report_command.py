@@ -23,7 +23,7 @@ def test_it_writes_a_page_into_the_work_dir(tmp_path: Path, capsys: pytest.Captu
     (tmp_path / "population.json").write_text("{")
     assert run(["report", str(tmp_path)]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("0 candidates, 0 retrained detectors\nmissing: supernet.pth, best.json, finalists.jsonl,")
+    assert out.startswith("candidates: 0, retrained detectors: 0\nmissing: supernet.pth, best.json, finalists.jsonl,")
     assert "\ncannot be read: population.json: Expecting property name" in out
     assert out.endswith(f"  report  {tmp_path / 'report.html'}\n")
     assert "What was searched" in (tmp_path / "report.html").read_text()

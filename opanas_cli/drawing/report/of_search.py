@@ -152,15 +152,16 @@ def paths(found: WorkDir) -> Html | None:
     if not found.candidates:
         return None
     edges, generations = found.candidates[0].genotype.edges, _by_generation(found.candidates)
-    generations = generations[:: ceil(len(generations) / MOST_GENERATIONS)]
+    every = ceil(len(generations) / MOST_GENERATIONS)
     if len(edges) > MOST_EDGES:
         return paragraph(f"The {len(edges)} edges of the space are too many to show.", kind="missing")
+    kept = generations[::-every][::-1]
     known = [PathType.parse(name) for name in found.settings["space"]["paths"]]
     counts = {
-        edge: {number: Counter(one.genotype.paths[place] for one in own) for number, own in generations}
+        edge: {number: Counter(one.genotype.paths[place] for one in own) for number, own in kept}
         for place, edge in enumerate(edges)
     }
-    width = (CELL[0] - 8) / len(generations)
+    width = (CELL[0] - 8) / len(kept)
 
     def bars(edge: Edge, left: float, top: float) -> list[Html]:
         found = []
@@ -174,9 +175,8 @@ def paths(found: WorkDir) -> Html | None:
         return found
 
     rows = ([edge, number, *map(counts[edge][number].__getitem__, known)] for edge in edges for number in counts[edge])
-    text = (
-        "A row for the source of an edge, a column for its target, and a bar for each generation, the random one first."
-    )
+    which = "each generation" if every == 1 else f"1 of {every} generations, the last among them"
+    text = f"A row for the source of an edge, a column for its target; in it a bar for {which}."
     return joined(
         [
             paragraph(text),
@@ -190,7 +190,7 @@ def paths(found: WorkDir) -> Html | None:
 def best(found: WorkDir) -> Html | None:
     """The best architectures, drawn; and what is in ``best.json``, which may be of another search."""
     groups = list(architectures(fittest(found.candidates, RANKED)).values())[:MOST_DRAWN]
-    drawn = [_drawn(one.genotype, f"candidate {one.index}", one.fitness, one.cost.macs) for one, *_ in groups]
+    drawn = [_drawn(found, one.genotype, f"candidate {one.index}", one.fitness, one.cost.macs) for one, *_ in groups]
     notes = []
     if found.best is not None:
         genotype, about = found.best.genotype, found.best.metadata
@@ -201,10 +201,10 @@ def best(found: WorkDir) -> Html | None:
         else:
             notes = [paragraph("best.json is not of this search.", kind="problem")] if found.candidates else []
             cost = entry(about, "cost", "macs")
-            drawn.append(_drawn(genotype, "best.json", entry(about, "fitness", found.metric), cost))
+            drawn.append(_drawn(found, genotype, "best.json", entry(about, "fitness", found.metric), cost))
     return joined([*notes, element("div", *drawn, class_="graphs")]) if drawn else None
 
 
-def _drawn(genotype: Genotype, title: str, value: object, macs: object) -> Html:
-    caption = [f"{title}: ", cell(value), ", ", cell(macs), " MACs", code(line_of(genotype))]
+def _drawn(found: WorkDir, genotype: Genotype, title: str, value: object, macs: object) -> Html:
+    caption = [f"{title}: {found.metric} ", cell(value), ", ", cell(macs), " MACs", code(line_of(genotype))]
     return element("figure", graph(Diagram.of(genotype, title)), element("figcaption", *caption))

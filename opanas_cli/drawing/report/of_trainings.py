@@ -28,8 +28,7 @@ from opanas_cli.genotype.edges import Edge
 
 MOST_POINTS = 300
 """Of a curve; of a longer one every second, third … row is shown."""
-MOST_ROWS = 1000
-"""Of a table of trainings."""
+MOST_METRICS = 12
 MOST_LINES = 1500
 """Of a config's text."""
 CELL = (64.0, 30.0)
@@ -73,7 +72,7 @@ def importances(found: WorkDir) -> Html | None:
     def boxes(edge: Edge, left: float, top: float) -> list[Html]:
         share = (values[edge] - low) / (high - low or 1)
         box = left + 1, top + 1, CELL[0] - 2, CELL[1] - 2
-        text = element("text", f"{values[edge]:.3f}", x=left + CELL[0] / 2, y=top + 19, text_anchor="middle")
+        text = element("text", f"{values[edge]:.4f}", x=left + CELL[0] / 2, y=top + 19, text_anchor="middle")
         return [bar(f"edge {edge}: {values[edge]:.6f}", box, "heat", fill_opacity=0.08 + 0.5 * share), text]
 
     text = "The importance γ of each edge, in the row of its source and the column of its target."
@@ -88,7 +87,7 @@ def finalists(found: WorkDir) -> Html | None:
 
 def _rows(found: WorkDir, name: str) -> Html | None:
     """A row for each training of an experiment."""
-    rows = found.rows.get(name, [])[:MOST_ROWS]
+    rows = found.rows.get(name, [])
     costs = ("epochs", "macs", "params", "seconds")
     cells = (
         [code(row["network"]), row["seed"], entry(row, "metrics", found.metric), *(row.get(cost) for cost in costs)]
@@ -101,7 +100,7 @@ def retrained(found: WorkDir) -> Html | None:
     """The detectors that were trained in full, with their figures on the test split."""
     if not found.trained:
         return None
-    names = list(dict.fromkeys(name for training in found.trained.values() for name in training.tested))
+    names = list(dict.fromkeys(name for training in found.trained.values() for name in training.tested))[:MOST_METRICS]
     rows = (
         [
             folder,
@@ -125,7 +124,7 @@ def comparison(found: WorkDir) -> Html | None:
     document = found.documents.get("comparison.json")
     if document is None:
         return _rows(found, "comparison.jsonl")
-    networks, metric = document["networks"][:MOST_ROWS], document["metric"]
+    networks, metric = document["networks"], document["metric"]
     titles = ["name", "mean", "deviation", "verdict", "macs", "params", "seconds"]
     rows = (
         [*(network[title] for title in titles), _interval(network["difference"]), code(network["genotype"] or "")]
@@ -149,7 +148,7 @@ def correlation(found: WorkDir) -> Html | None:
     metric, measures = document["metric"], ["kendall", "spearman", "kendall_at_equal_macs"]
     rows = [
         [code(one["genotype"]), one["super_net"], fsum(one["alone"]) / len(one["alone"]), one["macs"]]
-        for one in document["networks"][:MOST_ROWS]
+        for one in document["networks"]
     ]
     points = [Point(judged, alone, f"{line}: {judged:.4f}, alone {alone:.4f}") for line, judged, alone, _ in rows]
     axes = f"{metric} in the super-net", f"{metric} trained alone"

@@ -107,7 +107,7 @@ def test_the_best_genotypes_are_drawn(work_dir: Path) -> None:
 
 def test_a_best_genotype_of_another_search_is_named(work_dir: Path) -> None:
     (work_dir / "history.jsonl").unlink()
-    assert "best.json: –, – MACstd|none,td" in page_of(work_dir).text["best-genotypes"]
+    assert "best.json: AP –, – MACstd|none,td" in page_of(work_dir).text["best-genotypes"]
     write_history(work_dir)
     text = (work_dir / "best.json").read_text().replace('"seed": 7', '"seed": 8')
     (work_dir / "best.json").write_text(text)
