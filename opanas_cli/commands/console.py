@@ -179,14 +179,28 @@ def _bar(title: str) -> Iterator[Report]:
 
 def _lines(title: str) -> Report:
     last = time.monotonic()
+    first: tuple[int, float] | None = None
 
     def report(done: int, total: int, note: str) -> None:
-        nonlocal last
-        if done == total or time.monotonic() - last >= SECONDS_BETWEEN_LINES:
-            last = time.monotonic()
-            click.echo(f"{title}: {done}/{total} {note}", err=True)
+        nonlocal last, first
+        now = time.monotonic()
+        began, started = first = first or (done, now)  # A resumed run begins late.
+        if done == total or now - last >= SECONDS_BETWEEN_LINES:
+            last = now
+            left = ""
+            if began < done < total:
+                left = f", {_duration((now - started) / (done - began) * (total - done))} left"
+            click.echo(f"{title}: {done}/{total} {note}{left}", err=True)
 
     return report
+
+
+def _duration(seconds: float) -> str:
+    """In the unit that suits."""
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 class SearchProgress:
