@@ -57,12 +57,17 @@ class Console:
         """The end of a command: its result, and the paths of all files that it wrote."""
         paths = {name: str(path) for name, path in files.items()}
         if self.as_json:
-            click.echo(json.dumps({"version": 1, **_plain(document), "files": paths}, indent=2))
+            self.print_document({"version": 1, **document, "files": paths})
             return
         click.echo("\n".join(map(shown, lines.split("\n"))))
         width = max(map(len, paths), default=0)
         for name, path in paths.items():
             click.echo(f"  {name:<{width}}  {shown(path)}")
+
+    @staticmethod
+    def print_document(document: Mapping[str, Any]) -> None:
+        """Print the one JSON document of a command; documents.schema.json is its schema."""
+        click.echo(json.dumps(_plain(document), indent=2))
 
     @contextmanager
     def progress(self, title: str) -> Iterator[Report]:
