@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from opanas_cli.drawing.report.markup import Html, element, is_number, joined, paragraph
+from opanas_cli.drawing.report.markup import MOST_ROWS, Html, element, is_number, joined, paragraph
 from opanas_cli.genotype.edges import Edge
 
 WIDTH, HEIGHT = 760, 330
@@ -83,7 +83,10 @@ def chart(label: str, axes: tuple[str, str], series: Iterable[Series], limit: Li
         axes: what is on the horizontal and on the vertical one.
         limit: is left out if it is far from all points.
     """
-    kept = [Series(one.name, [point for point in one.points if _is_finite(point)], one.is_line) for one in series]
+    kept = [
+        Series(one.name, [point for point in one.points if _is_finite(point)][:MOST_ROWS], one.is_line)
+        for one in series
+    ]
     points = [point for one in kept for point in one.points]
     if not points:
         return paragraph("There is nothing to draw yet.", kind="missing")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from itertools import islice
 from typing import Any, TypeGuard
 
 from opanas_cli.search.cost import format_quantity
 
-LONGEST_TEXT = 400
+LONGEST_TEXT = 1000
 """Characters of one piece of text; its middle is left out if it is longer."""
+MOST_ROWS = 5000
+"""Of a table, and marks of one kind in a chart: the first ones are shown."""
 
 DASH = "–"
 
@@ -76,8 +79,8 @@ def entry(document: object, *keys: str) -> Any:
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]], ids: Iterable[str] = ()) -> Html:
     """A table of texts, markup and numbers; `ids` are those of the rows."""
-    names = iter(ids)
-    body = (element("tr", *(element("td", cell(value)) for value in row), id=next(names, None)) for row in rows)
+    names, shown = iter(ids), islice(rows, MOST_ROWS)
+    body = (element("tr", *(element("td", cell(value)) for value in row), id=next(names, None)) for row in shown)
     titles = [element("tr", *(element("th", title, scope="col") for title in head))] if head else []
     parts = element("thead", *titles), element("tbody", *body)
     return element("div", element("table", *parts), class_="wide", tabindex=0)
