@@ -40,24 +40,24 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.keep or Path(temporary)
-        make_work_dir(folder, options.candidates, options.nodes)
+        num_candidates = make_work_dir(folder, options.candidates, options.nodes)
         row = measure(["report", str(folder)], SECONDS_LIMIT, options.repeat)
         size = (folder / "report.html").stat().st_size
-    document = {"version": 1, "candidates": options.candidates, "nodes": options.nodes, **row,
+    document = {"version": 1, "candidates": num_candidates, "nodes": options.nodes, **row,
                 "bytes": size, "limit_bytes": int(BYTES_LIMIT)}  # fmt: skip
     if options.json:
         print(json.dumps(document, indent=2))
         return
     print(f"{'candidates':>10} {'best s':>8} {'median s':>9} {'limit s':>8} {'MB':>6} {'limit MB':>9}")
-    print(f"{options.candidates:10} {row['best_seconds']:8.3f} {row['median_seconds']:9.3f} {SECONDS_LIMIT:8.1f} "
+    print(f"{num_candidates:10} {row['best_seconds']:8.3f} {row['median_seconds']:9.3f} {SECONDS_LIMIT:8.1f} "
           f"{size / 1e6:6.3f} {BYTES_LIMIT / 1e6:9.1f}")  # fmt: skip
 
 
-def make_work_dir(folder: Path, num_candidates: int, num_nodes: int) -> None:
-    """The history of a search, and the log of a super-net's training, in a folder."""
+def make_work_dir(folder: Path, num_candidates: int, num_nodes: int) -> int:
+    """The history of a search, and the log of a super-net's training, in a folder; the number of candidates."""
     space = SearchSpace.of(num_nodes)
-    population = min(POPULATION, num_candidates)
-    budget = StrategySettings(population, max(1, num_candidates // population - 1), top_k=min(10, population))
+    population = min(POPULATION, num_candidates // 2)
+    budget = StrategySettings(population, num_candidates // population - 1, top_k=min(10, population))
     limits = Constraints(max_macs=205_000_000_000)
     run = folder / "train-supernet" / "20260101_000000"
     (run / "vis_data").mkdir(parents=True)
@@ -66,7 +66,8 @@ def make_work_dir(folder: Path, num_candidates: int, num_nodes: int) -> None:
     with (run / "vis_data" / "scalars.json").open("a") as file:
         file.write(json.dumps({**last, "sub_nets/mean_AP": 0.2, "step": LOG_ROWS * 10}) + "\n")
     history = History.create(folder / "history.jsonl", SearchSettings(space, budget=budget, constraints=limits))
-    run_search(Evolution(space, budget, 0), Made(), cost_of, limits, history, batch_size=population)
+    result = run_search(Evolution(space, budget, 0), Made(), cost_of, limits, history, batch_size=population)
+    return len(result.evaluated)
 
 
 def _row(number: int) -> str:

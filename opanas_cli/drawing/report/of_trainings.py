@@ -45,7 +45,7 @@ def losses(found: WorkDir) -> Html | None:
     if found.super_net is None:
         return None
     means = {name for row in found.super_net.steps for name in row if re.fullmatch(r"sub_nets/mean_\w+", name)}
-    return joined(_curve(found.super_net, name) for name in ["loss", *sorted(means)])
+    return joined(_curve(found.super_net, name) for name in ["loss", *sorted(means)[:1]])
 
 
 def _curve(training: Training, name: str) -> Html:
@@ -116,7 +116,7 @@ def retrained(found: WorkDir) -> Html | None:
 
 def _neck(training: Training) -> Html | None:
     paths = re.findall(r"\w+", training.settings.get("neck", ""))
-    return code(line_of(Genotype.of(paths))) if paths else None
+    return code(line_of(Genotype.of(paths, training.settings.get("space", "dense")))) if paths else None
 
 
 def comparison(found: WorkDir) -> Html | None:

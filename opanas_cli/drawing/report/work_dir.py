@@ -65,14 +65,14 @@ def read_work_dir(folder: Path) -> WorkDir:
         reason = error.strerror or str(error)
         raise InvalidInputError(f"{folder}: cannot be read ({reason}); give the --work-dir of a search") from error
     found = WorkDir(folder)
-    readers: dict[str, Callable[[WorkDir, str], None]] = {name: read for name, (_, read) in FILES.items()}
+    readers = {name: read for name, (_, read) in FILES.items()}
     logs = [SUPER_NET_LOG, "retrain", *(f"{name}/retrain" for name in folders)]
-    for name in [*readers, *(log for log in logs if (folder / log).is_dir())]:
-        if not (folder / name).exists():
-            found.missing.append(name)
-            continue
+    for name in [*readers, *logs]:
         try:
-            readers.get(name, _read_log)(found, name)
+            if (folder / name).exists():
+                readers.get(name, _read_log)(found, name)
+            elif name in readers:
+                found.missing.append(name)
         except (OpanasError, OSError, ValueError, BadZipFile, RecursionError) as error:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             found.problems[name] = reason.removeprefix(f"{folder / name}: ")

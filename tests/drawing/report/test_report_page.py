@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
-from made_work_dir import CANDIDATES, HOSTILE, SETTINGS, Page, write_everything, write_history, write_log
+from made_work_dir import CANDIDATES, CONFIG, HOSTILE, SETTINGS, Page, write_everything, write_history, write_log
 
 from opanas_cli.drawing.report import read_work_dir, to_page
 from opanas_cli.formats.text import line_of
@@ -95,6 +95,12 @@ def test_trained_networks(work_dir: Path) -> None:
     assert times["quickstart: train-supernet"][0] == "115.5"
     assert times["finalists.jsonl: 1 trainings"][0] == "12.5"
     assert {"2.9.1", "Imaginary GPU", "/data/cells", "0.1.0"} <= {row[1] for row in page.rows["config-and-versions"]}
+
+
+def test_a_chain_is_no_dense_genotype(work_dir: Path) -> None:
+    config = next((work_dir / "winner" / "retrain").rglob("config.py"))
+    config.write_text(CONFIG.replace("type='OPAFPN'", "space='chain', type='OPAFPN'"))
+    assert page_of(work_dir).rows["retrained-detectors"][1][-1] == "chain:td|none|td"
 
 
 def test_the_best_genotypes_are_drawn(work_dir: Path) -> None:
