@@ -73,7 +73,7 @@ def test_watching_writes_the_page_anew_until_it_is_interrupted(tmp_path: Path) -
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err.splitlines()[-1]) == (130, "", "opanas: interrupted")
-    assert "data-reload" not in page.read_text().partition("<script>")[0]
+    assert "data-reload" not in page.read_text().partition("<main>")[0]
     assert "dense, 5 nodes" in page.read_text()
 
 

@@ -29,6 +29,7 @@ from opanas_cli.genotype.edges import Edge
 MOST_POINTS = 300
 """Of a curve; of a longer one every second, third … row is shown."""
 MOST_METRICS = 12
+"""Of a test."""
 MOST_LINES = 1500
 """Of a config's text."""
 CELL = (64.0, 30.0)
@@ -44,8 +45,9 @@ def losses(found: WorkDir) -> Html | None:
     """The losses of the super-net's training, and the mean AP of random sub-nets."""
     if found.super_net is None:
         return None
-    means = {name for row in found.super_net.steps for name in row if re.fullmatch(r"sub_nets/mean_\w+", name)}
-    return joined(_curve(found.super_net, name) for name in ["loss", *sorted(means)[:1]])
+    names = {name for row in found.super_net.steps for name in row if re.fullmatch(r"sub_nets/mean_\w+", name)}
+    watched = sorted(names)[:1]  # Of one metric; but a file may hold anything.
+    return joined(_curve(found.super_net, name) for name in ["loss", *watched])
 
 
 def _curve(training: Training, name: str) -> Html:
@@ -115,8 +117,9 @@ def retrained(found: WorkDir) -> Html | None:
 
 
 def _neck(training: Training) -> Html | None:
+    """A dense genotype: configs hold others, and necks of other kinds, in other forms."""
     paths = re.findall(r"\w+", training.settings.get("neck", ""))
-    return code(line_of(Genotype.of(paths, training.settings.get("space", "dense")))) if paths else None
+    return code(line_of(Genotype.of(paths))) if paths else None
 
 
 def comparison(found: WorkDir) -> Html | None:
@@ -125,7 +128,7 @@ def comparison(found: WorkDir) -> Html | None:
     if document is None:
         return _rows(found, "comparison.jsonl")
     networks, metric = document["networks"], document["metric"]
-    titles = ["name", "mean", "deviation", "verdict", "macs", "params", "seconds"]
+    titles = ["name", "mean", "deviation", "macs", "params", "seconds", "verdict"]
     rows = (
         [*(network[title] for title in titles), _interval(network["difference"]), code(network["genotype"] or "")]
         for network in networks
@@ -135,7 +138,7 @@ def comparison(found: WorkDir) -> Html | None:
         for place, network in enumerate(networks, 1)
         for value in network["figures"]
     ]
-    head = [*titles, f"{networks[0]['name']} over it", "genotype"]
+    head = [*titles[:-1], f"{networks[0]['name']} is", "by", "genotype"]
     axes = "network, in the order of the table", f"{metric} on the test split"
     return joined([chart(f"{metric} by network", axes, [Series("a seed", points)]), table(head, rows)])
 
@@ -173,7 +176,7 @@ def times(found: WorkDir) -> Html | None:
         rows.append([name, training.seconds, memory, "first to last line of the log"])
     for name, own in found.rows.items():
         known = [row["seconds"] for row in own if is_number(row.get("seconds"))]
-        rows.append([f"{name}: {len(known)} trainings", fsum(known), None, "sum of the rows"])
+        rows.append([f"{name}, trainings: {len(known)}", fsum(known), None, "sum of the rows"])
     return table(["stage", "seconds", "MB of the GPU", "measured by"], rows) if rows else None
 
 

@@ -55,8 +55,8 @@ def to_page(found: WorkDir, reload_seconds: int | None = None) -> str:
         element("nav", *links, aria_label="Sections"),
         element("main", _summary(found), *(part for _, part in shown)),
         element("div", id="tip", role="status", hidden="hidden"),
+        _shipped("script", "page.js"),
     ]
-    style, script = (Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -65,14 +65,15 @@ def to_page(found: WorkDir, reload_seconds: int | None = None) -> str:
 <meta name="color-scheme" content="light dark">
 <link rel="icon" href="{ICON}">
 {element("title", title)}
-<style>
-{style}</style>
+{_shipped("style", "page.css")}
 </head>
 {element("body", *body, data_reload=reload_seconds)}
-<script>
-{script}</script>
 </html>
 """
+
+
+def _shipped(name: str, file: str) -> Html:
+    return element(name, Html(Path(__file__).with_name(file).read_text(encoding="utf-8")))
 
 
 def _id(section: Section) -> str:

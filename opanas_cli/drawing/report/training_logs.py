@@ -24,7 +24,6 @@ SETTINGS = {
     "data": re.compile(r"^data_root = '(.*)'$", re.MULTILINE),
     "epochs": re.compile(r"\bmax_epochs=(\d+)"),
     "seed": re.compile(r"^randomness = .*\bseed=(\d+)", re.MULTILINE),
-    "space": re.compile(r"\bspace='(\w+)'"),
     "neck": re.compile(r"\bgenotype=\[([\w', \n]*)\]"),
 }
 """What is looked for in a config's text, which is not run."""
