@@ -18,4 +18,4 @@ model = dict(
         ),
     ),
 )
-retrain = dict(epochs=6, milestones=(5,))
+retrain = dict(epochs=5, milestones=(4,))
