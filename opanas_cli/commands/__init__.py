@@ -27,6 +27,7 @@ COMMANDS = {
     "evolve": "Search a trained super-net for the best genotype.",
     "export": "Write a genotype as an mmdet config, or in another format.",
     "retrain": "Train a detector with a genotype from scratch and report its final AP.",
+    "import-weights": "Convert a checkpoint of the released detectors.",
     "correlate": "Measure how well a super-net ranks genotypes.",
     "compare": "Train a genotype and others at the same cost, and say which is better.",
     "viz": "Draw genotypes.",
