@@ -13,7 +13,9 @@ from opanas_cli.errors import InvalidCheckpointError, UsageError
 
 @click.command(cls=ConfigCommand)
 @click.argument("checkpoint", type=click.Path(path_type=Path))
-@click.option("--genotype", required=True, metavar="GENOTYPE", help="Of its neck: a file, or the name of a shipped one.")
+@click.option(
+    "--genotype", required=True, metavar="GENOTYPE", help="Of its neck: a file, or the name of a shipped one."
+)
 @click.option(
     "-o",
     "--output",

@@ -74,8 +74,8 @@ def _loaded(source: Any, file: Any, map_location: Any) -> dict[str, Any]:
         way_out = "use a file written by opanas, or state_dict()s only"
         if _is_refusal(error):
             named = re.search(r"GLOBAL ([\w.]+)", str(error))
-            what = f"holds more than tensors and plain data{f' ({named[1]})' if named else ''}, and is not loaded for safety"
-            raise InvalidCheckpointError(f"{source}: {what}; {way_out}") from error
+            what = f"holds more than tensors and plain data ({named[1] if named else 'unsafe objects'})"
+            raise InvalidCheckpointError(f"{source}: {what}, and is not loaded for safety; {way_out}") from error
         what = f"is truncated or not a checkpoint ({type(error).__name__})"
         raise BrokenCheckpointError(f"{source}: {what}; {way_out}") from error
     if odd is not None:

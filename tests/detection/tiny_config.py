@@ -54,7 +54,8 @@ def tiny_config(root: Path, detector: str = "faster-rcnn", *options: str) -> Con
     if detector == "faster-rcnn":
         return config
     neck = config.model.neck
-    model = export_config(Genotype.of(["skip_connect"]), "shapes", detector=detector, overrides=options_of(detector, overrides)).model
+    overrides = options_of(detector, overrides)
+    model = export_config(Genotype.of(["skip_connect"]), "shapes", detector=detector, overrides=overrides).model
     levels = {name: model.neck[name] for name in ("start_level", "extra_convs", "num_outs")}
     model.neck = ConfigDict({**neck, **levels})
     for head in model.roi_head.bbox_head if detector == "cascade-rcnn" else ():

