@@ -72,7 +72,7 @@ def retrain(
     from opanas_cli.detection.processes.devices import select_device
     from opanas_cli.detection.training.mixed_precision import use_mixed_precision
     from opanas_cli.detection.training.networks import baseline_config, inherited_weights, sub_net_config, whole_config
-    from opanas_cli.detection.training.retraining import test_detector, train_detector
+    from opanas_cli.detection.training.retraining import measure_detector, train_detector
 
     device = select_device(run.device)
     settings = load_config(config, run.cfg_options)
@@ -88,7 +88,7 @@ def retrain(
     weights = inherited_weights(settings, chosen, inherit) if chosen is not None and inherit is not None else None
     with work_dir_lock(folder), console.training("detector") as on_step:
         if test_only is not None:
-            trained = test_detector(stage, folder, run.seed, device, test_only)
+            trained = measure_detector(stage, folder, run.seed, device, test_only)
         else:
             trained = train_detector(stage, folder, run.seed, device, run.resume, on_step, weights)
     if trained.found:

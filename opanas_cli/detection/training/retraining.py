@@ -20,7 +20,7 @@ from opanas_cli.detection.processes.group import from_first
 from opanas_cli.detection.processes.replicas import DetectorReplica, original, replicate
 from opanas_cli.detection.training.progress import FiniteLoss, OnStep, ProgressHook
 from opanas_cli.detection.training.run_identity import finished, result_identity
-from opanas_cli.detection.training.runner import build_runner, test_weights
+from opanas_cli.detection.training.runner import build_runner, measure_weights
 from opanas_cli.errors import InvalidConfigError
 from opanas_cli.search.cost import Cost
 from opanas_cli.search.evaluator import defined
@@ -76,7 +76,7 @@ def train_detector(
     return TrainedDetector(path, cost, metrics)
 
 
-def test_detector(config: Config, work_dir: Path, seed: int, device: torch.device, weights: Path) -> TrainedDetector:
+def measure_detector(config: Config, work_dir: Path, seed: int, device: torch.device, weights: Path) -> TrainedDetector:
     """Test the detector of an mmengine config with the weights of a file, ours or an imported one. Nothing is trained.
 
     Raises InvalidConfigError if there is no test split, InvalidCheckpointError if the weights are not this detector's.
@@ -84,7 +84,7 @@ def test_detector(config: Config, work_dir: Path, seed: int, device: torch.devic
     _require_test(config)
     runnable = copy.deepcopy(config)
     replicate(runnable, DetectorReplica)
-    metrics = test_weights(runnable, work_dir / "test", seed, device, weights)
+    metrics = measure_weights(runnable, work_dir / "test", seed, device, weights)
     return TrainedDetector(weights, detector_cost(config), defined(metrics))
 
 

@@ -187,7 +187,7 @@ def build_runner(
     return runner
 
 
-def test_weights(config: Config, folder: Path, seed: int, device: torch.device, weights: Path) -> dict[str, float]:
+def measure_weights(config: Config, folder: Path, seed: int, device: torch.device, weights: Path) -> dict[str, float]:
     """What mmengine measures of the detector of a config with the weights of a checkpoint; nothing is trained.
 
     Raises InvalidCheckpointError if the checkpoint is of another network, and what `build_runner` raises.
