@@ -49,6 +49,9 @@ def import_weights(
     config = output.with_suffix(".py")
     if output.suffix == ".py":
         raise UsageError(f"-o: names the checkpoint, but {output.name} would be the config; let it end in .pth")
+    sources = {Path(name).resolve() for name in (checkpoint, dataset, genotype)}
+    for path in sources & {output.resolve(), config.resolve()}:
+        raise UsageError(f"-o: would overwrite {path.name}, which is read; choose another name")
     from opanas_cli.formats import resolve_genotype
 
     chosen = resolve_genotype(genotype)

@@ -101,6 +101,8 @@ def test_what_does_not_fit_is_named_and_nothing_is_written(released: Path, capsy
 def test_contradictions_are_one_line(released: Path, refused: Callable[..., str], tmp_path: Path) -> None:
     names = ("import-weights", released, "--genotype", "opa-fpn", "--dataset", "data.py")
     assert "-o: names the checkpoint, but own.py would be the config" in refused(2, *names, "-o", "own.py")
+    for output, name in (("released.pth", "released.pth"), ("data.pth", "data.py")):
+        assert refused(2, *names, "-o", output) == f"-o: would overwrite {name}, which is read; choose another name"
     assert "nothing.pth: no such checkpoint" in refused(3, "import-weights", "nothing.pth", *names[2:], "-o", "own.pth")
     assert run(import_it()) == 0
     test = ("retrain", "own.py", "--work-dir", tmp_path / "w", "--device", "cpu", "--test-only")
