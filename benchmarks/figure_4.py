@@ -107,9 +107,10 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
             axes.fill_between(found[0]["epoch"], means.min(axis=0), means.max(axis=0), color=colour, alpha=0.15, lw=0)
             axes.plot(found[0]["epoch"], means.mean(axis=0), "o-", color=colour, label=arm, markersize=4)
         axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_ylabel(f"mean {rows[0]['metric']} of {rows[0]['sub_nets']} random sub-nets")
         axes.set_ylim(bottom=0)
-        axes.legend(frameon=False, loc="lower right")
+        axes.legend(frameon=False, loc="upper left")
         save(figure, temporary, path.suffix)
 
 

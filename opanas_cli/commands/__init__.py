@@ -31,6 +31,7 @@ COMMANDS = {
     "correlate": "Measure how well a super-net ranks genotypes.",
     "compare": "Train a genotype and others at the same cost, and say which is better.",
     "viz": "Draw genotypes.",
+    "report": "Write one page of all that is in a work dir.",
     "doctor": "Say what this machine has, and what is wrong with it.",
     "genotype": "List, validate, show, convert and compare genotypes.",
 }

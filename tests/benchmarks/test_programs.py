@@ -146,6 +146,13 @@ def test_remembered_halving_is_that_of_the_evaluator(
         assert found.image_share == expected.image_share
 
 
+def test_report(document: Run) -> None:
+    printed = document("report", "--candidates", 8, "--nodes", 2, "--repeat", 1)
+    assert (printed["candidates"], printed["nodes"]) == (8, 2)
+    assert 0 < printed["best_seconds"] <= printed["median_seconds"]
+    assert 20_000 < printed["bytes"] < printed["limit_bytes"]
+
+
 def test_strategies(document: Run, tiny: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = ["--population", 2, "--generations", 1, "--top-k", 2, "--seeds", 2]
     printed = document("strategies", *tiny, *sizes, "--metric", "VOC_AP50", "--strategies", "random", "regularized")
