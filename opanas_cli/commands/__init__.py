@@ -28,6 +28,7 @@ COMMANDS = {
     "export": "Write a genotype as an mmdet config, or in another format.",
     "retrain": "Train a detector with a genotype from scratch and report its final AP.",
     "profile": "Count the parameters and multiply-adds of detectors, and time them.",
+    "import-weights": "Convert a checkpoint of the released detectors.",
     "correlate": "Measure how well a super-net ranks genotypes.",
     "compare": "Train a genotype and others at the same cost, and say which is better.",
     "viz": "Draw genotypes.",

@@ -29,6 +29,12 @@ from opanas_cli.errors import UsageError
     metavar="SUPERNET",
     help="Start from the weights of this super-net, edge importances included.",
 )
+@click.option(
+    "--test-only",
+    type=click.Path(path_type=Path),
+    metavar="CHECKPOINT",
+    help="Train nothing: measure the AP of these weights, such as a detector.pth.",
+)
 @setting_option("retrain", "amp", "amp")
 @run_options()
 def retrain(
@@ -36,6 +42,7 @@ def retrain(
     genotype: str | None,
     neck: str,
     inherit: Path | None,
+    test_only: Path | None,
     amp: bool | None,
     run: RunOptions,
     console: Console,
@@ -43,7 +50,7 @@ def retrain(
     """Train a detector in full by the `retrain` settings of CONFIG, and measure its AP on the test split.
 
     Reads CONFIG and GENOTYPE; or CONFIG alone, if opanas export wrote it. Writes detector.pth and the log into the
-    work dir.
+    work dir. With --test-only, reads the weights and writes only the log of the test.
 
     \b
     Example:
@@ -54,6 +61,8 @@ def retrain(
         raise UsageError(f"{option}: needs a genotype; add --genotype")
     if inherit is not None and neck != "opa":
         raise UsageError(f"--inherit: --neck {neck} has no weights in a super-net; leave one of the two out")
+    if test_only is not None and (inherit is not None or amp):
+        raise UsageError(f"--test-only: trains nothing; leave out {'--amp' if amp else '--inherit'}")
     folder = run.folder(config)
     from opanas_cli.formats import resolve_genotype
 
@@ -63,7 +72,7 @@ def retrain(
     from opanas_cli.detection.processes.devices import select_device
     from opanas_cli.detection.training.mixed_precision import use_mixed_precision
     from opanas_cli.detection.training.networks import baseline_config, inherited_weights, sub_net_config, whole_config
-    from opanas_cli.detection.training.retraining import train_detector
+    from opanas_cli.detection.training.retraining import measure_detector, train_detector
 
     device = select_device(run.device)
     settings = load_config(config, run.cfg_options)
@@ -75,10 +84,13 @@ def retrain(
         stage = sub_net_config(settings, chosen, edge_importance=inherit is not None)
     if amp:  # Not an override, for exported configs have no section `retrain`.
         use_mixed_precision(stage)
-    check_data(settings, ["train", "test"], console.warn, console.say)
+    check_data(settings, ["test"] if test_only else ["train", "test"], console.warn, console.say)
     weights = inherited_weights(settings, chosen, inherit) if chosen is not None and inherit is not None else None
     with work_dir_lock(folder), console.training("detector") as on_step:
-        trained = train_detector(stage, folder, run.seed, device, run.resume, on_step, weights)
+        if test_only is not None:
+            trained = measure_detector(stage, folder, run.seed, device, test_only)
+        else:
+            trained = train_detector(stage, folder, run.seed, device, run.resume, on_step, weights)
     if trained.found:
         console.say_finished(trained.path)
     figures = ", ".join(f"{name} {value:.4f}" for name, value in trained.metrics.items())
@@ -86,5 +98,5 @@ def retrain(
         f"{figures or 'no AP: the test split has no objects'}\n"
         f"{trained.cost.macs / 1e9:.3f} G MACs, {trained.cost.params / 1e6:.3f} M parameters",
         {"metrics": trained.metrics, "macs": trained.cost.macs, "params": trained.cost.params},
-        {"detector": trained.path, "log": folder / "retrain"},
+        {"detector": trained.path, "log": folder / ("test" if test_only else "retrain")},
     )

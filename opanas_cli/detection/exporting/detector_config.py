@@ -11,7 +11,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.hub import get_config
 
 from opanas_cli.detection.configs.data_checks import dataset_classes
-from opanas_cli.detection.configs.files import load_config
+from opanas_cli.detection.configs.files import load_config, parse_overrides
 from opanas_cli.detection.configs.necks import with_sub_net
 from opanas_cli.detection.configs.parts import DATALOADERS, class_heads, each_dataset, each_evaluator
 from opanas_cli.detection.configs.sections import section_of
@@ -77,8 +77,9 @@ def export_config(
 
     The data is that of `dataset`, ``coco``, ``voc`` or a config, and so is whatever the other arguments leave open.
     `neck`, one of `BASELINES`, takes the genotype's place, without `channels` at the MACs of the genotype's detector.
-    Raises UsageError if `num_classes` or `channels` contradict the config, InvalidConfigError if it has no neck or no
-    data, InfeasibleError if no width of `neck` has these MACs.
+    Raises UsageError if `num_classes` or `channels` contradict the config, or an override is of a part that the
+    detector does not have, InvalidConfigError if that config has no neck or no data, InfeasibleError if no width of
+    `neck` has these MACs.
     """
     config = load_config(dataset, overrides)
     for part in ("train_dataloader", "test_dataloader"):
@@ -86,6 +87,7 @@ def export_config(
             raise InvalidConfigError(f"{dataset}: has no {part}; give --dataset a config with data")
     if detector or backbone:
         config.model = _detector_model(config, detector, backbone)
+        _override_model(config, overrides)
     if channels:
         if channels % (groups := width_step(config)):
             raise UsageError(f"--channels: is {channels}, which the {groups} groups of the neck's norm do not divide")
@@ -191,6 +193,20 @@ def _detector_model(config: Config, detector: str | None, backbone: str | None) 
         wide = BACKBONES[backbone]["depth"] > 34
         model.neck["in_channels"] = [256, 512, 1024, 2048] if wide else [64, 128, 256, 512]
     return model
+
+
+def _override_model(config: Config, overrides: tuple[str, ...]) -> None:
+    """Apply those of the model again, to the one that took its place; UsageError if it has no such part."""
+    for key, value in parse_overrides(overrides).items():
+        if not key.startswith("model."):
+            continue
+        part: Any = config.model
+        for name in key.split(".")[1:-1]:
+            entries = dict(enumerate(part)) if isinstance(part, list) else part
+            part = entries.get(int(name) if isinstance(part, list) and name.isdecimal() else name)
+            if not isinstance(part, (dict, list)):
+                raise UsageError(f"--cfg-options: {key}: there is no '{name}' in a {config.model.type}; leave it out")
+        config.merge_from_dict({key: value})
 
 
 def _set_num_classes(config: Config, count: int) -> None:
