@@ -224,6 +224,19 @@ def test_the_dominated_area(program: Callable[[str], ModuleType]) -> None:
     assert area == pytest.approx((50 * 0.2 + 50 * 0.5 + 100 * 0.6) / 200)
 
 
+def test_methods(document: Run, tiny_options: tuple[str, ...], tmp_path: Path) -> None:
+    few = ("search.population=2", "search.generations=0", "search.top_k=1")
+    options = ["--run", "--device", "cpu", "--random", 1, "--cfg-options", *tiny_options, *few]
+    printed = document("methods", "--work-dir", tmp_path, *options)["methods"]
+    assert list(printed) == ["random", "spos", "darts", "fair-darts", "fair"]
+    assert [row["spent"]["evaluations"] for row in printed.values()] == [1, 2, 0, 0, 2]
+    # One epoch of 7 training images; two of both kinds of 5 held-out ones; or a training alone on all 12.
+    assert [row["spent"]["images"] for row in printed.values()] == [12, 12, 14, 14, 12]
+    assert all(row["spent"]["device_seconds"] > 0 and 0 <= row["AP"] <= 1 for row in printed.values())
+    assert len(printed["spos"]["genotype"].split(",")) == 2
+    assert document("methods", "--work-dir", tmp_path)["methods"] == printed
+
+
 def test_latency(document: Run, tiny: list[object]) -> None:
     printed = document("latency", *tiny, "--genotypes", 3)
     rows = printed["genotypes"]

@@ -181,6 +181,7 @@ def _trained(training: Training, folder: Path, device: torch.device, keep_detect
         "metrics": trained.metrics,
         **trained.cost.document(),
         # Not known of a training that another process began.
+        "spent": trained.spent.document(),
         "seconds": None if began_before else round(time.perf_counter() - started, 1),
     }
 
