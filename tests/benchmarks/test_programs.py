@@ -245,7 +245,7 @@ def test_methods(
     printed = document("methods", "--work-dir", tmp_path, *options)["methods"]
     assert list(printed) == names
     spent = [(row["spent"]["images"], row["spent"]["evaluations"]) for row in printed.values()]
-    # A training alone on all 12 images; one epoch on 7 of them, and two sub-nets on the 5 held out, or 7 drawn of those.
+    # A training alone on all 12 images; one epoch on 7, and two sub-nets on the 5 held out, or 7 drawn of those.
     assert spent == [(12, 1), (12, 2), (14, 0), (12, 2)]
     assert all(row["spent"]["device_seconds"] > 0 and 0 <= row["AP"] <= 1 for row in printed.values())
     assert document("methods", "--work-dir", tmp_path)["methods"] == printed
