@@ -6,7 +6,7 @@ python benchmarks/rankings.py --setting all-paths --seeds 0 [--truth TABLE]
 Trains the super-net of benchmarks/configs/hard_shapes.py from the FPN detector of benchmarks/ground_truth.py, and
 evaluates every neck of the table in it, on the images held out from its training and on many more of the same kind. A
 super-net whose row the results have is not trained again; the second command prints only, against the table that has
-the same norms.
+the same norms, and --chart draws it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from filelock import FileLock
 from ground_truth import HERE, config_of, genotypes_of_the_space, in_a_child, prepare
-from ground_truth_table import print_super_net, report_of_super_net
+from ground_truth_table import groups_of, print_super_net, report_of_super_net
 from hard_shapes import HARD_SHAPES
 
 from opanas_cli.atomic import write_atomically
@@ -29,6 +29,7 @@ from opanas_cli.detection.data.shapes import generate_shapes
 from opanas_cli.detection.evaluating.evaluator import SuperNetEvaluator
 from opanas_cli.detection.super_net_file import read_super_net
 from opanas_cli.detection.training.supernet_training import train_super_net
+from opanas_cli.drawing.charts import draw_correlation
 from opanas_cli.formats.text import line_of
 
 MORE_IMAGES = 600
@@ -50,6 +51,8 @@ def main() -> None:
     truth = json.loads(options.truth.read_text())["rows"]
     own = [row for row in rows_of(options.results) if row["setting"] == options.setting]
     reports = [report_of_super_net(row, truth) for row in own]
+    if options.chart:
+        draw_correlation(chart_of(own[0], truth, reports[0]), options.chart)
     if options.json:
         print(json.dumps({"version": 1, "super_nets": reports}))
     else:
@@ -71,6 +74,7 @@ def parsed_options() -> argparse.Namespace:
     parser.add_argument("--results", type=Path, default=HERE / "results" / "rankings.json")
     parser.add_argument("--truth", type=Path, default=HERE / "results" / "ground_truth.json", help="the table")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("--chart", type=Path, help="an SVG of the first super-net's ranking")
     parser.add_argument("--keep", type=Path, help="keep supernet.pth files in this folder")
     return parser.parse_args()
 
@@ -114,6 +118,15 @@ def evaluated(
     evaluator = SuperNetEvaluator(config, content["state_dict"], path, split, device)
     found = evaluator.evaluate(genotypes)
     return {line_of(one): round(at.metrics["AP"], 5) for one, at in zip(genotypes, found, strict=True)}
+
+
+def chart_of(row: dict[str, Any], truth: list[dict[str, Any]], report: dict[str, Any]) -> dict[str, Any]:
+    """What `draw_correlation` draws of a super-net and the table."""
+    macs = {one["genotype"]: one["macs"] for one in truth}
+    networks = [
+        {"super_net": row["AP"][line], "alone": alone, "macs": macs[line]} for line, alone in groups_of(truth).items()
+    ]
+    return {"metric": "AP", "networks": networks, "super_net": {"kendall": report["tau"]}}
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import click
+import jsonschema
 import pytest
 
+import opanas_cli
 from opanas_cli.commands import run
+from opanas_cli.commands.console import Console, _plain
 from opanas_cli.plug_ins import Registry
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # Before torch is imported; of this process and of those that it starts.
@@ -41,6 +45,26 @@ TINY = (
     "cost_input=(64,64)",
 )
 """Overrides that make the shipped config `shapes` train in a second."""
+
+
+SCHEMA = json.loads((Path(opanas_cli.__file__).parent / "commands" / "documents.schema.json").read_text())
+
+
+@pytest.fixture(autouse=True)
+def documents_follow_their_schema(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a command prints with --json is as the shipped schema says, or the command fails."""
+    print_document = Console.print_document
+
+    def checked(document: Mapping[str, Any]) -> None:
+        print_document(document)
+        context = click.get_current_context(silent=True)
+        if context is None:  # A test of the console alone.
+            return
+        command = context.command_path.removeprefix("opanas ")
+        schema = {"$defs": SCHEMA["$defs"], **SCHEMA["properties"][command]}
+        jsonschema.validate(_plain(document), schema, jsonschema.Draft202012Validator)
+
+    monkeypatch.setattr(Console, "print_document", staticmethod(checked))
 
 
 @pytest.fixture(scope="session")

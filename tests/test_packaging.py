@@ -67,9 +67,9 @@ def python(outside: tuple[Path, Environment], *arguments: str) -> str:
 
 
 def test_the_installed_program_answers(installed: Path, outside: tuple[Path, Environment]) -> None:
-    version = f"opanas, version {opanas_cli.__version__}\n"
-    assert python(outside, "-m", "opanas_cli", "--version") == version
-    assert python(outside, str(installed / "bin" / "opanas"), "--version") == version
+    version = f"opanas {opanas_cli.__version__} (torch "
+    assert python(outside, "-m", "opanas_cli", "--version").startswith(version)
+    assert python(outside, str(installed / "bin" / "opanas"), "--version").startswith(version)
     listed = python(outside, "-m", "opanas_cli", "genotype", "list", "--quiet")
     assert [line.split()[0] for line in listed.splitlines()] == sorted(
         path.stem for path in (ROOT / "genotypes").glob("*.json") if "schema" not in path.name

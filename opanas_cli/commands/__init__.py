@@ -30,6 +30,7 @@ COMMANDS = {
     "correlate": "Measure how well a super-net ranks genotypes.",
     "compare": "Train a genotype and others at the same cost, and say which is better.",
     "viz": "Draw genotypes.",
+    "doctor": "Say what this machine has, and what is wrong with it.",
     "genotype": "List, validate, show, convert and compare genotypes.",
 }
 """Each command with its one-line help; command `a-b` is `a_b` in the module `opanas_cli.commands.a_b`."""
@@ -84,8 +85,19 @@ class LazyGroup(SuggestingGroup):
             formatter.write_dl(list(COMMANDS.items()))
 
 
+def _version(ctx: click.Context, param: click.Parameter, asked: bool) -> None:
+    """Print our version, and those of what decides results."""
+    if not asked:
+        return
+    from opanas_cli.commands.doctor import installed
+
+    others = ", ".join(f"{name} {installed(name) or 'missing'}" for name in ("torch", "mmdet"))
+    click.echo(f"opanas {__version__} ({others})")
+    ctx.exit()
+
+
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="opanas")
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show versions.")
 def cli() -> None:
     """Search feature pyramid networks for object detectors (OPANAS)."""
 

@@ -57,12 +57,17 @@ class Console:
         """The end of a command: its result, and the paths of all files that it wrote."""
         paths = {name: str(path) for name, path in files.items()}
         if self.as_json:
-            click.echo(json.dumps({"version": 1, **_plain(document), "files": paths}, indent=2))
+            self.print_document({"version": 1, **document, "files": paths})
             return
         click.echo("\n".join(map(shown, lines.split("\n"))))
         width = max(map(len, paths), default=0)
         for name, path in paths.items():
             click.echo(f"  {name:<{width}}  {shown(path)}")
+
+    @staticmethod
+    def print_document(document: Mapping[str, Any]) -> None:
+        """Print the one JSON document of a command; documents.schema.json is its schema."""
+        click.echo(json.dumps(_plain(document), indent=2))
 
     @contextmanager
     def progress(self, title: str) -> Iterator[Report]:
@@ -179,14 +184,28 @@ def _bar(title: str) -> Iterator[Report]:
 
 def _lines(title: str) -> Report:
     last = time.monotonic()
+    first: tuple[int, float] | None = None
 
     def report(done: int, total: int, note: str) -> None:
-        nonlocal last
-        if done == total or time.monotonic() - last >= SECONDS_BETWEEN_LINES:
-            last = time.monotonic()
-            click.echo(f"{title}: {done}/{total} {note}", err=True)
+        nonlocal last, first
+        now = time.monotonic()
+        began, started = first = first or (done, now)  # A resumed run begins late.
+        if done == total or now - last >= SECONDS_BETWEEN_LINES:
+            last = now
+            left = ""
+            if began < done < total:
+                left = f", {_duration((now - started) / (done - began) * (total - done))} left"
+            click.echo(f"{title}: {done}/{total} {note}{left}", err=True)
 
     return report
+
+
+def _duration(seconds: float) -> str:
+    """In the unit that suits."""
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 class SearchProgress:

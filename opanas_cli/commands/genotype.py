@@ -192,8 +192,7 @@ def compare(first: str, second: str, console: Console) -> None:
 
 
 def _print_document(kind: str, **content: Any) -> None:
-    document = {"format": f"opanas-genotype-{kind}", "version": VERSION, **content}
-    click.echo(json.dumps(document, indent=2))
+    Console.print_document({"format": f"opanas-genotype-{kind}", "version": VERSION, **content})
 
 
 def _summary(record: GenotypeRecord) -> dict[str, Any]:

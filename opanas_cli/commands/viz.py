@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,7 +58,7 @@ def viz(genotypes: tuple[str, ...], output: Path | None, hide_dead: bool, consol
     elif not console.as_json:
         _draw_terminal(records, titles, hide_dead)
     if console.as_json:
-        click.echo(json.dumps(_document(records, titles, output), indent=2))
+        console.print_document(_document(records, titles, output))
     elif output is not None:
         click.echo(shown(str(output)))
 

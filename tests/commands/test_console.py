@@ -57,7 +57,20 @@ def test_lines_come_now_and_then_and_at_the_end(capsys: Capture, monkeypatch: py
             report(done, 30, "x")
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.splitlines() == ["search: 10/30 x", "search: 20/30 x", "search: 30/30 x"]
+    assert err.splitlines() == ["search: 10/30 x, 20 s left", "search: 20/30 x, 10 s left", "search: 30/30 x"]
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(30, "70 s"), (300, "12 min"), (7200, "5 h"), (200_000, "5 d")], ids=str)
+def test_the_time_left_is_that_of_the_steps_of_this_run(
+    seconds: float, text: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(module.time, "monotonic", lambda: now)
+    with Console(False, False).progress("search") as report:
+        report(40, 100, "x")  # A run that is resumed.
+        now += seconds
+        report(58, 100, "x")
+    assert capsys.readouterr().err == f"search: 58/100 x, {text} left\n"
 
 
 def test_a_bar_on_a_terminal(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
