@@ -5,7 +5,8 @@ python benchmarks/methods.py --work-dir DIR --run [--config CONFIG] [--images N 
 
 The first command prints what is in DIR: a folder for each method with best.json and detector.pth, and one called random
 with comparison.jsonl. The second makes what is missing by the commands of opanas, one process each, and goes on where
-it was stopped: super-nets, searches, the winners alone, and random genotypes at the MACs of the winner of `fair`.
+it was stopped: super-nets, searches, the winners alone, and random genotypes at the MACs of the winner of `fair`. With
+--truth, the table of benchmarks/ground_truth.py, it says where each winner stands among all necks of two nodes.
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ground_truth_table import means_of
+
 from opanas_cli.detection.checkpoints import read_checkpoint
 from opanas_cli.detection.data.shapes import generate_shapes
 from opanas_cli.detection.experiments.training_log import TrainingLog
 from opanas_cli.detection.spent import Spent
 from opanas_cli.formats import read_record
-from opanas_cli.formats.text import line_of
+from opanas_cli.formats.text import line_of, loads
+from opanas_cli.genotype.architecture import Architecture
 
 PUBLISHED: dict[str, tuple[int, str, str, str]] = {
     "random": (55, "231/206", "36.4/35.9", "37.5/39.1"),
@@ -51,11 +55,15 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cfg-options", nargs="*", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--truth", type=Path, help="a table of ground_truth.py, to look the winners up in")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args()
     if options.run:
         run_all(options)
     rows = {method: row for method in options.methods if (row := row_of(options.work_dir / method))}
+    if options.truth:
+        for row in rows.values():
+            row["truth"] = place_in(json.loads(options.truth.read_text())["rows"], row["genotype"])
     if options.json:
         published = {method: PUBLISHED[method] for method in rows}
         print(json.dumps({"version": 1, "methods": rows, "published": published}))
@@ -63,7 +71,23 @@ def main() -> None:
     print(f"{'':10}" + "".join(f"{name:>11}" for name in COLUMNS))
     for method, row in rows.items():
         print(f"{method:10}" + "".join(f"{text:>11}" for text in (*shown(row), *map(str, PUBLISHED[method]))))
-    print("\n".join(f"{method}: {row['genotype']}" for method, row in rows.items()))
+    for method, row in rows.items():
+        place = row.get("truth")
+        print(
+            f"{method}: {row['genotype']}" + (f", rank {place['rank']}, regret {place['regret']:.4f}" if place else "")
+        )
+
+
+def place_in(truth: list[dict[str, Any]], genotype: str) -> dict[str, Any] | None:
+    """The rank of a genotype's network among those of a table, the best being 1, and what its AP lacks to that one's.
+
+    None if the table does not have it, such as a chain.
+    """
+    means = {Architecture(loads(line, line).genotype): ap for line, ap in means_of(truth).items()}
+    own = means.get(Architecture(loads(genotype, genotype).genotype))
+    if own is None:
+        return None
+    return {"rank": 1 + sum(ap > own for ap in means.values()), "of": len(means), "regret": max(means.values()) - own}
 
 
 def shown(row: dict[str, Any]) -> list[str]:
@@ -75,11 +99,14 @@ def shown(row: dict[str, Any]) -> list[str]:
 
 
 def row_of(folder: Path) -> dict[str, Any] | None:
-    """What a method found and spent; of random genotypes, whose trainings are the search, the best of them."""
+    """What a method found and spent; of random genotypes, whose trainings are the search, the best of them.
+
+    A training that was killed between its end and its row has no known cost.
+    """
     if (folder / "comparison.jsonl").exists():
         rows = [row for row in TrainingLog(folder / "comparison.jsonl").rows() if row["network"].startswith("random-")]
         best = max(rows, key=lambda row: row["metrics"]["AP"])
-        spent = sum((Spent.of(row["spent"]) for row in rows), Spent(evaluations=len(rows)))
+        spent = sum((Spent.of(row["spent"] or {}) for row in rows), Spent(evaluations=len(rows)))
         return {
             "genotype": best["genotype"],
             "spent": spent.document(),
@@ -110,7 +137,7 @@ def run_all(options: argparse.Namespace) -> None:
         settings.append(f"data_root={root}")
     for method in sorted(options.methods, key=lambda name: (name == "random", name != "fair")):
         folder = options.work_dir / method
-        own = [*settings, *SPACES.get(method, ())]
+        own = [*SPACES.get(method, ()), *settings]
         given = ["--work-dir", folder, "--device", options.device, "--seed", options.seed, "--resume"]
         if method == "random":
             fair = ["--genotype", options.work_dir / "fair" / "best.json", "--seeds", 1]

@@ -36,3 +36,13 @@ def test_the_table_of_the_methods(
     assert spent == [(12, 1), (12, 2), (14, 0), (12, 2)]
     assert all(row["spent"]["device_seconds"] > 0 and 0 <= row["AP"] <= 1 for row in printed.values())
     assert document("methods", "--work-dir", tmp_path)["methods"] == printed
+
+
+def test_the_place_of_a_winner_among_all_necks(program: Callable[[str], ModuleType]) -> None:
+    """Nodes in another order are the same network; a chain is none of the table's."""
+    place_in = program("methods").place_in
+    rows = [{"genotype": line, "seed": 0, "AP": ap} for line, ap in (("td|none,bu", 0.5), ("td|none,none", 0.7))]
+    rows += [{"genotype": "td|bu,none", "seed": seed, "AP": ap} for seed, ap in enumerate((0.1, 0.5))]
+    assert place_in(rows, "none|td,bu") == {"rank": 1, "of": 3, "regret": 0.0}
+    assert place_in(rows, "bu|td,none") == {"rank": 3, "of": 3, "regret": pytest.approx(0.4)}
+    assert place_in(rows, "se|td,none") is None

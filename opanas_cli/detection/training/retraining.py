@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +31,14 @@ from opanas_cli.search.evaluator import defined
 class TrainedDetector:
     """A trained detector: its file, what it costs, and its metrics that are defined on the test split.
 
-    `spent` is what its training cost. `found` means that it was trained and tested before, and nothing was left to do.
+    `found` means that it was trained and tested before, and nothing was left to do; else `spent` is what the training
+    cost.
     """
 
     path: Path
     cost: Cost
     metrics: dict[str, float]
-    spent: Spent = field(default_factory=Spent)
+    spent: Spent | None = None
     found: bool = False
 
 
