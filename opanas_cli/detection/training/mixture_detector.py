@@ -114,16 +114,17 @@ class MixtureDetector(SuperNetDetector):
     def _look_ahead(self, data: Any, optim_wrapper: OptimWrapper) -> Tensor:
         """Give the architecture parameters the gradient of DARTS' Eq. 7, by the finite difference of Eq. 8.
 
-        The step ahead is one of plain SGD by the current learning rate. All passes over the training images draw the
-        same samples of anchors and proposals, which would otherwise differ by more than the weights do. Returns the
-        held-out loss after that step.
+        The step ahead is one of plain SGD by the current learning rate. All passes begin with the same random states, so
+        that those over the training images draw the same samples of anchors and proposals, which would otherwise differ
+        by more than the weights do. Returns the held-out loss after that step.
         """
         weights, lr = self._weights(), optim_wrapper.get_lr()["lr"][0]
         start = [weight.detach().clone() for weight in weights]
         with random_states_kept():
             self._backward(data["training"], optim_wrapper, weights)
         self._move(weights, start, -lr, self._taken_gradients(weights))
-        loss = self._backward(data["held_out"], optim_wrapper, [self.architecture, *weights])["loss"]
+        with random_states_kept():
+            loss = self._backward(data["held_out"], optim_wrapper, [self.architecture, *weights])["loss"]
         direct, ahead = self.architecture.grad, self._taken_gradients(weights)
         self.architecture.grad = None
         norm = torch.stack([gradient.norm() for gradient in ahead]).norm().clamp(min=1e-12)
@@ -155,7 +156,7 @@ class MixtureDetector(SuperNetDetector):
 
 
 def zero_one_loss(architecture: Tensor) -> Tensor:
-    """−1/N Σ (σ(α) − 0.5)² over all N parameters, which is least where every weight is 0 or 1 (Fair DARTS, Eq. 6)."""
+    """−1/N Σ (σ(α) − 0.5)² over all N parameters, which is least where every weight is 0 or 1 (Fair DARTS)."""
     return -(architecture.sigmoid() - 0.5).square().mean()
 
 
