@@ -114,9 +114,9 @@ class MixtureDetector(SuperNetDetector):
     def _look_ahead(self, data: Any, optim_wrapper: OptimWrapper) -> Tensor:
         """Give the architecture parameters the gradient of DARTS' Eq. 7, by the finite difference of Eq. 8.
 
-        The step ahead is one of plain SGD by the current learning rate. All passes begin with the same random states, so
-        that those over the training images draw the same samples of anchors and proposals, which would otherwise differ
-        by more than the weights do. Returns the held-out loss after that step.
+        The step ahead is one of plain SGD by the current learning rate. All passes begin with the same random states:
+        if those over the training images drew other samples of anchors and proposals each time, they would differ by
+        more than the weights do. Returns the held-out loss after that step.
         """
         weights, lr = self._weights(), optim_wrapper.get_lr()["lr"][0]
         start = [weight.detach().clone() for weight in weights]
