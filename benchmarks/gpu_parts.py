@@ -29,7 +29,7 @@ from opanas_cli.detection.configs.files import load_config
 from opanas_cli.detection.configs.necks import with_sub_net
 from opanas_cli.detection.costs.latency import detector_latencies_ms, median_ms
 from opanas_cli.detection.costs.profiling import detector_cost
-from opanas_cli.detection.costs.widths import with_fpn
+from opanas_cli.detection.costs.widths import with_baseline
 from opanas_cli.formats.files import resolve_genotype
 
 Row = dict[str, Any]
@@ -147,7 +147,7 @@ def frames(run: Run, _: str) -> list[Row]:
     """Whole detectors, from one normalised image to its boxes."""
     config = load_config(run.sizes.config, (f"cost_input={run.sizes.frame}",))
     found = with_sub_net(config, resolve_genotype("opa-fpn"))
-    configs = {f"OPA-FPN@{found.model.neck.out_channels}": found, "FPN@256": with_fpn(config, 256)}
+    configs = {f"OPA-FPN@{found.model.neck.out_channels}": found, "FPN@256": with_baseline(config, "fpn", 256)}
     detectors = [latency.super_net_detector(each, None, run.device) for each in configs.values()]
     taken = detector_latencies_ms(detectors, config, run.device)
     return [

@@ -31,7 +31,7 @@ from opanas_cli.atomic import write_atomically
 from opanas_cli.detection.checkpoints import read_checkpoint, write_checkpoint
 from opanas_cli.detection.configs.files import load_config
 from opanas_cli.detection.configs.stages import retrain_stage
-from opanas_cli.detection.costs.widths import with_fpn
+from opanas_cli.detection.costs.widths import with_baseline
 from opanas_cli.detection.data.shapes import generate_shapes
 from opanas_cli.detection.experiments.trainings import claimed
 from opanas_cli.detection.training.networks import sub_net_config
@@ -223,7 +223,7 @@ def train_start(options: argparse.Namespace, path: Path) -> None:
         part.pop("init_cfg")
     config.model.backbone.update(frozen_stages=-1, norm_eval=False)
     config.retrain.update(epochs=epochs, milestones=(epochs * 3 // 4,), batch_size=8)
-    stage = retrain_stage(with_fpn(config, config.model.neck.out_channels))
+    stage = retrain_stage(with_baseline(config, "fpn", config.model.neck.out_channels))
     trained = trained_anew(stage, options.work_dir / "start", options.data_seed, options.device)
     meta = {"epochs": epochs, "seed": options.data_seed, "AP": round(trained.metrics["AP"], 6)}
     write_checkpoint({"state_dict": read_checkpoint(trained.path)["state_dict"], "meta": meta}, path)

@@ -52,6 +52,7 @@ DETECTION = {
     "evaluating": 6,
     "costs": 7,
     "exporting": 8,
+    "importing": 9,
     "training": 9,
     "experiments": 11,
     "searching": 10,

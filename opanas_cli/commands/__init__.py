@@ -27,9 +27,12 @@ COMMANDS = {
     "evolve": "Search a trained super-net for the best genotype.",
     "export": "Write a genotype as an mmdet config, or in another format.",
     "retrain": "Train a detector with a genotype from scratch and report its final AP.",
+    "profile": "Count the parameters and multiply-adds of detectors, and time them.",
+    "import-weights": "Convert a checkpoint of the released detectors.",
     "correlate": "Measure how well a super-net ranks genotypes.",
     "compare": "Train a genotype and others at the same cost, and say which is better.",
     "viz": "Draw genotypes.",
+    "report": "Write one page of all that is in a work dir.",
     "doctor": "Say what this machine has, and what is wrong with it.",
     "genotype": "List, validate, show, convert and compare genotypes.",
 }

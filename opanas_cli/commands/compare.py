@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from opanas_cli.commands.console import Console
-from opanas_cli.commands.options import RunOptions, run_options
+from opanas_cli.commands.options import NECKS, RunOptions, run_options
 from opanas_cli.commands.several_processes import OneProcessCommand
 
 
@@ -18,8 +18,8 @@ from opanas_cli.commands.several_processes import OneProcessCommand
     "--against",
     required=True,
     metavar="LIST",
-    help="Networks to compare it with, e.g. fpn,random:5,opa-fpn: baselines by name, N random genotypes of the space, "
-    "or genotypes by name or file.",
+    help="Networks to compare it with, e.g. fpn,random:5,opa-fpn: baselines (" + ", ".join(NECKS) + "), N random "
+    "genotypes of the space, or genotypes by name or file.",
 )
 @click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Trainings of each network.")
 @run_options()

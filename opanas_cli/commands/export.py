@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from opanas_cli.commands.console import Console
-from opanas_cli.commands.options import CFG_OPTIONS, ConfigCommand, common_options
+from opanas_cli.commands.options import CFG_OPTIONS, NECKS, ConfigCommand, common_options
 from opanas_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,6 +36,11 @@ if TYPE_CHECKING:
 )
 @click.option("--channels", type=click.IntRange(1), help="Width of the pyramid.  [default: the data set's, 112]")
 @click.option(
+    "--neck",
+    type=click.Choice(NECKS),
+    help="Another neck in place of GENOTYPE's: at the width with the same MACs, or with --channels at that width.",
+)
+@click.option(
     "--dataset", metavar="coco|voc|FILE", help="Shipped config or config file to take the data from.  [default: coco]"
 )
 @click.option("--num-classes", type=click.IntRange(1), help="[default: the data set's]")
@@ -60,6 +65,7 @@ def export(
     detector: str | None,
     backbone: str | None,
     channels: int | None,
+    neck: str | None,
     dataset: str | None,
     num_classes: int | None,
     schedule: str | None,

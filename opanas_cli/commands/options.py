@@ -31,6 +31,9 @@ DEVICE = click.option(
     "--device", default="auto", show_default=True, metavar="auto|cpu|cuda[:i]", help="Device to run on."
 )
 RESUME = click.option("--resume", is_flag=True, help="Resume the run in the work dir.")
+NECKS = ("fpn", "pafpn", "bfp", "nasfpn", "sepc", "bifpn")
+"""The necks that others designed, by the names of `BASELINES`, which only mmdet's side knows."""
+
 CFG_OPTIONS = click.option(
     CFG_OPTIONS_NAME,
     multiple=True,

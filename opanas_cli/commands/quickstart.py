@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from opanas_cli.commands.several_processes import OneProcessCommand
 from opanas_cli.commands.work_dir_lock import work_dir_lock
 
 CONFIG = "shapes"
+SUMMARY = "quickstart.json"
 
 
 @click.command(cls=OneProcessCommand)
@@ -67,7 +69,8 @@ def quickstart(run: RunOptions, console: Console) -> None:
         forget_run(folder / "train-supernet")
         with timed("train-supernet"), console.training("super-net") as on_step:
             files["super-net"] = train_super_net(config, folder, run.seed, device, on_step=on_step).path
-        found.history.unlink(missing_ok=True)
+        for old in (found.history, folder / SUMMARY):
+            old.unlink(missing_ok=True)
         with timed("evolve"), console.progress("search") as report:
             shown = SearchProgress(report)
             reports = SearchReports(shown.candidate, shown.images)
@@ -87,7 +90,7 @@ def quickstart(run: RunOptions, console: Console) -> None:
                 trained[name] = train_detector(stage, folder / name, run.seed, device, on_step=on_step)
             files[f"{name} detector"] = trained[name].path
     seconds["total"] = round(sum(seconds.values()), 1)
-    _show(console, trained, {"winner": line_of(winner), "fpn": None}, seconds, files)
+    _show(console, trained, {"winner": line_of(winner), "fpn": None}, seconds, files | {"summary": folder / SUMMARY})
 
 
 def _show(
@@ -97,7 +100,9 @@ def _show(
     seconds: Mapping[str, float],
     files: Mapping[str, Path],
 ) -> None:
-    """The table, and all files."""
+    """Write the summary, and show it as a table with all files."""
+    from opanas_cli.atomic import write_atomically
+
     document: dict[str, Any] = {
         name: {
             "ap": detector.metrics["AP"],
@@ -113,4 +118,6 @@ def _show(
         rows.append(f"{name:8}{row['ap']:8.3f}{row['ap50']:8.3f}{row['macs'] / 1e6:8.1f} M{row['params'] / 1e6:8.2f} M")
     rows.append(f"winner: {genotypes['winner']}")
     rows.append("seconds: " + ", ".join(f"{step} {value:.0f}" for step, value in seconds.items()))
-    console.result("\n".join(rows), {**document, "seconds": seconds}, files)
+    document["seconds"] = seconds
+    write_atomically(files["summary"], json.dumps({"version": 1, **document}, indent=2) + "\n")
+    console.result("\n".join(rows), document, files)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from opanas_cli.commands.console import Console
-from opanas_cli.commands.options import RunOptions, run_options, setting_option
+from opanas_cli.commands.options import NECKS, RunOptions, run_options, setting_option
 from opanas_cli.commands.several_processes import SeveralProcessesCommand
 from opanas_cli.commands.work_dir_lock import work_dir_lock
 from opanas_cli.errors import UsageError
@@ -18,16 +18,22 @@ from opanas_cli.errors import UsageError
 @click.option("--genotype", metavar="GENOTYPE", help="The neck to train: a file, or the name of a shipped genotype.")
 @click.option(
     "--neck",
-    type=click.Choice(["opa", "fpn"]),
+    type=click.Choice(["opa", *NECKS]),
     default="opa",
     show_default=True,
-    help="fpn trains the baseline instead: mmdet's FPN, at the width with the same MACs as the genotype.",
+    help="All but opa train a baseline instead, at the width with the same MACs as the genotype.",
 )
 @click.option(
     "--inherit",
     type=click.Path(path_type=Path),
     metavar="SUPERNET",
     help="Start from the weights of this super-net, edge importances included.",
+)
+@click.option(
+    "--test-only",
+    type=click.Path(path_type=Path),
+    metavar="CHECKPOINT",
+    help="Train nothing: measure the AP of these weights, such as a detector.pth.",
 )
 @setting_option("retrain", "amp", "amp")
 @run_options()
@@ -36,6 +42,7 @@ def retrain(
     genotype: str | None,
     neck: str,
     inherit: Path | None,
+    test_only: Path | None,
     amp: bool | None,
     run: RunOptions,
     console: Console,
@@ -43,17 +50,19 @@ def retrain(
     """Train a detector in full by the `retrain` settings of CONFIG, and measure its AP on the test split.
 
     Reads CONFIG and GENOTYPE; or CONFIG alone, if opanas export wrote it. Writes detector.pth and the log into the
-    work dir.
+    work dir. With --test-only, reads the weights and writes only the log of the test.
 
     \b
     Example:
       opanas retrain coco --genotype runs/coco/best.json --work-dir runs/coco-winner
     """
-    if genotype is None and (inherit is not None or neck == "fpn"):
-        option = "--inherit" if inherit is not None else "--neck fpn"
+    if genotype is None and (inherit is not None or neck != "opa"):
+        option = "--inherit" if inherit is not None else f"--neck {neck}"
         raise UsageError(f"{option}: needs a genotype; add --genotype")
-    if inherit is not None and neck == "fpn":
-        raise UsageError("--inherit: the FPN baseline has no weights in a super-net; leave one of the two out")
+    if inherit is not None and neck != "opa":
+        raise UsageError(f"--inherit: --neck {neck} has no weights in a super-net; leave one of the two out")
+    if test_only is not None and (inherit is not None or amp):
+        raise UsageError(f"--test-only: trains nothing; leave out {'--amp' if amp else '--inherit'}")
     folder = run.folder(config)
     from opanas_cli.formats import resolve_genotype
 
@@ -63,22 +72,25 @@ def retrain(
     from opanas_cli.detection.processes.devices import select_device
     from opanas_cli.detection.training.mixed_precision import use_mixed_precision
     from opanas_cli.detection.training.networks import baseline_config, inherited_weights, sub_net_config, whole_config
-    from opanas_cli.detection.training.retraining import train_detector
+    from opanas_cli.detection.training.retraining import measure_detector, train_detector
 
     device = select_device(run.device)
     settings = load_config(config, run.cfg_options)
     if chosen is None:
         stage = whole_config(settings)
-    elif neck == "fpn":
-        stage = baseline_config(settings, chosen)
+    elif neck != "opa":
+        stage = baseline_config(settings, chosen, neck)
     else:
         stage = sub_net_config(settings, chosen, edge_importance=inherit is not None)
     if amp:  # Not an override, for exported configs have no section `retrain`.
         use_mixed_precision(stage)
-    check_data(settings, ["train", "test"], console.warn, console.say)
+    check_data(settings, ["test"] if test_only else ["train", "test"], console.warn, console.say)
     weights = inherited_weights(settings, chosen, inherit) if chosen is not None and inherit is not None else None
     with work_dir_lock(folder), console.training("detector") as on_step:
-        trained = train_detector(stage, folder, run.seed, device, run.resume, on_step, weights)
+        if test_only is not None:
+            trained = measure_detector(stage, folder, run.seed, device, test_only)
+        else:
+            trained = train_detector(stage, folder, run.seed, device, run.resume, on_step, weights)
     if trained.found:
         console.say_finished(trained.path)
     figures = ", ".join(f"{name} {value:.4f}" for name, value in trained.metrics.items())
@@ -86,5 +98,5 @@ def retrain(
         f"{figures or 'no AP: the test split has no objects'}\n"
         f"{trained.cost.macs / 1e9:.3f} G MACs, {trained.cost.params / 1e6:.3f} M parameters",
         {"metrics": trained.metrics, "macs": trained.cost.macs, "params": trained.cost.params},
-        {"detector": trained.path, "log": folder / "retrain"},
+        {"detector": trained.path, "log": folder / ("test" if test_only else "retrain")},
     )

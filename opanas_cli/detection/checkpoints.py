@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -72,8 +73,9 @@ def _loaded(source: Any, file: Any, map_location: Any) -> dict[str, Any]:
     except Exception as error:
         way_out = "use a file written by opanas, or state_dict()s only"
         if _is_refusal(error):
-            what = "holds more than tensors and plain data, and is not loaded for safety"
-            raise InvalidCheckpointError(f"{source}: {what}; {way_out}") from error
+            named = re.search(r"GLOBAL ([\w.]+)", str(error))
+            what = f"holds more than tensors and plain data ({named[1] if named else 'unsafe objects'})"
+            raise InvalidCheckpointError(f"{source}: {what}, and is not loaded for safety; {way_out}") from error
         what = f"is truncated or not a checkpoint ({type(error).__name__})"
         raise BrokenCheckpointError(f"{source}: {what}; {way_out}") from error
     if odd is not None:
@@ -150,10 +152,18 @@ def load_weights(model: nn.Module, state: Any, source: Path) -> None:
     model.load_state_dict(state)
 
 
+def tensors_of(state: Any, source: Path) -> dict[str, torch.Tensor]:
+    """The state of a network as it was read; InvalidCheckpointError if it is not a dict of tensors by name."""
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()
+    ):
+        raise InvalidCheckpointError(f"{source}: has no state_dict of tensors")
+    return state
+
+
 def require_fit(model: nn.Module, state: Any, source: Path) -> None:
     """Raise InvalidCheckpointError, with the first difference, unless weights have a network's names and shapes."""
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise InvalidCheckpointError(f"{source}: has no state_dict of tensors")
+    tensors_of(state, source)
     own = model.state_dict()
     missing, extra = [key for key in own if key not in state], [key for key in state if key not in own]
     other = [key for key in own if key in state and own[key].shape != state[key].shape]

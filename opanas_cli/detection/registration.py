@@ -6,10 +6,11 @@ from opanas_cli.detection.data.held_out_pairs import HeldOutPairs
 from opanas_cli.detection.data.image_subset import image_subset
 from opanas_cli.detection.data.voc_folder import VOCFolder, leave_out_empty_boxes
 from opanas_cli.detection.scoring.average_precision import DetectionAP
+from opanas_cli.necks.bifpn import BiFPN
 from opanas_cli.necks.opa_fpn import OPAFPN
 from opanas_cli.necks.super_net import OPASuperNet
 
-for neck in (OPAFPN, OPASuperNet):
+for neck in (OPAFPN, OPASuperNet, BiFPN):
     MODELS.register_module(module=neck, force=True)
 DATASETS.register_module("ImageSubset", module=image_subset, force=True)
 DATASETS.register_module(module=HeldOutPairs, force=True)

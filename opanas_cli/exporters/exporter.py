@@ -11,7 +11,7 @@ from opanas_cli.errors import OpanasError, UsageError
 from opanas_cli.formats import GenotypeRecord
 
 OPTIONS = frozenset(
-    {"detector", "backbone", "channels", "dataset", "num_classes", "schedule", "standalone", "cfg_options"}
+    {"detector", "backbone", "channels", "neck", "dataset", "num_classes", "schedule", "standalone", "cfg_options"}
 )
 """The options of ``opanas export`` that only some exporters take, by parameter name."""
 

@@ -13,6 +13,8 @@ def _files(request: ExportRequest) -> Sequence[ExportedFile]:
     options = dict(request.options)
     standalone, overrides = options.pop("standalone", False), options.pop("cfg_options", ())
     output = request.output
+    if standalone and "neck" in options:
+        raise UsageError("--standalone: is for the neck of a genotype; leave out --neck")
     if standalone and output is None:
         raise UsageError("--standalone: writes two files; choose one with -o FILE")
     if output is not None and output.suffix != ".py":

@@ -65,7 +65,7 @@ class PathAggregationNeck(nn.Module):
         super().__init__()
         if min(*in_channels, out_channels) < 1:
             raise ValueError(f"channels must be at least 1, but got {list(in_channels)} and {out_channels}")
-        _check_levels(len(in_channels), num_outs, start_level, extra_convs)
+        check_levels(len(in_channels), num_outs, start_level, extra_convs)
         _check_graph(edges, output_nodes)
         self.in_channels = tuple(in_channels)
         self.start_level = start_level
@@ -129,7 +129,8 @@ def add_pyramids(left: Sequence[Tensor], right: Sequence[Tensor]) -> list[Tensor
     return [a + b for a, b in zip(left, right, strict=True)]
 
 
-def _check_levels(num_features: int, num_outs: int, start_level: int, extra_convs: bool) -> None:
+def check_levels(num_features: int, num_outs: int, start_level: int, extra_convs: bool) -> None:
+    """Raises ValueError if a neck cannot make `num_outs` levels, or has fewer than two to work on."""
     if not 0 <= start_level < num_features:
         raise ValueError(f"start_level must be one of 0 to {num_features - 1}, but got {start_level}")
     num_maps = num_features - start_level

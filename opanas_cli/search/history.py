@@ -15,7 +15,7 @@ from typing import Any
 
 from opanas_cli.atomic import write_atomically
 from opanas_cli.errors import InvalidInputError, OpanasError, UsageError
-from opanas_cli.genotype import Genotype, SpaceKind
+from opanas_cli.genotype import Genotype, SearchSpace, SpaceKind
 from opanas_cli.json_lines import append_line, read_lines, truncate, with_checksum
 from opanas_cli.search.candidate import Candidate, Origin, Proposal
 from opanas_cli.search.cost import Cost
@@ -87,6 +87,35 @@ class History:
         if self._path is not None:
             append_line(self._path, dump_candidate(candidate))
         self.recorded.append(candidate)
+
+
+def recorded_search(path: Path) -> tuple[dict[str, Any], Iterator[Candidate]]:
+    """`SearchSettings.document` in a file, and its candidates; both empty without a file.
+
+    Another process may be writing it: a last line without its end is left out.
+
+    Raises:
+        InvalidInputError: it is no history. The iterator raises it at the first line that is corrupt, or that holds no
+            genotype of the space.
+    """
+    whole, _ = read_lines(path)
+    if not whole:
+        return {}, iter(())
+    header, *lines = _lines(path, whole)
+    settings = _settings_in(path, header)
+    try:
+        space = SearchSpace.of(*(settings["space"][name] for name in ("num_nodes", "kind", "paths")))
+    except (KeyError, TypeError, InvalidInputError) as error:
+        raise InvalidInputError(f"{path}: line 1 has no search space ({error}); choose another --work-dir") from error
+    return settings, _within(space, _candidates(path, lines, space.kind), path)
+
+
+def _within(space: SearchSpace, candidates: Iterator[Candidate], path: Path) -> Iterator[Candidate]:
+    for candidate in candidates:
+        if candidate.genotype not in space:
+            line = candidate.index + 2
+            raise InvalidInputError(f"{path}: line {line} is no genotype of the space in line 1; {_way_out(line)}")
+        yield candidate
 
 
 def recorded_evaluation(path: Path) -> dict[str, Any]:

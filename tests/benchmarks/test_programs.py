@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import multiprocessing
 import os
@@ -145,6 +146,13 @@ def test_remembered_halving_is_that_of_the_evaluator(
         assert found.image_share == expected.image_share
 
 
+def test_report(document: Run) -> None:
+    printed = document("report", "--candidates", 8, "--nodes", 2, "--repeat", 1)
+    assert (printed["candidates"], printed["nodes"]) == (8, 2)
+    assert 0 < printed["best_seconds"] <= printed["median_seconds"]
+    assert 20_000 < printed["bytes"] < printed["limit_bytes"]
+
+
 def test_strategies(document: Run, tiny: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = ["--population", 2, "--generations", 1, "--top-k", 2, "--seeds", 2]
     printed = document("strategies", *tiny, *sizes, "--metric", "VOC_AP50", "--strategies", "random", "regularized")
@@ -199,3 +207,35 @@ def test_initialization(document: Run, tiny: list[object], tmp_path: Path) -> No
     assert printed["rows"][0] == known
     assert [row["init"] for row in printed["rows"]] == ["xavier", "released"]
     assert 0 <= printed["rows"][1]["AP"] <= 1
+
+
+def test_figure_4(document: Run, tmp_path: Path, tiny_options: tuple[str, ...]) -> None:
+    tiny_options = tuple(option for option in tiny_options if not option.startswith("supernet.epochs="))
+    options: list[object] = ["--epochs", 2, "--sub-nets", 2, "--results", tmp_path / "f.json"]
+    options += ["--plot", tmp_path / "f.svg"]
+    printed = document("figure_4", *options, "--cfg-options", *tiny_options)
+    arms = ["with edge importance", "without edge importance"]
+    assert [row["arm"] for row in printed["rows"]] == arms
+    assert all(row["epoch"] == [1, 2] and len(row["means"]) == 2 for row in printed["rows"])
+    assert json.loads((tmp_path / "f.json").read_text()) == printed
+    drawn = (tmp_path / "f.svg").read_text()
+    assert all(arm in drawn for arm in [*arms, "mean AP of 2 random sub-nets"])
+    # The seconds would differ if anything were trained again.
+    assert document("figure_4", *options, "--cfg-options", *tiny_options) == printed
+
+
+def test_the_arms_of_figure_4_differ_in_edge_importance_only(
+    program: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch, tiny_options: tuple[str, ...]
+) -> None:
+    figure_4 = program("figure_4")
+    configs = []
+
+    def train(config: Any, folder: Path, seed: int, device: object) -> SimpleNamespace:
+        configs.append(config)
+        return SimpleNamespace(watched=[{"epoch": 1, "step": 3, "mean_AP": 0.5}])
+
+    monkeypatch.setattr(figure_4, "train_super_net", train)
+    options = argparse.Namespace(config="shapes", epochs=1, sub_nets=2, device="cpu", cfg_options=list(tiny_options))
+    assert [figure_4.trained(options, arm, 0)["means"] for arm in figure_4.ARMS] == [[0.5], [0.5]]
+    assert [config.model.neck.pop("edge_importance") for config in configs] == [True, False]
+    assert configs[0].pretty_text == configs[1].pretty_text

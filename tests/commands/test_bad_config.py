@@ -412,3 +412,10 @@ def test_retrain_without_a_test_split(part: str, refused: Refused, tiny_options:
 def test_retrain_options_that_need_a_genotype(option: str, refused: Refused) -> None:
     value = "x.pth" if option == "--inherit" else "fpn"
     assert refused(2, "retrain", "shapes", option, value).endswith("needs a genotype; add --genotype")
+
+
+def test_a_baseline_is_neither_inherited_nor_alone_in_a_file(refused: Refused) -> None:
+    options = ["--genotype", "opa-fpn", "--neck", "bifpn", "--inherit", "x.pth"]
+    assert "--neck bifpn has no weights in a super-net" in refused(2, "retrain", "shapes", *options)
+    line = refused(2, "export", "opa-fpn", "--to", "mmdet-config", "--neck", "pafpn", "--standalone", "-o", "x.py")
+    assert line == "--standalone: is for the neck of a genotype; leave out --neck"

@@ -237,4 +237,11 @@ def test_quickstart_runs_the_whole_loop(
         sum(value for stage, value in document["seconds"].items() if stage != "total"), abs=0.1
     )
     assert {"genotype", "history", "drawing", "config", "winner detector", "fpn detector"} <= set(document["files"])
+    assert json.loads(Path(document["files"]["summary"]).read_text()).items() <= document.items()
+    report = call("report", tmp_path)
+    assert (report["candidates"], report["retrained"]) == (8, ["fpn/retrain", "winner/retrain"])
+    assert report["problems"] == {}
+    page = Path(report["files"]["report"]).read_text()
+    assert f'<data value="{document["winner"]["ap"]}">' in page
+    assert document["winner"]["genotype"] in page
     assert all(tmp_path in Path(path).parents for path in document["files"].values())

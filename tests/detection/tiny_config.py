@@ -41,6 +41,12 @@ TINY_OPTIONS = (
 """What makes the shipped config `shapes` tiny, and its neck and sampling the paper's, as `--cfg-options` takes it."""
 
 
+def options_of(detector: str, options: tuple[str, ...] = TINY_OPTIONS) -> tuple[str, ...]:
+    """Those of `TINY_OPTIONS` that the detector has."""
+    other = {"cascade-rcnn": "model.roi_head.bbox_head.", "retinanet": ("model.roi_head.", "model.rpn_head.")}
+    return tuple(option for option in options if detector not in other or not option.startswith(other[detector]))
+
+
 def tiny_config(root: Path, detector: str = "faster-rcnn", *options: str) -> Config:
     """A super-net's config on the data set in `root`, with any of the three detectors around the neck."""
     overrides = (*TINY_OPTIONS, f"data_root={root}", *options)
@@ -48,6 +54,7 @@ def tiny_config(root: Path, detector: str = "faster-rcnn", *options: str) -> Con
     if detector == "faster-rcnn":
         return config
     neck = config.model.neck
+    overrides = options_of(detector, overrides)
     model = export_config(Genotype.of(["skip_connect"]), "shapes", detector=detector, overrides=overrides).model
     levels = {name: model.neck[name] for name in ("start_level", "extra_convs", "num_outs")}
     model.neck = ConfigDict({**neck, **levels})

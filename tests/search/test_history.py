@@ -12,7 +12,9 @@ import pytest
 
 from opanas_cli.errors import InvalidInputError, OpanasError, UsageError
 from opanas_cli.genotype import PAPER_PATHS, SearchSpace
+from opanas_cli.json_lines import with_checksum, without_checksum
 from opanas_cli.search import STRATEGIES, Constraints, History, SearchSettings, StrategySettings, run_search
+from opanas_cli.search.history import dump_candidate, recorded_search
 
 SETTINGS = SearchSettings(
     SearchSpace(2),
@@ -55,6 +57,32 @@ def test_a_line_for_the_settings_and_one_for_each_candidate(whole, evaluator):
     assert [candidate["index"] for candidate in candidates] == list(range(24))
     assert [candidate["fitness"] for candidate in candidates] == list(map(evaluator.fitness, evaluator.asked))
     assert candidates[0]["paths"] == list(map(str, evaluator.asked[0].paths))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.9, 1.0])
+def test_reading_what_another_process_writes(path, whole, share):
+    """The whole lines of what there is so far; the file stays as it is."""
+    written = whole[: int(share * len(whole))]
+    path.write_bytes(written)
+    settings, candidates = recorded_search(path)
+    header, *lines = written.decode().rpartition("\n")[0].split("\n")
+    assert settings == (SETTINGS.document() if header else {})
+    assert [dump_candidate(candidate) for candidate in candidates] == lines
+    assert path.read_bytes() == written
+
+
+def test_reading_a_corrupt_history_gives_what_comes_before(path, whole):
+    lines = whole.decode().splitlines(keepends=True)
+    other = with_checksum({**without_checksum(lines[3].rstrip()), "paths": ["top_down"]})
+    for line, reason in (("{}\n", "line 4 is not a candidate"), (f"{other}\n", "line 4 is no genotype of the space")):
+        path.write_text("".join([*lines[:3], line, *lines[4:]]))
+        _, candidates = recorded_search(path)
+        assert [next(candidates).index, next(candidates).index] == [0, 1]
+        with pytest.raises(InvalidInputError, match=rf"history\.jsonl: {reason}"):
+            next(candidates)
+    path.write_text(with_checksum({"format": "opanas-history", "version": 2, "settings": {"space": 3}}) + "\n")
+    with pytest.raises(InvalidInputError, match="line 1 has no search space"):
+        recorded_search(path)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES.built_in)

@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
 
+import mmdet
 from mmengine.config import Config, DictAction
 from mmengine.logging import MMLogger
 
@@ -25,6 +26,8 @@ from opanas_cli.suggestions import suggestion
 
 MAX_BYTES = 16 << 20
 
+OF_MMDET = "mmdet::"
+
 
 def shipped_configs() -> dict[str, Path]:
     """The configs that come with opanas, by name."""
@@ -32,11 +35,13 @@ def shipped_configs() -> dict[str, Path]:
 
 
 def find_config(name: str) -> Path:
-    """The file of a config, given as a path or as the bare name of a shipped one.
+    """The file of a config, given as a path, as the bare name of a shipped one, or as ``mmdet::FOLDER/NAME``.
 
     Raises InvalidConfigError, with the closest name, if there is none.
     """
     path = Path(name)
+    if name.startswith(OF_MMDET):
+        return _mmdets(name)
     try:
         require_regular(path, MAX_BYTES)
         return path
@@ -50,6 +55,16 @@ def find_config(name: str) -> Path:
     hint = suggestion(name, shipped, f"shipped configs are {', '.join(shipped)}")
     what = "is a folder, not a config file" if path.is_dir() else "no such config file"
     raise InvalidConfigError(f"{name}: {what}; {hint}")
+
+
+def _mmdets(name: str) -> Path:
+    folder = Path(mmdet.__file__).parent / ".mim" / "configs"
+    path = folder / f"{name.removeprefix(OF_MMDET).removesuffix('.py')}.py"
+    if path.is_file():
+        return path
+    known = [str(file.relative_to(folder).with_suffix("")) for file in folder.glob("*/*.py")]
+    hint = suggestion(name.removeprefix(OF_MMDET), known, f"its configs are in {folder}")
+    raise InvalidConfigError(f"{name}: mmdet has no such config; {hint}")
 
 
 def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
@@ -129,7 +144,7 @@ def _refuse_missing_stages(config: Config, overrides: dict[str, Any]) -> None:
     """One setting of a stage would add all its defaults, against what a config without a super-net says."""
     model = config.get("model")
     neck = model.get("neck") if isinstance(model, dict) else None
-    if not isinstance(neck, dict) or neck.get("type") == "OPASuperNet":
+    if not neck or (isinstance(neck, dict) and neck.get("type") == "OPASuperNet"):
         return
     for key in overrides:
         stage = key.split(".")[0]

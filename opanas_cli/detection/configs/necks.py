@@ -20,11 +20,18 @@ def neck_of(config: Config) -> Any:
     """The neck's settings of a config; raises InvalidConfigError if there is no neck."""
     neck = config.model.get("neck")
     if not isinstance(neck, dict) or "type" not in neck:
+        what = "is a list of necks" if isinstance(neck, (list, tuple)) else "is missing"
         raise InvalidConfigError(
-            f"{config.filename}: model.neck is missing; a search needs neck=dict(type='OPASuperNet', in_channels=…, "
+            f"{config.filename}: model.neck {what}; a search needs neck=dict(type='OPASuperNet', in_channels=…, "
             "out_channels=…, num_outs=…)"
         )
     return neck
+
+
+def is_super_net(config: Config) -> bool:
+    """Whether the neck of a config is a super-net; mmdet's necks may also be lists, or be missing."""
+    neck = config.model.get("neck")
+    return isinstance(neck, dict) and neck.get("type") == "OPASuperNet"
 
 
 def super_net_neck(config: Config) -> Any:
@@ -54,10 +61,15 @@ def search_space(config: Config) -> SearchSpace:
 
 def with_sub_net(config: Config, genotype: Genotype, **options: Any) -> Config:
     """The config with the stand-alone neck of a genotype; what is not among `options` is as in the super-net."""
-    kept = {key: value for key, value in neck_of(config).items() if key not in SUPER_NET_OPTIONS}
     changed = copy.deepcopy(config)
-    changed.model.neck = ConfigDict({**kept, "type": "OPAFPN", "genotype": _as_setting(genotype), **options})
+    changed.model.neck = sub_net_neck(neck_of(config), genotype, **options)
     return changed
+
+
+def sub_net_neck(neck: Any, genotype: Genotype, **options: Any) -> ConfigDict:
+    """The settings of the stand-alone neck of a genotype, made of those of a super-net's neck."""
+    kept = {key: value for key, value in neck.items() if key not in SUPER_NET_OPTIONS}
+    return ConfigDict({**kept, "type": "OPAFPN", "genotype": _as_setting(genotype), **options})
 
 
 def _as_setting(genotype: Genotype) -> Any:

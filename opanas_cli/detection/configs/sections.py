@@ -53,7 +53,7 @@ EVALUATOR = ONE_OR_MORE._replace(parts=dict(ann_file=TEXT, data_root=TEXT))
 KINDS: dict[str, PartKind] = {
     "model": _of(
         backbone=DICT,
-        neck=DICT,
+        neck=ONE_OR_MORE,
         rpn_head=DICT,
         roi_head=_of(bbox_head=ONE_OR_MORE, bbox_roi_extractor=ONE_OR_MORE, mask_head=ONE_OR_MORE),
         bbox_head=DICT,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import math
@@ -18,11 +19,13 @@ from typing import Any, TypeVar
 import torch
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from torch import Tensor, nn
 
 from opanas_cli.atomic import write_atomically
+from opanas_cli.detection.configs.building import build_detector, building
 from opanas_cli.detection.configs.necks import search_space
-from opanas_cli.detection.costs.profiling import DEFAULT_INPUT
+from opanas_cli.detection.costs.profiling import input_size
 from opanas_cli.detection.evaluating.population_pass import heads_on
 from opanas_cli.detection.quiet import silenced
 from opanas_cli.errors import InvalidInputError
@@ -83,12 +86,16 @@ def measuring_conditions(config: Config, device: torch.device) -> dict[str, Any]
     """What a latency depends on, as JSON-able values: device, threads, version of torch, image size, detector."""
     model = json.dumps(config.model.to_dict(), sort_keys=True, default=str)
     return {
-        "device": _device_name(device),
-        "threads": torch.get_num_threads() if device.type == "cpu" else None,
-        "torch": torch.__version__,
-        "image_size": list(_image_size(config)),
+        **machine(device),
+        "image_size": list(input_size(config)),
         "detector": hashlib.sha256(model.encode()).hexdigest(),
     }
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """The device, the threads that compute if it is the CPU, and the version of torch."""
+    threads = torch.get_num_threads() if device.type == "cpu" else None
+    return {"device": _device_name(device), "threads": threads, "torch": torch.__version__}
 
 
 def measure_latencies(detector: nn.Module, config: Config, device: torch.device) -> LatencyTable:
@@ -100,7 +107,7 @@ def measure_latencies(detector: nn.Module, config: Config, device: torch.device)
     """
     detector.eval()
     neck = detector.neck
-    image = _image(config, device)
+    image = _noise(input_size(config), device)
 
     def without_paths() -> tuple[Tensor, ...]:
         return tuple(neck.extra_outputs(neck.project(detector.backbone(image))))
@@ -121,13 +128,40 @@ def measure_latencies(detector: nn.Module, config: Config, device: torch.device)
 
 def detector_latencies_ms(detectors: Sequence[nn.Module], config: Config, device: torch.device) -> list[float]:
     """How long whole detectors take from one normalised image, of the config's `cost_input` size, to its boxes."""
-    image = _image(config, device)
-    runs = {place: partial(_detect, detector.eval(), image) for place, detector in enumerate(detectors)}
-    return list(median_ms(runs, device).values())
+    timings = detector_timings_ms(detectors, [input_size(config)] * len(detectors), device)
+    return [median(times) for times in timings]
+
+
+def detector_timings_ms(
+    detectors: Sequence[nn.Module], sizes: Sequence[tuple[int, int]], device: torch.device
+) -> list[list[float]]:
+    """Timings of whole detectors, each from one normalised image of its size, (height, width), to its boxes."""
+    runs = {
+        place: partial(_detect, detector.eval(), _noise(size, device))
+        for place, (detector, size) in enumerate(zip(detectors, sizes, strict=True))
+    }
+    return list(timings_ms(runs, device).values())
+
+
+def untrained_detector(config: Config, device: torch.device) -> nn.Module:
+    """A config's detector on a device, its weights initialised by seed 0 and nothing pre-trained."""
+    source = copy.deepcopy(config)
+    source.model.backbone["init_cfg"] = None
+    torch.manual_seed(0)
+    with silenced(), building(config):
+        detector = build_detector(source)
+        MMLogger.get_current_instance().setLevel("ERROR")  # mmengine tells of each weight that it initialises.
+        detector.init_weights()
+    return detector.to(device).eval()
 
 
 def median_ms(runs: Mapping[Name, Run], device: torch.device) -> dict[Name, float]:
-    """Milliseconds of each run, the median of many, without gradients.
+    """Milliseconds of each run, the median of `timings_ms`."""
+    return {name: median(times) for name, times in timings_ms(runs, device).items()}
+
+
+def timings_ms(runs: Mapping[Name, Run], device: torch.device) -> dict[Name, list[float]]:
+    """Milliseconds of each run, many times, after a warm-up and without gradients.
 
     All take turns, round by round, so that other work on the machine slows them alike.
     """
@@ -141,7 +175,7 @@ def median_ms(runs: Mapping[Name, Run], device: torch.device) -> dict[Name, floa
             rounds += 1
             for name, run in runs.items():
                 blocks[name].append(_block_ms(run, sizes[name], device))
-    return {name: median(times) for name, times in blocks.items()}
+    return blocks
 
 
 def _block_ms(run: Run, count: int, device: torch.device) -> float:
@@ -170,14 +204,8 @@ def _parts(config: Config) -> list[tuple[Edge, PathType]]:
     return [(edge, path) for edge in space.edges for path in space.paths if path.builder]
 
 
-def _image_size(config: Config) -> tuple[int, int]:
-    height, width = config.get("cost_input") or DEFAULT_INPUT
-    return int(height), int(width)
-
-
-def _image(config: Config, device: torch.device) -> Tensor:
-    noise = torch.randn(1, 3, *_image_size(config), generator=torch.Generator().manual_seed(0))
-    return noise.to(device)
+def _noise(size: tuple[int, int], device: torch.device) -> Tensor:
+    return torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0)).to(device)
 
 
 def _device_name(device: torch.device) -> str:

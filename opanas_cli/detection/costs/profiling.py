@@ -6,6 +6,7 @@ import copy
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from typing import Any
 
@@ -23,33 +24,53 @@ from opanas_cli.genotype import Genotype, PathType
 from opanas_cli.genotype.liveness import live_edges
 from opanas_cli.search.cost import Cost
 
+PARTS = ("backbone", "neck", "heads")
 DEFAULT_INPUT = (800, 1280)
 DEFAULT_PROPOSALS = 1000
 DEFAULT_BOXES = 100
 _COUNTED = (nn.modules.conv._ConvNd, nn.Linear, DeformConv2d, ModulatedDeformConv2d)
 
 
-def detector_cost(config: Config, size: tuple[int, int] | None = None) -> Cost:
-    """Parameters that require gradients and MACs of a detector for one image of `size`, (height, width).
+@dataclass(frozen=True)
+class PartCost:
+    """What a part of a detector costs: its parameters, those that require gradients, multiply-adds of one image."""
 
-    MACs are the multiply-adds of convolutions, deformable ones included, and linear layers. RoI heads are counted on as
-    many proposals as the config tests with, and mask heads on as many boxes as it keeps. A warning names the parts of
-    the detector that are not counted, such as heads that take more than features. By default the size is the config's
-    `cost_input`, or 800×1280. Raises InvalidConfigError if the detector cannot be built, or its parts do not fit each
-    other.
+    params: int
+    trained_params: int
+    macs: int
+
+
+def detector_cost(config: Config, size: tuple[int, int] | None = None) -> Cost:
+    """Parameters that require gradients and MACs of a whole detector; see `detector_profile`."""
+    parts = detector_profile(config, size).values()
+    return Cost(macs=sum(part.macs for part in parts), params=sum(part.trained_params for part in parts))
+
+
+def input_size(config: Config) -> tuple[int, int]:
+    """The (height, width) at which a config's detector is counted and timed: `cost_input`, or 800×1280."""
+    height, width = config.get("cost_input") or DEFAULT_INPUT
+    return int(height), int(width)
+
+
+def detector_profile(config: Config, size: tuple[int, int] | None = None) -> dict[str, PartCost]:
+    """The cost of a detector's backbone, neck and heads, which are all else, for one image of `size`, (height, width).
+
+    MACs are the multiply-adds of convolutions, deformable ones included, linear layers and attention. RoI heads are
+    counted on as many proposals as the config tests with, and mask heads on as many boxes as it keeps. A warning names
+    the parts of the detector that are not counted, such as heads that take more than features. By default the size is
+    that of `input_size`. Raises InvalidConfigError if the detector cannot be built, or its parts do not fit each other.
     """
-    height, width = size or config.get("cost_input") or DEFAULT_INPUT
+    height, width = size or input_size(config)
     source = copy.deepcopy(config)
     with silenced(), building(config):
         source.model.backbone.pop("init_cfg", None)
         detector = build_detector(source).to("meta").eval()
         _run_deformable_ones_plainly(detector)
-        params = sum(parameter.numel() for parameter in detector.parameters() if parameter.requires_grad)
         image = torch.empty(1, 3, height, width, device="meta")
         macs, left_out = _counted(detector, image, config.model.get("test_cfg") or {})
     if left_out:
         _warn_once(f"{config.filename}: MACs leave out {', '.join(left_out)}")
-    return Cost(macs=macs, params=params)
+    return {part: PartCost(*_parameters(detector, part), macs[part]) for part in PARTS}
 
 
 class CostModel:
@@ -99,28 +120,51 @@ def _plain_convolution(module: nn.Module, x: Tensor, *_: Tensor) -> Tensor:
     return F.conv2d(x, module.weight, None, module.stride, module.padding, module.dilation, module.groups)
 
 
+def _part_of(name: str) -> str:
+    """The part that a module or parameter belongs to."""
+    first = name.split(".")[0]
+    return first if first in PARTS[:2] else PARTS[2]
+
+
+def _parameters(detector: nn.Module, part: str) -> tuple[int, int]:
+    """How many parameters a part has, and how many of them require gradients."""
+    own = [parameter for name, parameter in detector.named_parameters() if _part_of(name) == part]
+    return sum(each.numel() for each in own), sum(each.numel() for each in own if each.requires_grad)
+
+
 @torch.no_grad()
-def _counted(detector: nn.Module, image: Tensor, test_cfg: Mapping[str, Any]) -> tuple[int, list[str]]:
-    """Multiply-adds, and the parts with layers that are not counted: all those of a head that does not run alone."""
+def _counted(detector: nn.Module, image: Tensor, test_cfg: Mapping[str, Any]) -> tuple[Mapping[str, int], list[str]]:
+    """Multiply-adds by part, and what has layers that are not counted: all those of a head that does not run alone."""
     ran: set[nn.Module] = set()
     for module in detector.modules():
         module.register_forward_pre_hook(lambda layer, _: ran.add(layer))
+    operations: Counter[str] = Counter()
     with FlopCounterMode(display=False) as counter:
+        for part in PARTS[:2]:
+            if (module := getattr(detector, part, None)) is not None:
+                _meter(module, counter, operations, part)
         features = detector.extract_feat(image)
-    operations = counter.get_total_flops()
+        operations["heads"] = counter.get_total_flops() - operations.total()
     for run in _heads(detector, features, test_cfg):
         before = set(ran)
         try:
             with FlopCounterMode(display=False) as counter:
                 run()
-            operations += counter.get_total_flops()
+            operations["heads"] += counter.get_total_flops()
         except (AttributeError, TypeError, NotImplementedError):  # It takes more than the features.
             ran &= before
     layers = [
         name.split(".") for name, layer in detector.named_modules() if isinstance(layer, _COUNTED) and layer not in ran
     ]
     left_out = {".".join(parts[:2] if parts[0] == "roi_head" else parts[:1]) for parts in layers}
-    return operations // 2, sorted(left_out - {"backbone", "neck"})  # A multiply-add is two operations.
+    macs = {part: operations[part] // 2 for part in PARTS}  # A multiply-add is two operations.
+    return macs, sorted(left_out - {"backbone", "neck"})
+
+
+def _meter(module: nn.Module, counter: FlopCounterMode, operations: Counter[str], part: str) -> None:
+    """Add to `operations` what the counter counts while a module runs."""
+    module.register_forward_pre_hook(lambda *_: operations.subtract({part: counter.get_total_flops()}))
+    module.register_forward_hook(lambda *_: operations.update({part: counter.get_total_flops()}))
 
 
 @cache

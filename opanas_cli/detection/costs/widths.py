@@ -5,14 +5,17 @@ from __future__ import annotations
 import copy
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-from opanas_cli.detection.configs.necks import neck_of
-from opanas_cli.detection.costs.profiling import detector_cost
-from opanas_cli.errors import InfeasibleError
+from opanas_cli.detection.configs.baseline_necks import BASELINES
+from opanas_cli.detection.configs.necks import neck_of, with_sub_net
+from opanas_cli.detection.costs.profiling import detector_cost, input_size
+from opanas_cli.errors import InfeasibleError, InvalidConfigError
+from opanas_cli.genotype import Genotype
 
 MAX_WIDTH = 4096
 TOLERANCE = 0.05
@@ -43,27 +46,36 @@ def of_width(config: Config, channels: int) -> Config:
     return changed
 
 
-def with_fpn(config: Config, channels: int) -> Config:
-    """The config with mmdet's FPN of this width in place of its neck, normalised alike, the heads changed along."""
+def with_baseline(config: Config, name: str, channels: int) -> Config:
+    """The config with a neck of `BASELINES` of this width in place of its own, normalised alike, heads changed along.
+
+    Raises InvalidConfigError if that neck cannot have the levels of the config's.
+    """
     changed = of_width(config, channels)
     neck = neck_of(config)
-    start_level = neck.get("start_level", 0)
-    norm, output_norm = neck.get("norm_cfg"), neck.get("output_norm_cfg")
-    changed.model.neck = ConfigDict(
-        type="FPN",
-        in_channels=list(neck["in_channels"]),
-        out_channels=channels,
-        num_outs=neck["num_outs"],
-        start_level=start_level,
-        add_extra_convs="on_input" if neck.get("extra_convs") else False,
-        norm_cfg=norm or output_norm,
-        no_norm_on_lateral=not norm,
-    )
+    try:
+        changed.model.neck = BASELINES[name](neck, channels)
+    except ValueError as error:
+        raise InvalidConfigError(f"{config.filename}: {name}: {error}") from error
+    if name == "nasfpn":
+        # It halves levels by pooling, which drops an odd row: without this its levels would not lie over one another.
+        stride = 4 * 2 ** (neck.get("start_level", 0) + neck["num_outs"] - 1)
+        if min(input_size(config)) < stride:
+            raise InvalidConfigError(
+                f"{config.filename}: nasfpn: its coarsest level has a stride of {stride} pixels, but cost_input is "
+                f"{input_size(config)}; make it as large as images are"
+            )
+        changed.model.setdefault("data_preprocessor", ConfigDict())["pad_size_divisor"] = stride
     return changed
 
 
-BASELINES: Mapping[str, Callable[[Config, int], Config]] = {"fpn": with_fpn}
-"""The necks that others designed, by their names: each replaces a config's neck by one of a given width."""
+def baseline_at_macs(config: Config, genotype: Genotype, name: str) -> Config:
+    """The config with a neck of `BASELINES` at the width at which the detector has the MACs of the genotype's.
+
+    Raises InfeasibleError if no width comes within 5 %.
+    """
+    macs = detector_cost(with_sub_net(config, genotype)).macs
+    return at_macs(macs, partial(with_baseline, config, name), name.upper(), width_step(config))
 
 
 def at_macs(macs: int, build: Callable[[int], Config], what: str, step: int = 1) -> Config:

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 from mmengine.config import Config
 
+from opanas_cli.detection.configs.baseline_necks import BASELINES
 from opanas_cli.detection.configs.necks import search_space, with_sub_net
 from opanas_cli.detection.configs.stages import retrain_stage
 from opanas_cli.detection.costs.profiling import CostModel, detector_cost
-from opanas_cli.detection.costs.widths import BASELINES, TOLERANCE, at_macs, of_width, width_step
+from opanas_cli.detection.costs.widths import TOLERANCE, at_macs, of_width, width_step
 from opanas_cli.detection.training.networks import baseline_config, sub_net_config
 from opanas_cli.errors import InfeasibleError, UsageError
 from opanas_cli.formats import resolve_genotype

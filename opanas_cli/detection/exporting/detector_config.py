@@ -11,12 +11,12 @@ from mmengine.config import Config, ConfigDict
 from mmengine.hub import get_config
 
 from opanas_cli.detection.configs.data_checks import dataset_classes
-from opanas_cli.detection.configs.files import load_config
+from opanas_cli.detection.configs.files import load_config, parse_overrides
 from opanas_cli.detection.configs.necks import with_sub_net
 from opanas_cli.detection.configs.parts import DATALOADERS, class_heads, each_dataset, each_evaluator
 from opanas_cli.detection.configs.sections import section_of
 from opanas_cli.detection.configs.stages import retrain_stage
-from opanas_cli.detection.costs.widths import set_width
+from opanas_cli.detection.costs.widths import baseline_at_macs, set_width, width_step, with_baseline
 from opanas_cli.detection.data.annotation_files import voc_names
 from opanas_cli.detection.data.voc_folder import IMAGES, ImagesByStem
 from opanas_cli.detection.exporting.standalone import CLASS_NAME
@@ -70,12 +70,16 @@ def export_config(
     channels: int | None = None,
     num_classes: int | None = None,
     schedule: str | None = None,
+    neck: str | None = None,
     overrides: tuple[str, ...] = (),
 ) -> Config:
     """The mmengine config that trains a detector with a genotype from scratch, with a pyramid of so many channels.
 
     The data is that of `dataset`, ``coco``, ``voc`` or a config, and so is whatever the other arguments leave open.
-    Raises UsageError if `num_classes` contradicts it, InvalidConfigError if that config has no neck or no data.
+    `neck`, one of `BASELINES`, takes the genotype's place, without `channels` at the MACs of the genotype's detector.
+    Raises UsageError if `num_classes` or `channels` contradict the config, or an override is of a part that the
+    detector does not have, InvalidConfigError if that config has no neck or no data, InfeasibleError if no width of
+    `neck` has these MACs.
     """
     config = load_config(dataset, overrides)
     for part in ("train_dataloader", "test_dataloader"):
@@ -83,13 +87,16 @@ def export_config(
             raise InvalidConfigError(f"{dataset}: has no {part}; give --dataset a config with data")
     if detector or backbone:
         config.model = _detector_model(config, detector, backbone)
+        _override_model(config, overrides)
     if channels:
+        if channels % (groups := width_step(config)):
+            raise UsageError(f"--channels: is {channels}, which the {groups} groups of the neck's norm do not divide")
         set_width(config.model, channels)
     if num_classes is not None:
         _set_num_classes(config, num_classes)
     if schedule:
         config.retrain = ConfigDict(asdict(replace(section_of(config, "retrain"), **SCHEDULES[schedule])))
-    exported = retrain_stage(with_sub_net(config, genotype))
+    exported = retrain_stage(_with_neck(config, genotype, neck, channels))
     exported.custom_imports = dict(imports=["opanas_cli.detection"], allow_failed_imports=False)
     exported.train_cfg.val_interval = 1
     exported.auto_scale_lr = dict(enable=False, base_batch_size=int(exported.train_dataloader.batch_size))
@@ -162,6 +169,12 @@ def _mmdet_evaluator(evaluator: Any, dataset: Any) -> Any:
     return dict(type="VOCMetric", metric="mAP", eval_mode="11points" if is_2007 else "area")
 
 
+def _with_neck(config: Config, genotype: Genotype, neck: str | None, channels: int | None) -> Config:
+    if neck is None:
+        return with_sub_net(config, genotype)
+    return with_baseline(config, neck, channels) if channels else baseline_at_macs(config, genotype, neck)
+
+
 def _detector_model(config: Config, detector: str | None, backbone: str | None) -> Any:
     """The model of a config with another detector or another backbone, its width and its classes kept."""
     old = config.model
@@ -180,6 +193,20 @@ def _detector_model(config: Config, detector: str | None, backbone: str | None) 
         wide = BACKBONES[backbone]["depth"] > 34
         model.neck["in_channels"] = [256, 512, 1024, 2048] if wide else [64, 128, 256, 512]
     return model
+
+
+def _override_model(config: Config, overrides: tuple[str, ...]) -> None:
+    """Apply those of the model again, to the one that took its place; UsageError if it has no such part."""
+    for key, value in parse_overrides(overrides).items():
+        if not key.startswith("model."):
+            continue
+        part: Any = config.model
+        for name in key.split(".")[1:-1]:
+            entries = dict(enumerate(part)) if isinstance(part, list) else part
+            part = entries.get(int(name) if isinstance(part, list) and name.isdecimal() else name)
+            if not isinstance(part, (dict, list)):
+                raise UsageError(f"--cfg-options: {key}: there is no '{name}' in a {config.model.type}; leave it out")
+        config.merge_from_dict({key: value})
 
 
 def _set_num_classes(config: Config, count: int) -> None:

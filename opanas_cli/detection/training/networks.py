@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -11,10 +10,9 @@ from torch import nn
 
 from opanas_cli.detection.checkpoints import load_weights
 from opanas_cli.detection.configs.building import build_detector
-from opanas_cli.detection.configs.necks import neck_of, super_net_neck, with_sub_net
+from opanas_cli.detection.configs.necks import is_super_net, super_net_neck, with_sub_net
 from opanas_cli.detection.configs.stages import retrain_stage
-from opanas_cli.detection.costs.profiling import detector_cost
-from opanas_cli.detection.costs.widths import BASELINES, at_macs, width_step
+from opanas_cli.detection.costs.widths import baseline_at_macs
 from opanas_cli.detection.quiet import silenced
 from opanas_cli.detection.super_net_file import super_net_of_sub_nets
 from opanas_cli.errors import InvalidConfigError
@@ -52,8 +50,7 @@ def baseline_config(config: Config, genotype: Genotype, neck: str = "fpn") -> Co
     Raises InvalidConfigError if the config's neck is not a super-net, InfeasibleError if no width comes within 5 %.
     """
     super_net_neck(config)
-    macs = detector_cost(with_sub_net(config, genotype)).macs
-    return retrain_stage(at_macs(macs, partial(BASELINES[neck], config), neck.upper(), width_step(config)))
+    return retrain_stage(baseline_at_macs(config, genotype, neck))
 
 
 def whole_config(config: Config) -> Config:
@@ -62,7 +59,7 @@ def whole_config(config: Config) -> Config:
     Validation between epochs, which such configs have for mmdet's own tools, is left out: the test split decides.
     Raises InvalidConfigError if the neck is a super-net, of which one genotype must be chosen.
     """
-    if neck_of(config).type == "OPASuperNet":
+    if is_super_net(config):
         raise InvalidConfigError(f"{config.filename}: its neck is a super-net; choose a genotype with --genotype")
     runnable = retrain_stage(config)
     epochs = runnable.train_cfg.get("max_epochs")

@@ -21,7 +21,7 @@ from opanas_cli.detection.processes.replicas import DetectorReplica, original, r
 from opanas_cli.detection.spent import Spent, of_all_processes
 from opanas_cli.detection.training.progress import FiniteLoss, OnStep, ProgressHook
 from opanas_cli.detection.training.run_identity import finished, result_identity
-from opanas_cli.detection.training.runner import build_runner
+from opanas_cli.detection.training.runner import build_runner, measure_weights
 from opanas_cli.errors import InvalidConfigError
 from opanas_cli.search.cost import Cost
 from opanas_cli.search.evaluator import defined
@@ -59,8 +59,7 @@ def train_detector(
         config: a config of a whole run, as `sub_net_config` makes it or as `opanas export` writes it.
         weights: to begin with instead of an initialisation, all of them by name.
     """
-    if not config.get("test_dataloader") or not config.get("test_evaluator"):
-        raise InvalidConfigError(f"{config.filename}: has no test_dataloader and test_evaluator to measure AP with")
+    _require_test(config)
     cost = detector_cost(config)
     path = work_dir / "detector.pth"
     start = None if weights is None else _digest(weights)
@@ -79,6 +78,23 @@ def train_detector(
     metrics = defined(runner.test())
     _write_detector(path, runner, {**meta, "metrics": metrics})
     return TrainedDetector(path, cost, metrics, spent)
+
+
+def measure_detector(config: Config, work_dir: Path, seed: int, device: torch.device, weights: Path) -> TrainedDetector:
+    """Test the detector of an mmengine config with the weights of a file, ours or an imported one. Nothing is trained.
+
+    Raises InvalidConfigError if there is no test split, InvalidCheckpointError if the weights are not this detector's.
+    """
+    _require_test(config)
+    runnable = copy.deepcopy(config)
+    replicate(runnable, DetectorReplica)
+    metrics = measure_weights(runnable, work_dir / "test", seed, device, weights)
+    return TrainedDetector(weights, detector_cost(config), defined(metrics))
+
+
+def _require_test(config: Config) -> None:
+    if not config.get("test_dataloader") or not config.get("test_evaluator"):
+        raise InvalidConfigError(f"{config.filename}: has no test_dataloader and test_evaluator to measure AP with")
 
 
 def _finished_metrics(path: Path, identity: str) -> dict[str, float] | None:

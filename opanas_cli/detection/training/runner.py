@@ -17,7 +17,7 @@ from mmengine.dist import is_main_process
 from mmengine.runner import BaseLoop, Runner
 
 from opanas_cli.atomic import require_writable, writing_into
-from opanas_cli.detection.checkpoints import refuse_unsafe_checkpoints, require_fit
+from opanas_cli.detection.checkpoints import load_weights, read_checkpoint, refuse_unsafe_checkpoints, require_fit
 from opanas_cli.detection.configs.building import building, config_errors, loading, reason_of
 from opanas_cli.detection.configs.parts import DATALOADERS
 from opanas_cli.detection.configs.sections import RUNNER_KEYS
@@ -33,6 +33,9 @@ from opanas_cli.detection.training.run_identity import run_identity
 from opanas_cli.detection.training.spent_hook import SpentHook
 from opanas_cli.errors import InvalidCheckpointError, InvalidConfigError, OpanasError
 from opanas_cli.stage_settings import CheckpointsSection
+
+OF_TRAINING = ("train", "val", "optim", "param")
+"""How the keys of a config begin that a test does not need."""
 
 
 class ResumableRunner(Runner):
@@ -98,8 +101,7 @@ class ResumableRunner(Runner):
 
     def test(self) -> Any:
         """Test as mmengine does; errors of the config raise InvalidConfigError."""
-        errors = config_errors(self.cfg.filename, "cannot be tested", runtime_errors=False)
-        with training(self.cfg), writing_into(self.folder), errors:
+        with _testing(self.cfg, self.folder):
             return super().test()
 
     def _init_model_weights(self) -> None:
@@ -136,6 +138,13 @@ class ResumableRunner(Runner):
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _testing(config: Config, folder: Path) -> Iterator[None]:
+    errors = config_errors(config.filename, "cannot be tested", runtime_errors=False)
+    with training(config), writing_into(folder), errors:
+        yield
 
 
 @contextmanager
@@ -184,6 +193,24 @@ def build_runner(
     runner.spent = SpentHook(device)
     runner.register_hook(runner.spent)
     return runner
+
+
+def measure_weights(config: Config, folder: Path, seed: int, device: torch.device, weights: Path) -> dict[str, float]:
+    """What mmengine measures of the detector of a config with the weights of a checkpoint; nothing is trained.
+
+    Raises InvalidCheckpointError if the checkpoint is of another network, and what `build_runner` raises.
+    """
+    state = read_checkpoint(weights).get("state_dict")
+    from_first(lambda: require_writable(folder))
+    use_device(device)
+    runnable = _runnable(config, folder, seed, device)
+    runnable.load_from = None
+    kept = {key: runnable[key] for key in RUNNER_KEYS if key in runnable and key.split("_")[0] not in OF_TRAINING}
+    with silenced(), building(config), writing_into(folder):
+        runner = Runner(**kept, cfg=runnable)
+    load_weights(original(runner.model), state, weights)
+    with _testing(config, folder):
+        return runner.test()
 
 
 def _runnable(config: Config, folder: Path, seed: int, device: torch.device) -> Config:

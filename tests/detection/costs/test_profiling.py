@@ -13,10 +13,11 @@ from mmcv.ops import deform_conv, modulated_deform_conv
 from mmengine.config import Config, ConfigDict
 from tiny_config import tiny_config
 
+from opanas_cli.detection.configs.building import build_detector
 from opanas_cli.detection.configs.files import load_config
 from opanas_cli.detection.configs.necks import with_sub_net
-from opanas_cli.detection.costs.profiling import CostModel, _warn_once, detector_cost
-from opanas_cli.detection.costs.widths import with_fpn
+from opanas_cli.detection.costs.profiling import CostModel, _warn_once, detector_cost, detector_profile
+from opanas_cli.detection.costs.widths import with_baseline
 from opanas_cli.detection.exporting.detector_config import export_config
 from opanas_cli.detection.training.networks import sub_net_config
 from opanas_cli.formats import resolve_genotype
@@ -48,7 +49,7 @@ OPA_FPN = resolve_genotype("opa-fpn")
 def table_config(detector: str, neck: str, channels: int) -> Config:
     genotype = OPA_FPN if neck == "FPN" else resolve_genotype(neck)
     config = export_config(genotype, "coco", detector=detector, backbone="r50", channels=channels)
-    return with_fpn(config, channels) if neck == "FPN" else config
+    return with_baseline(config, "fpn", channels) if neck == "FPN" else config
 
 
 def unused_offset_params(neck: str, channels: int) -> int:
@@ -178,6 +179,36 @@ def test_the_largest_published_detector() -> None:
     cost = detector_cost(config, (900, 1200))
     assert cost.macs == pytest.approx(432e9, rel=0.03)
     assert cost.params == pytest.approx(80.3e6, rel=0.02)
+
+
+def test_the_parts_are_counted_by_hand(shapes_root: Path) -> None:
+    """A ResNet-18 of width 8, frozen up to its first stage; laterals and context; the heads are the rest."""
+    config = with_sub_net(tiny_config(shapes_root), Genotype.of(["skip_connect", "none", "none"]))
+    config.model.backbone.frozen_stages = 1
+    parts = detector_profile(config)
+    stem, block = 8 * 3 * 7 * 7 + 2 * 8, 2 * (8 * 8 * 9 + 2 * 8)
+    assert parts["backbone"].params - parts["backbone"].trained_params == stem + 2 * block
+    widths = (8, 16, 32, 64)
+    assert parts["neck"].params == sum((width + 1) * 8 for width in widths) + (8 + 1) * 8
+    assert parts["neck"].macs == sum(width * 8 * (16 >> level) ** 2 for level, width in enumerate(widths)) + 8 * 8
+    assert parts["neck"].trained_params == parts["neck"].params
+    detector = build_detector(config)
+    whole = sum(value.numel() for value in detector.parameters())
+    rpn, shared = 8 * 8 * 9 + 8 * 3 + 8 * 12, 8 * 7 * 7 * 16 + 16 * 16 + 16 * (3 + 1 + 3 * 4)
+    pixels = 16 * 16 + 8 * 8 + 4 * 4 + 2 * 2 + 1
+    assert parts["heads"].macs == rpn * pixels + 100 * shared
+    assert sum(part.params for part in parts.values()) == whole
+    cost = detector_cost(config)
+    assert cost.macs == sum(part.macs for part in parts.values())
+    assert cost.params == sum(part.trained_params for part in parts.values())
+
+
+def test_a_detector_without_a_neck_has_two_parts_that_cost() -> None:
+    config = load_config("mmdet::faster_rcnn/faster-rcnn_r50-caffe-c4_ms-1x_coco")
+    with pytest.warns(UserWarning, match=r"MACs leave out roi_head\.shared_head$"):
+        parts = detector_profile(config, (64, 64))
+    assert (parts["neck"].params, parts["neck"].macs) == (0, 0)
+    assert parts["backbone"].macs > 0
 
 
 @pytest.mark.parametrize("space", ["dense", "chain"])

@@ -15,7 +15,7 @@ from opanas_cli.detection.configs.building import build_detector
 from opanas_cli.detection.configs.files import load_config
 from opanas_cli.detection.configs.necks import with_sub_net
 from opanas_cli.detection.costs.profiling import CostModel, detector_cost
-from opanas_cli.detection.costs.widths import at_macs, set_width, width_step, with_fpn
+from opanas_cli.detection.costs.widths import at_macs, set_width, width_step, with_baseline
 from opanas_cli.errors import InfeasibleError
 from opanas_cli.formats import resolve_genotype
 from opanas_cli.genotype import PAPER_PATHS, Genotype, PathType
@@ -23,7 +23,7 @@ from opanas_cli.genotype.liveness import output_nodes
 
 
 def fpn_of_macs(config: Config, macs: int) -> Config:
-    return at_macs(macs, partial(with_fpn, config), "FPN", width_step(config))
+    return at_macs(macs, partial(with_baseline, config, "fpn"), "FPN", width_step(config))
 
 
 @pytest.mark.parametrize("detector", ["faster-rcnn", "cascade-rcnn", "retinanet"])
@@ -45,7 +45,7 @@ def test_the_width_reaches_every_part_on_the_pyramid(shapes_root: Path, detector
 @pytest.mark.parametrize("detector", ["faster-rcnn", "cascade-rcnn", "retinanet"])
 def test_the_fpn_is_mmdets_with_all_else_kept(shapes_root: Path, detector: str) -> None:
     config = with_sub_net(tiny_config(shapes_root, detector), Genotype.of(["top_down"]))
-    changed = with_fpn(config, 12)
+    changed = with_baseline(config, "fpn", 12)
     model = build_detector(changed)
     assert type(model.neck).__module__ == "mmdet.models.necks.fpn"
     assert model.neck.start_level == (1 if detector == "retinanet" else 0)
@@ -76,7 +76,7 @@ def test_an_fpn_of_equal_macs_is_found(shapes_root: Path, detector: str) -> None
 
 def test_it_is_the_closest_of_all_widths(shapes_root: Path) -> None:
     config = tiny_config(shapes_root)
-    costs = {width: detector_cost(with_fpn(config, width)).macs for width in range(6, 12)}
+    costs = {width: detector_cost(with_baseline(config, "fpn", width)).macs for width in range(6, 12)}
     assert sorted(costs.values()) == list(costs.values())
     for width, macs in costs.items():
         assert fpn_of_macs(config, macs).model.neck.out_channels == width
@@ -105,7 +105,7 @@ def test_the_fpn_is_normalised_as_the_neck_is(shapes_root: Path, detector: str) 
     def norms(**options: object) -> list[str]:
         changed = copy.deepcopy(config)
         changed.model.neck.update(options)
-        neck = build_detector(with_fpn(changed, 12)).neck
+        neck = build_detector(with_baseline(changed, "fpn", 12)).neck
         return [name.split(".")[0] for name, module in neck.named_modules() if isinstance(module, GroupNorm)]
 
     levels = 3 if detector == "retinanet" else 4
@@ -122,5 +122,5 @@ def test_widths_divide_into_the_groups_of_the_norms(shapes_root: Path) -> None:
     assert width_step(config) == 1
     config.model.neck.update(norm_cfg=dict(type="GN", num_groups=4), output_norm_cfg=dict(type="GN", num_groups=6))
     assert width_step(config) == 12
-    macs = detector_cost(with_fpn(config, 48)).macs
+    macs = detector_cost(with_baseline(config, "fpn", 48)).macs
     assert fpn_of_macs(config, macs - 1).model.neck.out_channels == 48

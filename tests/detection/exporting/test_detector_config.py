@@ -9,8 +9,9 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
-from tiny_config import TINY_OPTIONS
+from tiny_config import TINY_OPTIONS, options_of
 
+from opanas_cli.detection.configs.baseline_necks import BASELINES
 from opanas_cli.detection.configs.building import build_detector
 from opanas_cli.detection.configs.files import load_config
 from opanas_cli.detection.configs.necks import with_sub_net
@@ -73,7 +74,7 @@ def test_every_combination_is_a_detector(
 
 @pytest.mark.parametrize("detector", list(DETECTORS))
 def test_the_text_loads_again_and_trains(shapes_root: Path, tmp_path: Path, detector: str) -> None:
-    options = (*TINY_OPTIONS, f"data_root={shapes_root}")
+    options = (*options_of(detector), f"data_root={shapes_root}")
     config = export_config(SMALL, "shapes", detector=detector, overrides=options)
     again = reload(config, tmp_path / "exported.py")
     assert again.model == config.model
@@ -96,6 +97,19 @@ def test_the_text_loads_again_and_trains(shapes_root: Path, tmp_path: Path, dete
     assert losses["loss"].isfinite()
     trained = dict(runner.model.neck.named_parameters())
     assert not [name for name in before if torch.equal(before[name], trained[name])]
+
+
+def test_settings_of_the_model_reach_the_detector_that_is_asked_for() -> None:
+    overrides = ("model.test_cfg.rcnn.nms.type=soft_nms", "model.backbone.init_cfg=None")
+    config = export_config(OPA_FPN, "coco", "cascade-rcnn", "r18", overrides=overrides)
+    assert config.model.test_cfg.rcnn.nms == dict(type="soft_nms", iou_threshold=0.5)
+    assert config.model.backbone.init_cfg is None
+    stage = ("model.roi_head.bbox_head.2.loss_bbox.beta=0.5",)
+    heads = export_config(OPA_FPN, "coco", "cascade-rcnn", overrides=stage).model.roi_head.bbox_head
+    assert [head.loss_bbox.beta for head in heads] == [1.0, 1.0, 0.5]
+    for detector, part in (("cascade-rcnn", "loss_bbox"), ("retinanet", "roi_head")):
+        with pytest.raises(UsageError, match=f"model.roi_head.bbox_head.loss_bbox.beta: there is no '{part}' in a "):
+            export_config(OPA_FPN, "coco", detector, overrides=("model.roi_head.bbox_head.loss_bbox.beta=0.5",))
 
 
 def resizing(pipeline: list[Any]) -> Any:
@@ -166,6 +180,31 @@ def test_the_width_reaches_the_heads() -> None:
     assert head.feat_channels == head.in_channels == 168
     assert config.model.neck.start_level == 1
     assert config.model.neck.extra_convs is True
+
+
+@pytest.mark.parametrize("neck", BASELINES)
+def test_other_necks_are_exported_at_equal_macs_or_at_a_width(shapes_root: Path, tmp_path: Path, neck: str) -> None:
+    options = (*options_of("retinanet"), f"data_root={shapes_root}")
+    given = dict(detector="retinanet", neck=neck, overrides=(*options, "cost_input=(128,128)"))
+    wide = export_config(OPA_FPN, "shapes", channels=48, **given)
+    pyramid = wide.model.neck[0] if neck == "bfp" else wide.model.neck
+    assert pyramid.out_channels == wide.model.bbox_head.in_channels == 48
+    again = whole_config(reload(wide, tmp_path / "exported.py"))
+    assert again.model == wide.model
+    macs = detector_cost(export_config(OPA_FPN, "shapes", **{**given, "neck": None})).macs
+    assert detector_cost(export_config(OPA_FPN, "shapes", **given)).macs == pytest.approx(macs, rel=0.05)
+
+
+def test_a_width_that_the_groups_of_a_norm_do_not_divide_is_refused(shapes_root: Path) -> None:
+    plain = [option for option in TINY_OPTIONS if "norm_cfg" not in option]
+    groups = [f"model.neck.{norm}.num_groups=4" for norm in ("norm_cfg", "output_norm_cfg")]
+    options = (*plain, *groups, f"data_root={shapes_root}")
+    for neck in ("fpn", None):
+        assert (
+            export_config(SMALL, "shapes", channels=12, neck=neck, overrides=options).model.rpn_head.in_channels == 12
+        )
+        with pytest.raises(UsageError, match="--channels: is 10, which the 4 groups of the neck's norm do not divide"):
+            export_config(SMALL, "shapes", channels=10, neck=neck, overrides=options)
 
 
 def test_a_contradicting_number_of_classes_is_refused(shapes_root: Path, tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Weights of other software as weights of our detectors."""
