@@ -44,7 +44,7 @@ MOST_GENOTYPES = 64
 @click.option(
     "--config",
     metavar="CONFIG",
-    help="Show in .html what each edge costs in the detector of CONFIG: parameters, and MACs of an image of cost_input.",
+    help="Show in .html the parameters and MACs (at cost_input) of each edge in the detector of CONFIG.",
 )
 @common_options
 def viz(

@@ -10,12 +10,16 @@ from opanas_cli.drawing.report.graph import graph
 from opanas_cli.drawing.report.markup import Html, element, folded, joined, paragraph, table
 from opanas_cli.drawing.report.page import whole_page
 
+COLUMN_OF_NODE = 4
+"""The least width of a column, in rem for each node; two columns have room for graphs of seven nodes."""
+
 
 def to_html(diagrams: Sequence[Diagram]) -> str:
     """One HTML document that loads nothing from elsewhere. Its arrows say what they are by pointer and keyboard."""
     heading = ", ".join(diagram.title for diagram in diagrams if diagram.title) or "Genotype"
     paths = {path.label: path.colour for diagram in diagrams for path in diagram.paths}
-    graphs = element("div", *map(_figure, diagrams), class_="graphs")
+    column = COLUMN_OF_NODE * max(len(diagram.nodes) for diagram in diagrams)
+    graphs = element("div", *map(_figure, diagrams), class_="graphs", style=f"--column: {column:g}rem")
     return whole_page(heading, [element("main", element("h1", heading), graphs, legend(paths))])
 
 

@@ -93,7 +93,7 @@ class CostModel:
 
     @cached_property
     def per_path(self) -> dict[PathType, Cost]:
-        """What each path of the super-net's space adds to the detector on any edge; paths without weights add nothing."""
+        """What each path of the super-net's space adds to the detector on any edge; 0 without weights."""
         costs = {PathType.SKIP_CONNECT: Cost(macs=0, params=0), PathType.NONE: Cost(macs=0, params=0)}
         for path in search_space(self._config).paths:
             if path.builder:
