@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from opanas_cli.drawing.diagram import Arrow, Diagram
+from opanas_cli.drawing.diagram import DIFFERS, HIGHLIGHT, Arrow, Diagram
 from opanas_cli.drawing.report.charts import legend
 from opanas_cli.drawing.report.graph import graph
 from opanas_cli.drawing.report.markup import Html, element, folded, joined, paragraph, table
@@ -17,10 +17,12 @@ COLUMN_OF_NODE = 4
 def to_html(diagrams: Sequence[Diagram]) -> str:
     """One HTML document that loads nothing from elsewhere. Its arrows say what they are by pointer and keyboard."""
     heading = ", ".join(diagram.title for diagram in diagrams if diagram.title) or "Genotype"
-    paths = {path.label: path.colour for diagram in diagrams for path in diagram.paths}
+    colours = {path.label: path.colour for diagram in diagrams for path in diagram.paths}
+    if any(diagram.notes.reference for diagram in diagrams):
+        colours[f"{DIFFERS} not as in the first"] = HIGHLIGHT
     column = COLUMN_OF_NODE * max(len(diagram.nodes) for diagram in diagrams)
     graphs = element("div", *map(_figure, diagrams), class_="graphs", style=f"--column: {column:g}rem")
-    return whole_page(heading, [element("main", element("h1", heading), graphs, legend(paths))])
+    return whole_page(heading, [element("main", element("h1", heading), graphs, legend(colours))])
 
 
 def _figure(diagram: Diagram) -> Html:
