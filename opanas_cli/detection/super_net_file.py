@@ -98,8 +98,14 @@ def edge_importances(path: Path) -> tuple[SearchSpace, tuple[float, ...]]:
         raise InvalidCheckpointError(
             f"{path}: has no edge importances; train it with --cfg-options model.neck.edge_importance=True"
         )
-    if not isinstance(found, Tensor) or found.shape != (len(space.edges),) or not found.isfinite().all():
-        raise InvalidCheckpointError(f"{path}: has not one finite importance for each of {len(space.edges)} edges")
+    count = len(space.edges)
+    if (
+        not isinstance(found, Tensor)
+        or found.shape != (count,)
+        or not found.is_floating_point()
+        or not found.isfinite().all()
+    ):
+        raise InvalidCheckpointError(f"{path}: has not one finite importance for each of {count} edges; train it again")
     return space, tuple(found.tolist())
 
 
