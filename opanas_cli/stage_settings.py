@@ -18,11 +18,19 @@ SPLITS = ("file", "folder")
 
 SAMPLINGS = ("parameterised", "all")
 
+SAMPLED = ("fair", "spos")
+"""The methods that train sub-nets drawn at random, which a search then ranks."""
+
+MIXED = ("darts", "fair-darts")
+"""The methods that train a mixture of all paths together with its weights, which then name a genotype."""
+
 SMALLEST_SIDE = 32
 """The stride of the coarsest level of a backbone: smaller images have no pixel there."""
 
 LARGEST_SIDE = 65_536
 """Larger images do not fit into memory, and OpenCV's decoders refuse them."""
+
+_DEFAULT = object()
 
 MEMORY_MB = 2000
 """The default of `search.memory_mb` on the CPU."""
@@ -80,9 +88,17 @@ SIZE = Check(is_size, f"two whole numbers of {SMALLEST_SIDE} to {LARGEST_SIDE} p
 TWO_SIZES = Check(lambda value: _is_pair(value, is_size), "the smallest and the largest (width, height) in pixels")
 
 
-def setting(default: Any, check: Check, sentence: str) -> Any:
-    """A setting: its default, what it must be, and a sentence about its purpose and unit."""
-    return field(default=default, metadata={"check": check, "sentence": sentence})
+def setting(default: Any, check: Check, sentence: str, methods: tuple[str, ...] = (), otherwise: Any = _DEFAULT) -> Any:
+    """A setting: its default, what it must be, and a sentence about its purpose and unit.
+
+    Args:
+        methods: the values of `supernet.method` that have this setting; none stands for all.
+        otherwise: the only value that other methods take, the default unless given.
+    """
+    held = default if otherwise is _DEFAULT else otherwise
+    return field(
+        default=default, metadata={"check": check, "sentence": sentence, "methods": methods, "otherwise": held}
+    )
 
 
 @dataclass(frozen=True)
@@ -120,18 +136,40 @@ class SuperNetSection(TrainingSection):
     data_fraction: float = setting(
         1.0, FRACTION, "fraction of the remaining training images that the super-net is trained on"
     )
+    method: str = setting(
+        "fair", one_of((*SAMPLED, *MIXED)), "how the super-net is trained: see [search methods](methods.md)"
+    )
     sampling: str = setting(
         "parameterised",
         one_of(SAMPLINGS),
-        "paths trained on each edge in a step: those with weights (as in the paper), or `all`, including skip-connect "
-        "and none",
+        "paths trained on each edge: those with weights (as in the paper), or `all`, including skip-connect and none",
+        methods=SAMPLED,
+        otherwise="all",
     )
     l1_weight: float = setting(1e-4, NOT_NEGATIVE, "μ of Eq. 12, the weight of the edge importances' L1 norm")
     watch_interval: int | None = setting(
-        None, COUNT.or_none, "epochs between evaluations of random sub-nets; None disables them"
+        None, COUNT.or_none, "epochs between evaluations of random sub-nets; None disables them", methods=SAMPLED
     )
     watch_sub_nets: int = setting(
         50, COUNT, "number of random sub-nets to evaluate, the same ones each time; their mean AP is logged"
+    )
+    architecture_lr: float = setting(
+        3e-4, POSITIVE, "learning rate of a mixture's architecture parameters, by Adam", methods=MIXED
+    )
+    architecture_decay: float = setting(
+        1e-3, NOT_NEGATIVE, "weight decay of a mixture's architecture parameters", methods=MIXED
+    )
+    second_order: bool = setting(
+        False,
+        SWITCH,
+        "have the architecture parameters look one step of the weights ahead (DARTS, Eq. 7 and 8)",
+        methods=MIXED,
+    )
+    zero_one_weight: float = setting(
+        10.0,
+        NOT_NEGATIVE,
+        "weight of the loss that drives each path's weight to 0 or 1",
+        methods=("fair-darts",),
     )
 
 

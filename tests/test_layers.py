@@ -42,6 +42,7 @@ MAY_IMPORT = {
 DETECTION = {
     "quiet": 0,
     "checkpoints": 1,
+    "spent": 1,
     "operators": 1,
     "processes": 2,
     "data": 3,

@@ -132,7 +132,7 @@ def setting_option(section: str, name: str, parameter: str | None = None) -> Cal
     return click.option(
         "--" + name.replace("_", "-"),
         parameter or f"{section}__{name}",
-        type={"int": int, "float": float, "bool": bool}[kind],
+        type={"int": int, "float": float, "bool": bool, "str": str}[kind],
         is_flag=kind == "bool",
         default=None,
         callback=checked_by(declared.metadata["check"]),

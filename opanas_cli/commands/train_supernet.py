@@ -14,15 +14,17 @@ from opanas_cli.commands.work_dir_lock import work_dir_lock
 
 @click.command(cls=SeveralProcessesCommand)
 @click.argument("config")
+@setting_option("supernet", "method")
 @setting_option("supernet", "search_split")
 @setting_option("supernet", "amp")
 @run_options()
 def train_supernet(config: str, run: RunOptions, console: Console) -> None:
-    """Train the super-net of CONFIG once, by strict fair sampling of its information paths.
+    """Train the super-net of CONFIG once, by strict fair sampling of its information paths or by another method.
 
     Reads CONFIG, an mmengine config or the name of a shipped one (coco, voc, custom, custom-small, shapes), and its
     data set.
-    Writes supernet.pth (weights, edge importances, provenance) and the log into the work dir.
+    Writes supernet.pth (weights, edge importances, provenance, cost) and the log into the work dir. The methods darts
+    and fair-darts find a genotype without evolve, and write it as best.json.
 
     \b
     Example:
@@ -43,18 +45,37 @@ def train_supernet(config: str, run: RunOptions, console: Console) -> None:
         trained = train_super_net(settings, folder, run.seed, device, run.resume, on_step)
     if trained.found:
         console.say_finished(trained.path)
+    written = {"super-net": trained.path, "log": folder / "train-supernet"}
+    if trained.genotype is not None:
+        written["best"] = trained.best
+    if not trained.alive:
+        console.warn("the strongest paths alone have no output; the genotype is the most probable one that has")
     console.result(
         f"trained {trained.steps} steps; loss {trained.loss_at_start:.3f} at the start, {trained.loss_at_end:.3f} at "
-        f"the end (means of up to 10 steps){_watched(trained)}",
+        f"the end (means of up to 10 steps){_watched(trained)}{_genotype(trained)}",
         {
             "steps": trained.steps,
             "loss_at_start": trained.loss_at_start,
             "loss_at_end": trained.loss_at_end,
             "edge_importance": trained.edge_importance,
             "watched": trained.watched,
+            "genotype": _line(trained),
+            "spent": trained.spent.document(),
         },
-        {"super-net": trained.path, "log": folder / "train-supernet"},
+        written,
     )
+
+
+def _line(trained: Any) -> str | None:
+    from opanas_cli.formats.text import line_of
+
+    return None if trained.genotype is None else line_of(trained.genotype)
+
+
+def _genotype(trained: Any) -> str:
+    """The strongest path of each edge, as a line of its own."""
+    line = _line(trained)
+    return "" if line is None else f"\nthe strongest path of each edge: {line}"
 
 
 def _watched(trained: Any) -> str:

@@ -145,7 +145,9 @@ def _costs(config: str, named: dict[str, Genotype]) -> dict[PathType, Cost]:
     for name, genotype in named.items():
         for path in genotype.paths:
             if path not in costs:
-                raise InvalidGenotypeError(f"{name}: has the path '{path}', which {config} has not; add it to model.neck.paths")
+                raise InvalidGenotypeError(
+                    f"{name}: has the path '{path}', which {config} has not; add it to model.neck.paths"
+                )
     return dict(costs)
 
 

@@ -26,6 +26,7 @@ from opanas_cli.detection.data.annotation_files import annotation_files
 from opanas_cli.detection.evaluating.evaluator import SuperNetEvaluator
 from opanas_cli.detection.evaluating.unfinished_pass import UnfinishedPass
 from opanas_cli.detection.processes.group import from_first
+from opanas_cli.detection.spent import SearchSpent
 from opanas_cli.detection.super_net_file import super_net_for
 from opanas_cli.errors import InvalidInputError, UsageError
 from opanas_cli.formats import write_record
@@ -123,6 +124,16 @@ def search_super_net(
     files = SearchFiles.of(work_dir)
     recorded = from_first(lambda: recorded_evaluation(files.history)) if asked.resume else {}
     section = replace(section, memory_mb=section.memory_mb or _memory_of(recorded, files.history))
+    spent = SearchSpent(work_dir / "evolve", files.best, device, asked.resume)
+
+    def on_images(done: int, images: int) -> None:
+        spent.images(done, images)
+        reports.images(done, images, budget.budget)
+
+    def on_candidate(progress: Progress) -> None:
+        spent.candidate(progress)
+        reports.candidate(progress)
+
     evaluator = SuperNetEvaluator(
         config,
         content.get("state_dict"),
@@ -130,7 +141,7 @@ def search_super_net(
         split,
         device,
         section,
-        lambda done, images: reports.images(done, images, budget.budget),
+        on_images,
     )
     evaluation = _facts(config, super_net, content["meta"]["classes"], split, evaluator)
     cost_of: Callable[[Genotype], Cost] = CostModel(config)
@@ -150,14 +161,16 @@ def search_super_net(
             history,
             metric=search.metric,
             batch_size=budget.population,
-            on_progress=reports.candidate,
+            on_progress=on_candidate,
         )
     finally:
         if not history.recorded and is_main_process():  # Nothing to resume; it would only block the next search.
             files.history.unlink(missing_ok=True)
-    evaluator.unfinished.delete()
+    stages = {"train-supernet": content["meta"].get("spent"), "evolve": spent.total().document()}
     if is_main_process():
-        _write(result, search, super_net, files)
+        _write(result, search, super_net, files, {name: cost for name, cost in stages.items() if cost})
+    spent.delete()
+    evaluator.unfinished.delete()
     return result
 
 
@@ -192,10 +205,12 @@ def _facts(
     }
 
 
-def _write(result: SearchResult, search: SearchSettings, super_net: Path, files: SearchFiles) -> None:
-    """Write the winner, and the population with the Pareto front."""
+def _write(
+    result: SearchResult, search: SearchSettings, super_net: Path, files: SearchFiles, spent: dict[str, Any]
+) -> None:
+    """Write the winner with the costs of the stages that led to it, and the population with the Pareto front."""
     provenance = {"opanas_version": __version__, "super_net": str(super_net), "search": search.document()}
-    write_record(record_of(result.best, provenance), files.best)
+    write_record(record_of(result.best, provenance, spent=spent), files.best)
     document = population_document(result.population, result.front, search.budget.against, search.metric, provenance)
     write_atomically(files.population, json.dumps(document, indent=2) + "\n")
 

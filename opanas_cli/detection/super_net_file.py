@@ -14,9 +14,10 @@ from opanas_cli.detection.checkpoints import are_numbers, are_watched, holds_ten
 from opanas_cli.detection.configs.data_checks import dataset_classes
 from opanas_cli.detection.configs.necks import search_space
 from opanas_cli.detection.configs.parts import DATALOADERS, each_dataset
+from opanas_cli.detection.spent import Spent
 from opanas_cli.errors import InvalidCheckpointError, InvalidGenotypeError
 from opanas_cli.genotype import SearchSpace
-from opanas_cli.stage_settings import SPLITS
+from opanas_cli.stage_settings import MIXED, SAMPLED, SPLITS
 
 SUPER_NET_FORMAT = "opanas-supernet"
 VERSION = 1
@@ -75,10 +76,9 @@ def _as_option(value: Any) -> str:
 def super_net_for(config: Config, path: Path) -> tuple[dict[str, Any], Config]:
     """The content of ``supernet.pth``, and a copy of the config that splits images as the super-net's training did.
 
-    Raises InvalidCheckpointError as `read_super_net` and `require_same_task`.
+    Raises InvalidCheckpointError as `super_net_of_sub_nets`.
     """
-    content = read_super_net(path)
-    require_same_task(content, config, path)
+    content = super_net_of_sub_nets(config, path)
     config = copy.deepcopy(config)
     config.supernet = dict(config.get("supernet") or {}, split_by=content["meta"]["split_by"])
     return content, config
@@ -109,6 +109,23 @@ def edge_importances(path: Path) -> tuple[SearchSpace, tuple[float, ...]]:
     return space, tuple(found.tolist())
 
 
+def super_net_of_sub_nets(config: Config, path: Path) -> dict[str, Any]:
+    """The content of ``supernet.pth``, whose weights serve the sub-nets of a config.
+
+    Raises InvalidCheckpointError as `read_super_net` and `require_same_task`, and if the weights were trained as a
+    mixture: no path was ever run without the others, so they say nothing about a sub-net.
+    """
+    content = read_super_net(path)
+    require_same_task(content, config, path)
+    method = content["meta"].get("method", SAMPLED[0])
+    if method in MIXED:
+        raise InvalidCheckpointError(
+            f"{path}: was trained as a mixture by {method}, which ranks no sub-nets: its genotype is in the best.json "
+            f"of its training; to search, correlate or inherit weights, train with --method {' or '.join(SAMPLED)}"
+        )
+    return content
+
+
 def read_super_net(path: Path) -> dict[str, Any]:
     """The content of ``supernet.pth``; raises InvalidCheckpointError if the file is anything else."""
     content = read_checkpoint(path)
@@ -128,6 +145,13 @@ def read_super_net(path: Path) -> dict[str, Any]:
         and are_watched(content["meta"].get("watched", []))
     ):
         raise InvalidCheckpointError(f"{path}: meta.steps, losses or watched is not as it was written; train it again")
+    method = content["meta"].get("method", SAMPLED[0])
+    if method not in (*SAMPLED, *MIXED):
+        raise InvalidCheckpointError(f"{path}: meta.method must be a method, but got {method!r:.40}; train it again")
+    try:
+        Spent.of(content["meta"].get("spent", {}))
+    except ValueError as error:
+        raise InvalidCheckpointError(f"{path}: meta.spent: {error}; train it again") from error
     split = content["meta"].get("search_split")
     if not isinstance(split, float) or not 0 <= split < 1:
         raise InvalidCheckpointError(f"{path}: meta.search_split must be a fraction below 1, but got {split!r:.40}")

@@ -1,4 +1,4 @@
-"""Strict fair sampling: which sub-nets of the super-net are trained in a step (section 3.2.1)."""
+"""Which sub-nets of the super-net are trained in a step: by strict fair sampling (section 3.2.1), or one at random."""
 
 from __future__ import annotations
 
@@ -25,17 +25,37 @@ def fair_genotypes(
     Raises:
         InvalidGenotypeError: the space has no parameterised path, so there is nothing to train.
     """
+    paths = _trained_paths(space, sampling)
+    while True:
+        orders = rng.permuted(np.tile(np.arange(len(paths)), (len(space.edges), 1)), axis=1)
+        drawn = tuple(Genotype(tuple(paths[choice] for choice in order), space.kind) for order in orders.T)
+        if all(map(output_nodes, drawn)):
+            return drawn
+
+
+def uniform_genotypes(
+    space: SearchSpace, rng: np.random.Generator, sampling: str = "parameterised"
+) -> tuple[Genotype, ...]:
+    """One genotype, each edge's path drawn uniformly (SPOS, Guo et al. 2020); see `fair_genotypes`."""
+    paths = _trained_paths(space, sampling)
+    while True:
+        drawn = Genotype(tuple(paths[choice] for choice in rng.integers(len(paths), size=len(space.edges))), space.kind)
+        if output_nodes(drawn):
+            return (drawn,)
+
+
+SAMPLERS = {"fair": fair_genotypes, "spos": uniform_genotypes}
+"""What is drawn in a step, by the name of the method."""
+
+
+def _trained_paths(space: SearchSpace, sampling: str) -> tuple[PathType, ...]:
     if not space.parameterised_paths:
         names = ", ".join(space.paths)
         raise InvalidGenotypeError(f"a super-net needs a path with parameters, but the space has only {names}")
     paths = space.parameterised_paths if sampling == "parameterised" else space.paths
     if space.kind is SpaceKind.CHAIN or space.num_nodes == 1:
         paths = tuple(path for path in paths if path is not PathType.NONE)
-    while True:
-        orders = rng.permuted(np.tile(np.arange(len(paths)), (len(space.edges), 1)), axis=1)
-        drawn = tuple(Genotype(tuple(paths[choice] for choice in order), space.kind) for order in orders.T)
-        if all(map(output_nodes, drawn)):
-            return drawn
+    return paths
 
 
 def step_generator(seed: int, step: int) -> np.random.Generator:

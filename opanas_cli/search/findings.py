@@ -15,11 +15,11 @@ FORMAT = "opanas-population"
 VERSION = 1
 
 
-def record_of(candidate: Candidate, provenance: Mapping[str, Any]) -> GenotypeRecord:
+def record_of(candidate: Candidate, provenance: Mapping[str, Any], **more: Any) -> GenotypeRecord:
     """The candidate's genotype with its metrics, its cost, and where it comes from.
 
     The genotype is the one that was evaluated, dead edges included. `provenance` is what the caller knows about the
-    search, as JSON-able values; the candidate's own place in the search is added to it.
+    search, as JSON-able values; the candidate's own place in the search is added to it. `more` joins its metadata.
     """
     proposal = candidate.proposal
     place = {
@@ -31,6 +31,7 @@ def record_of(candidate: Candidate, provenance: Mapping[str, Any]) -> GenotypeRe
     metadata = {
         "fitness": dict(candidate.metrics),
         "cost": candidate.cost.document(),
+        **more,
         "provenance": {**provenance, **place},
     }
     return GenotypeRecord(candidate.genotype, metadata)

@@ -33,6 +33,7 @@ import opanas_cli.detection.searching
 import opanas_cli.detection.training.retraining
 from opanas_cli.commands import run
 from opanas_cli.detection.evaluating.unfinished_pass import UnfinishedPass
+from opanas_cli.detection.spent import Meter
 
 KILLED = -signal.SIGKILL
 WITHIN_PASS = 4
@@ -131,6 +132,7 @@ def main() -> None:
     yapf.yapflib.yapf_api.FormatCode = lambda text, **_: (text, True)
     # Keeps what a pass has found after every batch, so that kills meet some of it.
     opanas_cli.detection.searching.UnfinishedPass = partial(UnfinishedPass, seconds=0)
+    Meter.measured = lambda self: (0.0, 0.0)  # type: ignore[method-assign]
     gc.freeze()
     folder = Path(sys.argv[1])
     report = {job["name"]: attacked(job, folder / job["name"]) for job in json.load(sys.stdin)}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from without_spent import results_of
 
 from opanas_cli.commands import run
 
@@ -95,14 +96,11 @@ def test_evolving_it(loop: dict[str, Any]) -> None:
 def test_a_search_cut_short_goes_on_as_if_nothing_had_happened(
     loop: dict[str, Any], options: list[str], tmp_path: Path, kept: int
 ) -> None:
-    whole = (loop["folder"] / "history.jsonl").read_bytes()
-    lines = whole.splitlines(keepends=True)
+    lines = (loop["folder"] / "history.jsonl").read_bytes().splitlines(keepends=True)
     torn = lines[kept + 1][:20] if kept + 1 < len(lines) else b""
     (tmp_path / "history.jsonl").write_bytes(b"".join(lines[: kept + 1]) + torn)
     again = call("evolve", "shapes", loop["supernet"], "--work-dir", tmp_path, "--resume", *options)
-    assert (tmp_path / "history.jsonl").read_bytes() == whole
-    for name in ("best.json", "population.json"):
-        assert (tmp_path / name).read_bytes() == (loop["folder"] / name).read_bytes()
+    assert results_of(tmp_path) == results_of(loop["folder"])
     assert again["best"] == loop["evolved"]["best"]
 
 
@@ -181,15 +179,15 @@ def test_inheriting_starts_from_the_super_nets_weights(
         assert torch.allclose(child[name], parent[name], rtol=0, atol=1e-10), name
 
 
+@pytest.mark.usefixtures("still_clock")
 @pytest.mark.parametrize("command", ["train-supernet", "retrain"])
 def test_training_goes_on_where_it_stopped(
     loop: dict[str, Any], options: list[str], tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from opanas_cli.detection.training import super_net_detector
+    from opanas_cli.search.fair_sampling import SAMPLERS, fair_genotypes
 
     drawn: list[Any] = []
-    fair = super_net_detector.fair_genotypes
-    monkeypatch.setattr(super_net_detector, "fair_genotypes", lambda *a: drawn.append(fair(*a)) or drawn[-1])
+    monkeypatch.setitem(SAMPLERS, "fair", lambda *a: drawn.append(fair_genotypes(*a)) or drawn[-1])
     stage = "supernet" if command == "train-supernet" else "retrain"
     genotype = [] if command == "train-supernet" else ["--genotype", loop["folder"] / "best.json"]
 

@@ -153,6 +153,21 @@ def _check_section(config: Config, section: str) -> None:
         if name == "optimizer" and not _is_optimizer(value):
             wanted = "an optimizer of torch that takes lr and weight_decay, as SGD and AdamW do"
             raise InvalidConfigError(f"{setting} must be {wanted}, but got {value!r:.60}")
+    if section == "supernet":
+        _check_method(config)
+
+
+def _check_method(config: Config) -> None:
+    """Refuse settings that the super-net's method does not have, unless they have no effect."""
+    given, known = config.supernet, settings_of("supernet")
+    method = given.get("method", known["method"].default)
+    for name, value in given.items():
+        methods, otherwise = (known[name].metadata[key] for key in ("methods", "otherwise"))
+        if methods and method not in methods and value != otherwise:
+            raise InvalidConfigError(
+                f"{config.filename}: supernet.{name} is a setting of supernet.method {' and '.join(methods)}, not of "
+                f"{method}; leave it out, or set it to {otherwise}"
+            )
 
 
 def _is_optimizer(name: str) -> bool:

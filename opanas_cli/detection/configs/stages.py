@@ -14,7 +14,7 @@ from opanas_cli.detection.configs.necks import super_net_neck
 from opanas_cli.detection.configs.parts import inner_datasets, required_datasets
 from opanas_cli.detection.configs.sections import section_of
 from opanas_cli.errors import InvalidConfigError
-from opanas_cli.stage_settings import STAGES, TrainingSection
+from opanas_cli.stage_settings import MIXED, STAGES, SuperNetSection, TrainingSection
 
 
 def super_net_stage(config: Config, seed: int) -> Config:
@@ -28,6 +28,7 @@ def super_net_stage(config: Config, seed: int) -> Config:
         l1_weight=section.l1_weight,
         seed=seed,
         sampling=section.sampling,
+        method=section.method,
     )
     for key in ("val_dataloader", "val_evaluator", "val_cfg", "test_dataloader", "test_evaluator", "test_cfg"):
         runnable.pop(key, None)
@@ -35,7 +36,32 @@ def super_net_stage(config: Config, seed: int) -> Config:
     _fuse_update(runnable)
     dataset = runnable.train_dataloader.dataset
     runnable.train_dataloader.dataset = training_part(config, dataset, section.search_split, section.data_fraction)
+    if section.method in MIXED:
+        _train_mixture(runnable, config.filename, section)
     return runnable
+
+
+def _train_mixture(runnable: Config, source: Any, section: SuperNetSection) -> None:
+    """Have a super-net's Runner train a mixture, its architecture parameters on the held-out images."""
+    if not section.search_split:
+        raise InvalidConfigError(
+            f"{source}: supernet.method={section.method}: no images are held out to train the architecture parameters "
+            "on; set supernet.search_split above 0"
+        )
+    if section.second_order and section.amp:
+        raise InvalidConfigError(
+            f"{source}: supernet.second_order: takes differences of gradients, which 16 bits are too few for; leave "
+            "--amp out"
+        )
+    kept = {name: runnable.model[name] for name in ("detector", "l1_weight", "method")}
+    options = {name: getattr(section, name) for name in ("zero_one_weight", "second_order")}
+    runnable.model = dict(type="MixtureDetector", **kept, **options)
+    training = runnable.train_dataloader.dataset
+    held_out = {**copy.deepcopy(training), "part": "search"}
+    runnable.train_dataloader.dataset = dict(type="HeldOutPairs", dataset=training, held_out=held_out)
+    adam = dict(lr=section.architecture_lr, weight_decay=section.architecture_decay)
+    runnable.optim_wrapper.update(constructor="MixtureOptimizers", architecture=adam)
+    runnable.param_scheduler = dict(weights=runnable.param_scheduler, architecture=[])
 
 
 def training_part(config: Config, dataset: Any, search_split: float, data_fraction: float = 1.0) -> dict[str, Any]:

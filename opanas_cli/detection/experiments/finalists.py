@@ -56,8 +56,9 @@ def hold_final(
     best, rounds = decide(config, finalists, split, work_dir, asked.seed, device, report)
     if is_main_process():
         path = SearchFiles.of(work_dir).best
-        provenance = read_record(path).metadata["provenance"]
-        write_record(record_of(best, {**provenance, "finalists": rounds}), path)
+        metadata = read_record(path).metadata
+        provenance = {**metadata["provenance"], "finalists": rounds}
+        write_record(record_of(best, provenance, spent=metadata["spent"]), path)
     return best, rounds
 
 

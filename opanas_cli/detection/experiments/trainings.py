@@ -180,6 +180,7 @@ def _trained(training: Training, folder: Path, device: torch.device, keep_detect
         **training.facts,
         "metrics": trained.metrics,
         **trained.cost.document(),
+        "spent": trained.spent and trained.spent.document(),
         # Not known of a training that another process began.
         "seconds": None if began_before else round(time.perf_counter() - started, 1),
     }

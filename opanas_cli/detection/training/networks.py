@@ -14,7 +14,7 @@ from opanas_cli.detection.configs.necks import is_super_net, super_net_neck, wit
 from opanas_cli.detection.configs.stages import retrain_stage
 from opanas_cli.detection.costs.widths import baseline_at_macs
 from opanas_cli.detection.quiet import silenced
-from opanas_cli.detection.super_net_file import read_super_net, require_same_task
+from opanas_cli.detection.super_net_file import super_net_of_sub_nets
 from opanas_cli.errors import InvalidConfigError
 from opanas_cli.genotype import Genotype
 from opanas_cli.necks.super_net import inherited_state_dict
@@ -32,11 +32,10 @@ def sub_net_config(config: Config, genotype: Genotype, edge_importance: bool = F
 def inherited_weights(config: Config, genotype: Genotype, super_net: Path) -> dict[str, torch.Tensor]:
     """The weights of the stand-alone detector of a genotype, taken from a trained super-net.
 
-    Raises InvalidCheckpointError if the file is not a super-net of this config and its classes, InvalidGenotypeError if
-    the genotype is not of the super-net's space.
+    Raises InvalidCheckpointError if the file is not a super-net of this config and its classes, or is a mixture;
+    InvalidGenotypeError if the genotype is not of the super-net's space.
     """
-    content = read_super_net(super_net)
-    require_same_task(content, config, super_net)
+    content = super_net_of_sub_nets(config, super_net)
     with silenced():
         detector: nn.Module = build_detector(config)
     load_weights(detector, content.get("state_dict"), super_net)

@@ -18,6 +18,7 @@ from opanas_cli.detection.checkpoints import are_numbers, read_checkpoint, write
 from opanas_cli.detection.costs.profiling import detector_cost
 from opanas_cli.detection.processes.group import from_first
 from opanas_cli.detection.processes.replicas import DetectorReplica, original, replicate
+from opanas_cli.detection.spent import Spent, of_all_processes
 from opanas_cli.detection.training.progress import FiniteLoss, OnStep, ProgressHook
 from opanas_cli.detection.training.run_identity import finished, result_identity
 from opanas_cli.detection.training.runner import build_runner, measure_weights
@@ -30,12 +31,14 @@ from opanas_cli.search.evaluator import defined
 class TrainedDetector:
     """A trained detector: its file, what it costs, and its metrics that are defined on the test split.
 
-    `found` means that it was trained and tested before, and nothing was left to do.
+    `found` means that it was trained and tested before, and nothing was left to do; else `spent` is what the training
+    cost.
     """
 
     path: Path
     cost: Cost
     metrics: dict[str, float]
+    spent: Spent | None = None
     found: bool = False
 
 
@@ -69,11 +72,12 @@ def train_detector(
     hook = ProgressHook(on_step, FiniteLoss("lower the learning rate or clip gradients"))
     runner = build_runner(runnable, work_dir / "retrain", seed, device, resume, hook, weights, inherited=start)
     runner.train()
+    spent = of_all_processes(runner.spent.spent())
     # Written before the test too, which may fail although the training did not.
     _write_detector(path, runner, meta)
     metrics = defined(runner.test())
     _write_detector(path, runner, {**meta, "metrics": metrics})
-    return TrainedDetector(path, cost, metrics)
+    return TrainedDetector(path, cost, metrics, spent)
 
 
 def measure_detector(config: Config, work_dir: Path, seed: int, device: torch.device, weights: Path) -> TrainedDetector:

@@ -23,6 +23,7 @@ from opanas_cli.detection.checkpoints import (
 )
 from opanas_cli.detection.processes.group import from_first, in_each
 from opanas_cli.detection.processes.replicas import original
+from opanas_cli.detection.spent import Spent
 from opanas_cli.errors import InvalidCheckpointError, UsageError
 from opanas_cli.search.settings import differences
 from opanas_cli.stage_settings import CheckpointsSection
@@ -30,7 +31,7 @@ from opanas_cli.stage_settings import CheckpointsSection
 FORMAT = "opanas-run"
 VERSION = 1
 KEYS = ("settings", "processes", "position", "state_dict", "optimizer", "param_schedulers", "random_states")
-PLAIN = ("version", "settings", "processes", "position", "losses", "watched")
+PLAIN = ("version", "settings", "processes", "position", "losses", "watched", "spent")
 KEPT = 2
 SHOWN = 3
 
@@ -214,6 +215,7 @@ def _is_valid(content: dict[str, Any]) -> bool:
     """Whether all that is read before the network is built is of the right kind."""
     try:
         places = [content["position"][name] for name in ("step", "epoch", "batch")]
+        Spent.of(content.get("spent", {}))
         settings, processes, states = json.loads(content["settings"]), content["processes"], content["random_states"]
         return (
             isinstance(settings, dict)

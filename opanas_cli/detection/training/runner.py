@@ -30,6 +30,7 @@ from opanas_cli.detection.training.progress import ProgressHook
 from opanas_cli.detection.training.resumable_loop import ResumableTrainLoop
 from opanas_cli.detection.training.run_checkpoints import RunCheckpoints, restore
 from opanas_cli.detection.training.run_identity import run_identity
+from opanas_cli.detection.training.spent_hook import SpentHook
 from opanas_cli.errors import InvalidCheckpointError, InvalidConfigError, OpanasError
 from opanas_cli.stage_settings import CheckpointsSection
 
@@ -48,7 +49,12 @@ class ResumableRunner(Runner):
         config: as `build_runner` makes it.
         found: the checkpoint to continue from, and its content; None begins with the first step.
         weights: to begin with instead of an initialisation, all of them by name.
+
+    Attributes:
+        spent: the hook that measures what the run costs.
     """
+
+    spent: SpentHook
 
     def __init__(
         self,
@@ -184,6 +190,8 @@ def build_runner(
     found = checkpoints.newest_for_all() if resume else from_first(checkpoints.require_none)
     runner = ResumableRunner(runnable, checkpoints, found, weights)
     runner.register_hook(hook, priority="LOW")
+    runner.spent = SpentHook(device)
+    runner.register_hook(runner.spent)
     return runner
 
 

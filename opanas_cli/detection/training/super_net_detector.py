@@ -1,4 +1,4 @@
-"""A detector whose neck is a super-net, trained by strict fair sampling (section 3.2.1)."""
+"""A detector whose neck is a super-net, trained by sub-nets that each step draws (section 3.2.1)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from opanas_cli.detection.processes.replicas import average_gradients, average_s
 from opanas_cli.detection.training.progress import FiniteLoss
 from opanas_cli.genotype import Genotype
 from opanas_cli.necks.super_net import refuse_batch_norm
-from opanas_cli.search.fair_sampling import fair_genotypes, step_generator
+from opanas_cli.search.fair_sampling import SAMPLERS, step_generator
 from opanas_cli.stage_settings import SuperNetSection
 
 
@@ -24,16 +24,17 @@ from opanas_cli.stage_settings import SuperNetSection
 class SuperNetDetector(BaseModel):
     """Trains an mmdet detector with an `OPASuperNet` neck.
 
-    Each step draws K sub-nets with no edge and path in common, and updates once on the mean of their gradients. The
-    backbone and the neck's input side run once: the gradients of the K sub-nets are summed at the pyramid and sent
-    back together, which gives the gradients of K full passes. Several processes draw the same sub-nets and update on
-    the mean of their gradients.
+    Each step draws K sub-nets with no edge and path in common, or with SPOS a single one, and updates once on the mean
+    of their gradients. The backbone and the neck's input side run once: the gradients of the K sub-nets are summed at
+    the pyramid and sent back together, which gives the gradients of K full passes. Several processes draw the same
+    sub-nets and update on the mean of their gradients.
 
     Args:
         detector: the config of the detector.
         l1_weight: μ of Eq. 12, the weight of the L1 norm of the edge importances.
         seed: of the sub-nets drawn; step n draws the same ones whatever ran before.
         sampling: which paths are drawn, see `fair_genotypes`.
+        method: what is drawn, a name of `SAMPLERS`.
 
     Raises:
         InvalidConfigError: a part behind the backbone has batch norm.
@@ -45,6 +46,7 @@ class SuperNetDetector(BaseModel):
         l1_weight: float = SuperNetSection.l1_weight,
         seed: int = 0,
         sampling: str = SuperNetSection.sampling,
+        method: str = SuperNetSection.method,
     ) -> None:
         super().__init__()
         self.detector = MODELS.build(detector)
@@ -56,6 +58,7 @@ class SuperNetDetector(BaseModel):
         self.l1_weight = l1_weight
         self.seed = seed
         self.sampling = sampling
+        self.method = method
         self.finite_loss = FiniteLoss("lower supernet.lr or set supernet.grad_clip")
         self.register_buffer("step", torch.zeros((), dtype=torch.long))
         self._register_load_state_dict_pre_hook(_of_a_plain_detector)
@@ -69,13 +72,14 @@ class SuperNetDetector(BaseModel):
         return self.detector(inputs, data_samples, mode)
 
     def train_step(self, data: Any, optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
-        """One update on the mean gradient of K fairly sampled sub-nets and μ‖γ‖₁ (Eq. 12).
+        """One update on the mean gradient of the sub-nets that are drawn and μ‖γ‖₁ (Eq. 12).
 
         Returns the log variables: each loss, averaged over the sub-nets and over the processes. Raises OpanasError if
         the loss is not finite, and no loss scale skips such a step.
         """
         step = int(self.step)
-        genotypes = fair_genotypes(self.detector.neck.search_space, step_generator(self.seed, step), self.sampling)
+        draw, space = SAMPLERS[self.method], self.detector.neck.search_space
+        genotypes = draw(space, step_generator(self.seed, step), self.sampling)
         logs = mean_logs(self.accumulate_gradients(data, genotypes, optim_wrapper))
         self.finite_loss.require(float(logs["loss"]), step + 1, optim_wrapper)
         average_gradients(self.parameters())

@@ -63,7 +63,17 @@ def test_each_is_trained_once_and_the_rows_are_in_order(
         ("b", 1, 0.1),
     ]
     assert rows == log.rows()
-    assert rows[0].keys() == {"network", "seed", "settings", "genotype", "metrics", "macs", "params", "seconds"}
+    assert rows[0].keys() == {
+        "network",
+        "seed",
+        "settings",
+        "genotype",
+        "metrics",
+        "macs",
+        "params",
+        "spent",
+        "seconds",
+    }
     assert sorted(path.name for path in tmp_path.glob("[!.]*") if path.is_dir()) == ["a-0", "a-1", "b-0", "b-1"]
     assert [path.name for path in (tmp_path / "a-0").iterdir()] == ["detector.pth"]
     again = run_trainings(plan(config, "bac", 1), log, tmp_path, CPU, keep_detectors=False)

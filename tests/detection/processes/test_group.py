@@ -110,6 +110,13 @@ def test_two_processes_compute_the_gradients_of_the_whole_batch(told: Told) -> N
         assert step["moved"] > 0.5
 
 
+def test_two_processes_train_a_mixture_as_one(told: Told) -> None:
+    for one in told:
+        first, second = one["a_step_of_a_mixture_on_halves_is_one_on_the_whole_batch"]
+        assert first < 1e-7
+        assert second < 1e-4  # Of differences of gradients.
+
+
 def test_all_processes_update_the_same_parameters(told: Told) -> None:
     for one in told:
         gradients = one["a_parameter_without_gradient_in_one_process_counts_as_zero"]
@@ -211,6 +218,7 @@ def test_what_several_processes_watched_one_sees(told: Told, folder: Path, tiny_
     assert watched["mean_AP"] == sum(one.metrics["AP"] for one in metrics) / 3 > 0
 
 
+@pytest.mark.usefixtures("still_clock")
 def test_a_search_by_two_processes_is_that_of_one(
     told: Told, folder: Path, tmp_path: Path, tiny_options: tuple[str, ...]
 ) -> None:

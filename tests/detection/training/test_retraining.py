@@ -90,6 +90,13 @@ def test_configs_of_the_wrong_kind_are_refused(shapes_root: Path, tmp_path: Path
     assert not list(tmp_path.iterdir())
 
 
+def test_a_training_tells_its_cost(shapes_root: Path, tmp_path: Path) -> None:
+    spent = train_detector(sub_net_config(tiny_config(shapes_root), SMALL), tmp_path, 0, CPU).spent
+    assert (spent.images, spent.evaluations) == (12, 0)
+    assert spent.device_seconds > 0
+    assert spent.peak_memory_mb > 0
+
+
 def test_gradients_that_wait_for_an_update_outlast_an_epoch(
     shapes_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
