@@ -10,6 +10,7 @@ import contextlib
 import io
 import json
 import re
+import runpy
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from opanas_cli.stage_settings import STAGES, settings_of
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = Path(opanas_cli.__file__).parent
 README = ROOT / "README.md"
+PICTURES = ROOT / "docs" / "pictures"
 PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"(?:^<!-- ([^\n]*) -->\n\s*)?^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 SHELLS = ("bash", "console")
@@ -262,12 +264,34 @@ def test_the_readme_lists_every_page() -> None:
     assert len(text.splitlines()) <= 200
 
 
-def test_the_picture_is_what_the_readme_says_draws_it(tmp_path: Path) -> None:
-    (line,) = re.findall(r"`opanas (viz opa-fpn -o )opa-fpn\.svg`", README.read_text(encoding="utf-8"))
-    output_of(f"{line}{tmp_path / 'drawn.svg'}")
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The pictures as the script draws them now, by name."""
+    folder = tmp_path_factory.mktemp("pictures")
+    runpy.run_path(str(PICTURES / "draw.py"))["draw_pictures"](folder)
+    return {file.name: file for file in folder.iterdir()}
+
+
+@pytest.mark.parametrize("name", ["opa-fpn.svg", "chains.svg", "difference.svg"])
+def test_a_picture_is_what_the_script_draws_and_a_page_shows_it(drawn: dict[str, Path], name: str) -> None:
     # Coordinates depend on the version of matplotlib.
-    drawn, shown = (
-        [re.findall(pattern, file.read_text(encoding="utf-8")) for pattern in (r">([^<>]+)</text>", r"stroke: (#\w+)")]
-        for file in (tmp_path / "drawn.svg", ROOT / "docs" / "pictures" / "opa-fpn.svg")
+    new, kept = (
+        [
+            re.findall(pattern, file.read_text(encoding="utf-8"))
+            for pattern in (r">([^<>]+)</text>", r"stroke: (#\w+)", r"stroke-width: ([\d.]+)")
+        ]
+        for file in (drawn[name], PICTURES / name)
     )
-    assert drawn[0] and drawn == shown
+    assert all(new)
+    assert new == kept
+    assert any(f"pictures/{name})" in page.read_text(encoding="utf-8") for page in PAGES)
+
+
+def test_the_script_draws_no_other_pictures(drawn: dict[str, Path]) -> None:
+    assert sorted(drawn) == ["chains.svg", "difference.svg", "opa-fpn.svg"]
+
+
+def test_the_readme_says_what_draws_its_picture(drawn: dict[str, Path], tmp_path: Path) -> None:
+    (line,) = re.findall(r"`opanas (viz opa-fpn -o )opa-fpn\.svg`", README.read_text(encoding="utf-8"))
+    output_of(f"{line}{tmp_path / 'opa-fpn.svg'}")
+    assert (tmp_path / "opa-fpn.svg").read_bytes() == drawn["opa-fpn.svg"].read_bytes()

@@ -45,7 +45,7 @@ def quickstart(run: RunOptions, console: Console) -> None:
     from opanas_cli.detection.training.retraining import train_detector
     from opanas_cli.detection.training.run_checkpoints import forget_run
     from opanas_cli.detection.training.supernet_training import train_super_net
-    from opanas_cli.drawing import draw
+    from opanas_cli.drawing import Diagram, draw
     from opanas_cli.formats import read_record
     from opanas_cli.formats.text import line_of
 
@@ -78,7 +78,7 @@ def quickstart(run: RunOptions, console: Console) -> None:
         files.update(genotype=found.best, population=found.population, history=found.history)
         winner = read_record(found.best).genotype
         with timed("draw"):
-            files["drawing"] = draw([winner], folder / "winner.svg", ["winner"])
+            files["drawing"] = draw([Diagram.of(winner, "winner")], folder / "winner.svg")
         with timed("export"):
             write_atomically(exported, exported_text(export_config(winner, CONFIG, overrides=overrides)))
         files["config"] = exported

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from torch import Tensor
 
 from opanas_cli.detection.checkpoints import are_numbers, are_watched, holds_tensors, read_checkpoint
 from opanas_cli.detection.configs.data_checks import dataset_classes
@@ -81,6 +82,31 @@ def super_net_for(config: Config, path: Path) -> tuple[dict[str, Any], Config]:
     config = copy.deepcopy(config)
     config.supernet = dict(config.get("supernet") or {}, split_by=content["meta"]["split_by"])
     return content, config
+
+
+def edge_importances(path: Path) -> tuple[SearchSpace, tuple[float, ...]]:
+    """The space of ``supernet.pth`` and γ of each of its edges in flat order (Eq. 10).
+
+    Raises InvalidCheckpointError as `read_super_net`, or if there is not one finite number for each edge.
+    """
+    content = read_super_net(path)
+    trained = content["meta"]["space"]
+    space = SearchSpace.of(trained["num_nodes"], trained["kind"], trained["paths"])
+    state = content.get("state_dict")
+    found = state.get("neck.edge_importance") if isinstance(state, dict) else None
+    if found is None:
+        raise InvalidCheckpointError(
+            f"{path}: has no edge importances; train it with --cfg-options model.neck.edge_importance=True"
+        )
+    count = len(space.edges)
+    if (
+        not isinstance(found, Tensor)
+        or found.shape != (count,)
+        or not found.is_floating_point()
+        or not found.isfinite().all()
+    ):
+        raise InvalidCheckpointError(f"{path}: has not one finite importance for each of {count} edges; train it again")
+    return space, tuple(found.tolist())
 
 
 def super_net_of_sub_nets(config: Config, path: Path) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from opanas_cli.drawing.diagram import FADED, INK, SUM, Arrow, Diagram
+from opanas_cli.drawing.diagram import FADED, HIGHLIGHT, INK, SUM, Arrow, Diagram
 
 
 def to_dot(diagrams: Sequence[Diagram]) -> str:
@@ -39,11 +39,11 @@ def _cluster(diagram: Diagram, index: int, prefix: str) -> list[str]:
 def _attributes(arrow: Arrow) -> str:
     if arrow.path is None:
         return f'color="{SUM}"'
-    label = f"label={_quoted(arrow.path.short)}"
-    if not arrow.is_live:
-        return f'{label}, style=dotted, color="{FADED}", fontcolor="{FADED}"'
-    colour = arrow.path.colour
-    return f'{label}, penwidth=2, color="{colour}", fontcolor="{colour}"'
+    label = f"label={_quoted(arrow.label)}"
+    colour = arrow.path.colour if arrow.is_live else FADED
+    stroke = f"penwidth={2 * arrow.width:.3g}" if arrow.is_live else "style=dotted"
+    strokes = f"{HIGHLIGHT}:{colour}:{HIGHLIGHT}" if arrow.differs else colour
+    return f'{label}, {stroke}, color="{strokes}", fontcolor="{colour}"'
 
 
 def _quoted(text: str) -> str:

@@ -12,27 +12,22 @@ from opanas_cli.drawing.figure import save_figure
 from opanas_cli.drawing.mermaid import to_mermaid
 from opanas_cli.drawing.page import to_html
 from opanas_cli.errors import UsageError
-from opanas_cli.genotype import Genotype
 
 TEXTS: dict[str, Callable[[Sequence[Diagram]], str]] = {".dot": to_dot, ".mmd": to_mermaid, ".html": to_html}
 FIGURES = (".svg", ".png", ".pdf")
 SUFFIXES = (*FIGURES, *TEXTS)
 
 
-def draw(genotypes: Sequence[Genotype], path: Path, titles: Sequence[str] = (), hide_dead: bool = False) -> Path:
+def draw(diagrams: Sequence[Diagram], path: Path) -> Path:
     """Draw genotypes side by side into `path`, whole or not at all, and return it.
 
-    `titles` gives each genotype a heading; without it there is none. The same arguments give the same bytes.
+    The same diagrams give the same bytes.
 
     Raises:
         UsageError: no form of drawing has this suffix.
         OpanasError: the folder cannot be written to.
     """
     suffix = drawing_suffix(path)
-    diagrams = [
-        Diagram.of(genotype, title, hide_dead)
-        for genotype, title in zip(genotypes, titles or [""] * len(genotypes), strict=True)
-    ]
     if suffix in TEXTS:
         write_atomically(path, TEXTS[suffix](diagrams))
     else:

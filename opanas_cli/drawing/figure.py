@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from opanas_cli.drawing.arcs import ABOVE, BELOW, RADIUS, SPACING, arc, arrow_head, height, point_on
-from opanas_cli.drawing.diagram import FADED, INK, SUM, Arrow, Diagram
+from opanas_cli.drawing.diagram import DIFFERS, FADED, HIGHLIGHT, INK, SUM, WIDEST, Arrow, Diagram
 from opanas_cli.drawing.style import opanas_style, save
 from opanas_cli.genotype import PathType, information_paths
 
@@ -24,6 +24,10 @@ TITLE_HEIGHT = 0.72
 MIN_WIDTH = 4.6
 LEGEND_ROW = 0.26
 LEGEND_SAMPLE = 0.32
+WEIGHT = 1.8
+"""Points of the usual width of a line."""
+BAND = 6.0
+"""Points by which the band behind an edge that differs is wider than its line."""
 SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
@@ -133,18 +137,22 @@ def _draw_arrow(axes: Axes, arrow: Arrow, longest: int, left: float, baseline: f
     colour, dashes, weight = _stroke(arrow)
     order = 2 if arrow.is_live else 1
     line = [(x, baseline + y) for x, y in points]
+    codes = [Curve.MOVETO, Curve.CURVE4, Curve.CURVE4, Curve.CURVE4]
+    if arrow.differs:
+        axes.add_patch(PathPatch(Curve(line, codes), fill=False, edgecolor=HIGHLIGHT, linewidth=weight + BAND,
+                                 capstyle="butt", zorder=0.5))  # fmt: skip
     if arrow.path is not PathType.NONE:
         head = arrow_head(line)
         axes.add_patch(Polygon(head, facecolor=colour, edgecolor="none", zorder=order))
         line[-1] = (head[1][0] + head[2][0]) / 2, (head[1][1] + head[2][1]) / 2
-    curve = Curve(line, [Curve.MOVETO, Curve.CURVE4, Curve.CURVE4, Curve.CURVE4])
-    axes.add_patch(PathPatch(curve, fill=False, edgecolor=colour, linewidth=weight, linestyle=dashes,
+    axes.add_patch(PathPatch(Curve(line, codes), fill=False, edgecolor=colour, linewidth=weight, linestyle=dashes,
                              capstyle="butt", zorder=order))  # fmt: skip
-    if arrow.path not in (None, PathType.NONE):
+    if arrow.differs or arrow.path not in (None, PathType.NONE):
         x, y = point_on(points, 0.5)
-        box = {"boxstyle": "round,pad=0.16", "facecolor": "white", "edgecolor": "none"}
-        axes.text(x, baseline + y, arrow.path.short, size=8, weight="bold" if arrow.is_live else "normal",
-                  color=colour, ha="center", va="center_baseline", bbox=box, zorder=order + 0.5)  # fmt: skip
+        ink = INK if arrow.differs and not arrow.is_live else colour
+        box = {"boxstyle": "round,pad=0.16", "facecolor": HIGHLIGHT if arrow.differs else "white", "edgecolor": "none"}
+        axes.text(x, baseline + y, arrow.label, size=8, weight="bold" if arrow.is_live else "normal",
+                  color=ink, ha="center", va="center_baseline", bbox=box, zorder=order + 0.5)  # fmt: skip
 
 
 def _side(arrow: Arrow) -> int:
@@ -156,8 +164,8 @@ def _stroke(arrow: Arrow) -> tuple[str, str | tuple[int, tuple[float, ...]], flo
     if not arrow.is_live:
         return FADED, (0, (1.5, 2.5)), 0.8
     if arrow.path is None:
-        return SUM, "-", 1.0
-    return arrow.path.colour, "-" if arrow.path.is_parameterised else (0, (3, 1.5)), 1.8
+        return SUM, "-", arrow.width
+    return arrow.path.colour, "-" if arrow.path.is_parameterised else (0, (3, 1.5)), WEIGHT * arrow.width
 
 
 def _legend_rows(diagrams: Sequence[Diagram], width: float) -> list[list[tuple[str, Arrow]]]:
@@ -169,6 +177,11 @@ def _legend_rows(diagrams: Sequence[Diagram], width: float) -> list[list[tuple[s
         entries.append(("sum", Arrow(0, 1, None, True)))
     if any(not arrow.is_live for arrow in arrows):
         entries.append(("none or dead", Arrow(0, 1, PathType.NONE, False)))
+    if any(diagram.notes.reference for diagram in diagrams):
+        entries.append((f"{DIFFERS} not as in the first", Arrow(0, 1, PathType.NONE, False, PathType.NONE)))
+    if importances := diagrams[0].notes.importances:
+        widest = Arrow(0, 1, None, True, width=WIDEST * WEIGHT)
+        entries.append((f"width: |γ|, here {max(map(abs, importances)):.3g}", widest))
     num_rows = max(1, ceil(sum(map(_entry_width, entries)) / width))
     per_row = ceil(len(entries) / num_rows) or 1
     return [entries[start : start + per_row] for start in range(0, len(entries), per_row)]
@@ -183,6 +196,8 @@ def _draw_legend(axes: Axes, rows: list[list[tuple[str, Arrow]]], middle: float,
         x, y = middle - sum(map(_entry_width, row)) / 2 + 0.13, top - number * LEGEND_ROW
         for entry in row:
             name, (colour, dashes, weight) = entry[0], _stroke(entry[1])
+            if entry[1].differs:
+                axes.plot([x, x + LEGEND_SAMPLE], [y, y], color=HIGHLIGHT, linewidth=weight + BAND)
             axes.plot([x, x + LEGEND_SAMPLE], [y, y], color=colour, linestyle=dashes, linewidth=weight)
             axes.text(x + LEGEND_SAMPLE + 0.08, y, name, size=8, color=INK, va="center_baseline")
             x += _entry_width(entry)

@@ -33,7 +33,7 @@ def _statements(diagram: Diagram, prefix: str) -> list[str]:
         lines.append(f'{prefix}{node.name}(("{node.name}")):::{role}')
     for arrow in diagram.arrows:
         source, target = (prefix + diagram.nodes[place].name for place in (arrow.source, arrow.target))
-        label = f'|"{arrow.path.short}"|' if arrow.path is not None else ""
+        label = f'|"{arrow.label}"|' if arrow.path is not None else ""
         lines.append(f"{source} {'-->' if arrow.is_live else '-.->'}{label} {target}")
     return lines
 
@@ -43,7 +43,7 @@ def _style(arrow: Arrow) -> str:
         return f"stroke:{FADED},color:{FADED}"
     if arrow.path is None:
         return f"stroke:{SUM}"
-    return f"stroke:{arrow.path.colour},color:{arrow.path.colour},stroke-width:2px"
+    return f"stroke:{arrow.path.colour},color:{arrow.path.colour},stroke-width:{2 * arrow.width:.3g}px"
 
 
 def _escaped(text: str) -> str:

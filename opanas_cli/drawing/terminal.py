@@ -18,7 +18,7 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from opanas_cli.drawing.diagram import Arrow, Diagram
+from opanas_cli.drawing.diagram import DIFFERS, Arrow, Diagram
 from opanas_cli.genotype import PathType, information_paths
 
 LINE = "dim"
@@ -47,6 +47,8 @@ def _heading(diagram: Diagram) -> list[Text]:
 def _legend(diagrams: Sequence[Diagram]) -> list[Text]:
     used = [path for path in information_paths().values() if any(path in diagram.paths for diagram in diagrams)]
     entries = [Text.assemble((path.short, f"bold {path.colour}"), f" {path.label}") for path in used]
+    if any(diagram.notes.reference for diagram in diagrams):
+        entries.append(Text(f"{DIFFERS} not as in the first"))
     return [Text("   ").join(entries)] if entries else []
 
 
@@ -84,7 +86,7 @@ def _row(diagram: Diagram, source: int, sums: set[int], cell: int) -> Text:
 
 def _run(width: int) -> str:
     """A horizontal line between two marks, with a space on each side if it is wide enough."""
-    return f" {'─' * (width - 2)} " if width > 2 else "─ "
+    return f" {'─' * (width - 2)} " if width > 2 else "─ "[:width]
 
 
 def _mark(arrow: Arrow | None, is_crossed: bool, has_line_down: bool) -> Text:
@@ -92,8 +94,15 @@ def _mark(arrow: Arrow | None, is_crossed: bool, has_line_down: bool) -> Text:
     if arrow is None or arrow.path is None:
         return Text(("┼" if has_line_down else "─") if is_crossed else "│" if has_line_down else "", style=LINE)
     if arrow.is_live:
-        return Text(arrow.path.short, style=f"bold {arrow.path.colour}")
-    return Text("·" if arrow.path is PathType.NONE else arrow.path.short, style=DEAD)
+        return Text(arrow.label, style=_style(arrow))
+    mark = "·" + DIFFERS * arrow.differs if arrow.path is PathType.NONE else arrow.label
+    return Text(mark, style=f"{DEAD} reverse" if arrow.differs else DEAD)
+
+
+def _style(arrow: Arrow) -> str:
+    """The style of a live arrow's path."""
+    assert arrow.path is not None
+    return f"bold {arrow.path.colour}{' reverse' if arrow.differs else ''}"
 
 
 def _enters(diagram: Diagram, node: int, source: int) -> bool:
@@ -137,4 +146,5 @@ def _term(diagram: Diagram, arrow: Arrow) -> Text:
     source = diagram.nodes[arrow.source].name
     if arrow.path is None:
         return Text(source)
-    return Text.assemble((arrow.path.short, f"bold {arrow.path.colour}"), f"({source})")
+    factor = "" if arrow.importance is None else f"{arrow.importance:.3g} "
+    return Text.assemble(factor, (arrow.label, _style(arrow)), f"({source})")

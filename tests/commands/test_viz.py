@@ -72,6 +72,15 @@ def test_genotypes_of_one_file_name_are_told_apart(tmp_path: Path, capsys: pytes
     assert all(str(file) in shown for file in files)
 
 
+def test_each_genotype_is_compared_with_the_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["viz", "top-down", "bottom-up", "top-down", "scale-equalizing", "--diff"]) == 0
+    shown = capsys.readouterr().out
+    equations = [line for line in shown.splitlines() if line.startswith("x1 = ")]
+    assert equations == ["x1 = TD(P)", "x1 = BU*(P)", "x1 = TD(P)", "x1 = SE*(P)"]
+    captions = [line for line in shown.splitlines() if line.startswith("dense")]
+    assert ["first" in line for line in captions] == [False, True, True, True]
+
+
 def test_dead_parts_can_be_hidden(tmp_path: Path) -> None:
     shown, hidden = tmp_path / "shown.dot", tmp_path / "hidden.dot"
     assert run(["viz", "opa-fpn", "-o", str(shown)]) == 0
@@ -87,6 +96,12 @@ def test_dead_parts_can_be_hidden(tmp_path: Path) -> None:
         (["viz", "opa-fpn", "-o", "drawing.gif"], 2, ".svg, .png, .pdf, .dot, .mmd, .html"),
         (["viz", "opa-fpn", "-o", "drawing"], 2, "but got no suffix"),
         (["viz", "no-such-genotype"], 3, "no-such-genotype"),
+        (["viz", "opa-fpn", "--diff"], 2, "there is only one"),
+        (["viz", "opa-fpn", "opa-fpn", "--diff", "--hide-dead"], 2, "leave out --hide-dead"),
+        (["viz", "opa-fpn", "sepc", "--diff"], 3, "sepc: is chain with N = 5, but opa-fpn is dense with N = 5"),
+        (["viz", "opa-fpn", "top-down", "--diff", "--json"], 3, "top-down: is dense with N = 1"),
+        (["viz", "opa-fpn", "--config", "shapes", "-o", "drawing.svg"], 2, "add -o FILE.html"),
+        (["viz", "opa-fpn", "--config", "shapes"], 2, "add -o FILE.html"),
         (["viz", "opa-fpn", "-o", "file/drawing.svg"], 1, "cannot be written"),
     ],
 )

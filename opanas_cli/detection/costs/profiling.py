@@ -87,12 +87,13 @@ class CostModel:
     def __call__(self, genotype: Genotype) -> Cost:
         """The cost of the detector with this genotype; equal to `detector_cost` of its retraining config."""
         counts = Counter(path for _, path in live_edges(genotype))
-        macs = self._skip.macs + sum(self._per_path[path].macs * count for path, count in counts.items())
-        params = self._skip.params + sum(self._per_path[path].params * count for path, count in counts.items())
+        macs = self._skip.macs + sum(self.per_path[path].macs * count for path, count in counts.items())
+        params = self._skip.params + sum(self.per_path[path].params * count for path, count in counts.items())
         return Cost(macs=macs, params=params)
 
     @cached_property
-    def _per_path(self) -> dict[PathType, Cost]:
+    def per_path(self) -> dict[PathType, Cost]:
+        """What each path of the super-net's space adds to the detector on any edge; 0 without weights."""
         costs = {PathType.SKIP_CONNECT: Cost(macs=0, params=0), PathType.NONE: Cost(macs=0, params=0)}
         for path in search_space(self._config).paths:
             if path.builder:

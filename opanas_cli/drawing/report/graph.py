@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from opanas_cli.drawing.arcs import ABOVE, BELOW, RADIUS, SPACING, Point, arc, arrow_head, height, point_on
 from opanas_cli.drawing.diagram import Arrow, Diagram
-from opanas_cli.drawing.report.markup import Html, element
+from opanas_cli.drawing.report.markup import Html, element, is_number
 from opanas_cli.genotype import PathType
+from opanas_cli.search.cost import format_quantity
 
 SCALE = 62.0
 """Pixels per inch."""
@@ -13,7 +14,7 @@ MARGIN = 0.12
 
 
 def graph(diagram: Diagram) -> Html:
-    """The nodes in a row and arrows between them; each arrow names itself on hover."""
+    """The nodes in a row and arrows between them, which are marks: by pointer and keyboard they say what they are."""
     longest = diagram.genotype.num_nodes
     reach = {side: max([RADIUS, *(_reach(arrow) for arrow in diagram.arrows if _side(arrow) == side)])
              for side in (ABOVE, BELOW)}  # fmt: skip
@@ -24,8 +25,8 @@ def graph(diagram: Diagram) -> Html:
     parts += [_node(diagram, place, row) for place in range(len(diagram.nodes))]
     size = width * SCALE, (row + reach[BELOW] + MARGIN) * SCALE
     return element(
-        "svg", *parts, viewBox=f"0 0 {size[0]:.0f} {size[1]:.0f}", class_="graph", role="img",
-        aria_label=f"{diagram.title}: {diagram.caption}", style=f"max-width: {size[0]:.0f}px",
+        "svg", *parts, viewBox=f"0 0 {size[0]:.0f} {size[1]:.0f}", class_="graph chart", role="group",
+        aria_label=f"{diagram.title}: {diagram.caption}", tabindex=0, style=f"max-width: {size[0]:.0f}px",
     )  # fmt: skip
 
 
@@ -48,19 +49,32 @@ def _arrow(diagram: Diagram, arrow: Arrow, longest: int, row: float) -> Html:
         f"{letter}{x:.1f} {y:.1f}" for letter, (x, y) in zip("MC  ", (_place(*p, row) for p in curve), strict=True)
     )
     head = " ".join(f"{x:.1f},{y:.1f}" for x, y in (_place(*p, row) for p in arrow_head(curve)))
-    source, target = diagram.nodes[arrow.source].name, diagram.nodes[arrow.target].name
-    about = f"{arrow.path.label if arrow.path else 'sum'}{'' if arrow.is_live else ', dead'}"
-    parts = [element("title", f"{source} to {target}: {about}")]
+    parts = [element("title", _about(diagram, arrow))]
+    if arrow.differs:
+        parts.append(element("path", d=points, class_="differs"))
     parts.append(element("path", d=points))
     if arrow.path is not PathType.NONE:
         parts.append(element("polygon", points=head))
-    if arrow.path not in (None, PathType.NONE):
+    if arrow.differs or arrow.path not in (None, PathType.NONE):
         x, y = _place(*point_on(curve, 0.5), row)
-        parts.append(element("text", arrow.path.short, x=x, y=y + 4))
+        parts.append(element("text", arrow.label, x=x, y=y + 4))
     kind = "dead" if not arrow.is_live else "sum" if arrow.path is None else "path"
     colour = arrow.path.colour if kind == "path" and arrow.path else None
     dashes = "5 3" if kind == "path" and arrow.path and not arrow.path.is_parameterised else None
-    return element("g", *parts, class_=f"arrow {kind}", color=colour, stroke_dasharray=dashes)
+    width = None if arrow.importance is None or kind == "dead" else f"--width: {1.9 * arrow.width:.3g}px"
+    return element("g", *parts, class_=f"mark arrow {kind}", color=colour, stroke_dasharray=dashes, style=width)
+
+
+def _about(diagram: Diagram, arrow: Arrow) -> str:
+    """The facts of an arrow as one sentence."""
+    facts = diagram.facts(arrow)
+    edge, path = facts.pop("edge"), facts.pop("path")
+    texts = (
+        f"{name} {format_quantity(value) if isinstance(value, int) else f'{value:.3f}' if is_number(value) else value}"
+        for name, value in facts.items()
+        if value is not None
+    )
+    return ", ".join([f"{edge}: {path}", *texts])
 
 
 def _node(diagram: Diagram, place: int, row: float) -> Html:

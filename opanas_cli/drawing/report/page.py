@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,9 +54,13 @@ def to_page(found: WorkDir, reload_seconds: int | None = None) -> str:
         element("header", element("h1", title), paragraph(code(found.folder))),
         element("nav", *links, aria_label="Sections"),
         element("main", _summary(found), *(part for _, part in shown)),
-        element("div", id="tip", role="status", hidden="hidden"),
-        _shipped("script", "page.js"),
     ]
+    return whole_page(title, body, reload_seconds)
+
+
+def whole_page(title: str, body: Sequence[Html], reload_seconds: int | None = None) -> str:
+    """A document with its style and the script by which marks answer to pointer and keyboard; it loads nothing."""
+    tip = element("div", id="tip", role="status", hidden="hidden")
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -67,7 +71,7 @@ def to_page(found: WorkDir, reload_seconds: int | None = None) -> str:
 {element("title", title)}
 {_shipped("style", "page.css")}
 </head>
-{element("body", *body, data_reload=reload_seconds)}
+{element("body", *body, tip, _shipped("script", "page.js"), data_reload=reload_seconds)}
 </html>
 """
 
