@@ -13,7 +13,7 @@ from opanas_cli.commands.options import CFG_OPTIONS, NECKS, ConfigCommand, commo
 from opanas_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from opanas_cli.exporters.exporter import ExportedFile
+    from opanas_cli.exporters.exporter import ExportedFile, Exporter, ExportRequest
 
 
 @click.command(cls=ConfigCommand)
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     "form",
     required=True,
     metavar="FORMAT",
-    help="mmdet-config, dot, mermaid, graphml, json, released, text, or one from a plug-in.",
+    help="mmdet-config, mmdet2-config, onnx, pt2, dot, mermaid, graphml, json, released, text, or of a plug-in.",
 )
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Output file.")
 @click.option(
@@ -47,10 +47,16 @@ if TYPE_CHECKING:
 @click.option("--schedule", type=click.Choice(["1x", "2x-ms"]), help="[default: the data set's, 1x]")
 @click.option(
     "--weights",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=click.Path(dir_okay=False, path_type=Path),
     metavar="CHECKPOINT",
     help="Weights of the detector, for formats that contain them.",
 )
+@click.option("--part", type=click.Choice(["detector", "neck"]), help="Part of the network.  [default: detector]")
+@click.option(
+    "--size", type=(int, int), metavar="HEIGHT WIDTH", help="Image size.  [default: cost_input of the config]"
+)
+@click.option("--dynamic", is_flag=True, help="Leave image sizes open.")
+@click.option("--opset", type=click.IntRange(16), help="Version of ONNX's operators.  [default: 18]")
 @click.option(
     "--standalone",
     is_flag=True,
@@ -71,13 +77,17 @@ def export(
     schedule: str | None,
     weights: Path | None,
     standalone: bool,
+    part: str | None,
+    size: tuple[int, int] | None,
+    dynamic: bool,
+    opset: int | None,
     cfg_options: tuple[str, ...],
     console: Console,
 ) -> None:
-    """Write GENOTYPE as an mmdet config of a whole detector, as a graph, or in any genotype format.
+    """Write GENOTYPE as an mmdet config, as a network (ONNX, torch.export), as a graph, or in any genotype format.
 
-    Reads GENOTYPE: a file, or the name of a shipped one. Writes FILE, or stdout without -o. A config trains with
-    `opanas retrain FILE`, and with mmdet's own tools/train.py.
+    Reads GENOTYPE: a file, or the name of a shipped one; networks also the weights. Writes FILE, or stdout without -o,
+    and says how to run it.
 
     \b
     Example:
@@ -92,11 +102,13 @@ def export(
     options = _given_options(click.get_current_context(), exporter.options)
     if exporter.needs_weights and weights is None:
         raise UsageError(f"--to {form}: needs the weights of a detector; add --weights CHECKPOINT")
-    if weights is not None and not exporter.needs_weights:
+    if weights is not None and not weights.exists():
+        raise UsageError(f"--weights: {weights} does not exist; give the checkpoint of a detector")
+    if weights is not None and not (exporter.needs_weights or exporter.takes_weights):
         raise UsageError(f"--weights: is not valid with --to {form}, which writes no weights")
     request = ExportRequest(record, genotype, output, options, weights)
     exported = checked_files(exporter, exporter.files(request), output)
-    _write(console, exported, output, form)
+    _write(console, exported, request, exporter)
 
 
 def _given_options(context: click.Context, taken: frozenset[str]) -> dict[str, Any]:
@@ -112,14 +124,17 @@ def _given_options(context: click.Context, taken: frozenset[str]) -> dict[str, A
     return given
 
 
-def _write(console: Console, exported: Sequence[ExportedFile], output: Path | None, form: str) -> None:
+def _write(console: Console, exported: Sequence[ExportedFile], request: ExportRequest, exporter: Exporter) -> None:
     from opanas_cli.atomic import write_atomically
 
+    output, form = request.output, exporter.name
     if output is not None:
         files = {file.kind: output.with_name(file.name or output.name) for file in exported}
         for file in reversed(exported):  # The output, which may need the others, comes last.
             write_atomically(files[file.kind], file.content)
-        console.result(f"exported to {form}", {"to": form}, files)
+        how = exporter.how_to_run(request) if exporter.how_to_run else ""
+        document = {"to": form, **({"how_to_run": how} if how else {})}
+        console.result(f"exported to {form}{'; ' if how else ''}{how}", document, files)
         return
     text = str(exported[0].content)
     if console.as_json:

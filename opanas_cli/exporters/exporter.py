@@ -10,9 +10,12 @@ from typing import Any
 from opanas_cli.errors import OpanasError, UsageError
 from opanas_cli.formats import GenotypeRecord
 
-OPTIONS = frozenset(
+CONFIG_OPTIONS = frozenset(
     {"detector", "backbone", "channels", "neck", "dataset", "num_classes", "schedule", "standalone", "cfg_options"}
 )
+"""The options of `mmdet-config`."""
+
+OPTIONS = CONFIG_OPTIONS | {"part", "size", "dynamic", "opset"}
 """The options of ``opanas export`` that only some exporters take, by parameter name."""
 
 
@@ -21,7 +24,7 @@ class ExportRequest:
     """What the user asks for: a genotype, the name it was given by, the output file, options and weights.
 
     `output` is None for stdout. `options` are those of `Exporter.options` that were given, by name. `weights` is a
-    detector's checkpoint, such as ``detector.pth``, if the exporter needs one.
+    detector's checkpoint, such as ``detector.pth``, if one was given.
     """
 
     record: GenotypeRecord
@@ -52,12 +55,16 @@ class Exporter:
         files: makes the files of a request.
         options: which of `OPTIONS` it takes.
         needs_weights: whether the user must give a detector's checkpoint, by ``--weights``.
+        takes_weights: whether the user may give one.
+        how_to_run: one line for the user, how to run or open the output of a request.
     """
 
     name: str
     files: Callable[[ExportRequest], Sequence[ExportedFile]]
     options: frozenset[str] = frozenset()
     needs_weights: bool = False
+    takes_weights: bool = False
+    how_to_run: Callable[[ExportRequest], str] | None = None
 
 
 def checked_files(exporter: Exporter, files: Sequence[ExportedFile], output: Path | None) -> Sequence[ExportedFile]:

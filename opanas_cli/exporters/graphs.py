@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from shlex import quote
 
 from opanas_cli.exporters.exporter import ExportedFile, Exporter, ExportRequest
 
@@ -22,16 +23,12 @@ def _mermaid(request: ExportRequest) -> str:
     return to_mermaid([Diagram.of(request.record.genotype, Path(request.name).stem)])
 
 
-def _graphml(request: ExportRequest) -> str:
-    from networkx import generate_graphml
+def _exporter(name: str, text_of: Callable[[ExportRequest], str], how_to_run: str) -> Exporter:
+    def files(request: ExportRequest) -> list[ExportedFile]:
+        return [ExportedFile(name, text_of(request))]
 
-    from opanas_cli.genotype.dag import to_digraph
-
-    return "\n".join(generate_graphml(to_digraph(request.record.genotype)))
-
-
-def _exporter(name: str, text_of: Callable[[ExportRequest], str]) -> Exporter:
-    return Exporter(name, lambda request: [ExportedFile(name, text_of(request))])
+    return Exporter(name, files, how_to_run=lambda request: how_to_run.format(quote(str(request.output))))
 
 
-DOT, MERMAID, GRAPHML = _exporter("dot", _dot), _exporter("mermaid", _mermaid), _exporter("graphml", _graphml)
+DOT = _exporter("dot", _dot, "draw it by dot -Tsvg -O {}")
+MERMAID = _exporter("mermaid", _mermaid, "put it into a mermaid block of Markdown, or draw it by mmdc -i {}")

@@ -4,36 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 
 from opanas_cli.errors import UsageError
-from opanas_cli.exporters.exporter import OPTIONS, ExportedFile, Exporter, ExportRequest
+from opanas_cli.exporters.exporter import CONFIG_OPTIONS, ExportedFile, Exporter, ExportRequest
 
 
 def _files(request: ExportRequest) -> Sequence[ExportedFile]:
-    options = dict(request.options)
-    standalone, overrides = options.pop("standalone", False), options.pop("cfg_options", ())
-    output = request.output
-    if standalone and "neck" in options:
+    standalone = bool(request.options.get("standalone"))
+    if standalone and "neck" in request.options:
         raise UsageError("--standalone: is for the neck of a genotype; leave out --neck")
-    if standalone and output is None:
+    if standalone and request.output is None:
         raise UsageError("--standalone: writes two files; choose one with -o FILE")
+    return _config_files(request, standalone, mmdet2=False)
+
+
+def _mmdet2_files(request: ExportRequest) -> Sequence[ExportedFile]:
+    if request.output is None:
+        raise UsageError("--to mmdet2-config: writes two files; choose one with -o FILE")
+    return _config_files(request, standalone=True, mmdet2=True)
+
+
+def _config_files(request: ExportRequest, standalone: bool, mmdet2: bool) -> Sequence[ExportedFile]:
+    options = {name: value for name, value in request.options.items() if name != "standalone"}
+    dataset, overrides, output = options.pop("dataset", "coco"), options.pop("cfg_options", ()), request.output
     if output is not None and output.suffix != ".py":
         raise UsageError(f"-o: a config is Python and ends in .py, but got {output.name}")
     module = _neck_module(output) if standalone and output else None
     from opanas_cli.detection.configs.building import config_errors
     from opanas_cli.detection.exporting.detector_config import export_config, exported_text, standalone_config
+    from opanas_cli.detection.exporting.mmdet2_config import mmdet2_config
     from opanas_cli.detection.exporting.standalone import standalone_source
 
-    dataset = options.pop("dataset", "coco")
     with config_errors(dataset, "cannot be exported"):
         config = export_config(request.record.genotype, dataset, **options, overrides=overrides)
         if module is None:
             return [ExportedFile("config", exported_text(config))]
-        text = exported_text(standalone_config(config, module), standalone=True)
-    return [
-        ExportedFile("config", text),
-        ExportedFile("neck", standalone_source(request.record.genotype), f"{module}.py"),
-    ]
+        config = standalone_config(config, module)
+        text = exported_text(mmdet2_config(config) if mmdet2 else config, standalone=True, mmdet2=mmdet2)
+    neck = standalone_source(request.record.genotype, mmdet2)
+    return [ExportedFile("config", text), ExportedFile("neck", neck, f"{module}.py")]
 
 
 def _neck_module(output: Path) -> str:
@@ -44,4 +54,17 @@ def _neck_module(output: Path) -> str:
     return module
 
 
-MMDET_CONFIG = Exporter("mmdet-config", _files, OPTIONS)
+def _how_to_run(request: ExportRequest) -> str:
+    file = quote(str(request.output))
+    by_opanas = "" if request.options.get("standalone") else f"opanas retrain {file}, or by "
+    return f"train it by {by_opanas}mmdet's python tools/train.py {file}"
+
+
+def _how_to_run_mmdet2(request: ExportRequest) -> str:
+    return f"train it by python tools/train.py {quote(str(request.output))} of mmdet 2.28"
+
+
+MMDET_CONFIG = Exporter("mmdet-config", _files, CONFIG_OPTIONS, how_to_run=_how_to_run)
+MMDET2_CONFIG = Exporter(
+    "mmdet2-config", _mmdet2_files, CONFIG_OPTIONS - {"standalone", "neck"}, how_to_run=_how_to_run_mmdet2
+)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from shlex import quote
 
-from opanas_cli.exporters.exporter import OPTIONS, ExportedFile, Exporter
+from opanas_cli.exporters.exporter import OPTIONS, ExportedFile, Exporter, ExportRequest
 from opanas_cli.formats import dump_record
 from opanas_cli.formats.registry import FORMATS
 from opanas_cli.plug_ins import Registry, instance_called
@@ -26,7 +27,10 @@ def _formats() -> dict[str, Exporter]:
 
 
 def _of_format(name: str) -> Exporter:
-    return Exporter(name, lambda request: [ExportedFile(name, dump_record(request.record, name))])
+    def files(request: ExportRequest) -> list[ExportedFile]:
+        return [ExportedFile(name, dump_record(request.record, name))]
+
+    return Exporter(name, files, how_to_run=lambda request: f"draw it by opanas viz {quote(str(request.output))}")
 
 
 EXPORTERS = Registry(
@@ -34,9 +38,11 @@ EXPORTERS = Registry(
     "export format",
     {
         "mmdet-config": "opanas_cli.exporters.mmdet_config:MMDET_CONFIG",
+        "mmdet2-config": "opanas_cli.exporters.mmdet_config:MMDET2_CONFIG",
+        "onnx": "opanas_cli.exporters.onnx_model:ONNX",
+        "pt2": "opanas_cli.exporters.pt2:PT2",
         "dot": "opanas_cli.exporters.graphs:DOT",
         "mermaid": "opanas_cli.exporters.graphs:MERMAID",
-        "graphml": "opanas_cli.exporters.graphs:GRAPHML",
     },
     _checked,
     _formats,

@@ -63,6 +63,7 @@ FORMATS = Registry(
         "json": "opanas_cli.formats.json_format:JSON",
         "released": "opanas_cli.formats.released:RELEASED",
         "text": "opanas_cli.formats.text:TEXT",
+        "graphml": "opanas_cli.formats.graphml:GRAPHML",
     },
     _checked,
 )

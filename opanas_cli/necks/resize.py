@@ -14,9 +14,13 @@ def size_of(level: Tensor) -> tuple[int, int]:
 def upsample(level: Tensor, size: tuple[int, int]) -> Tensor:
     """Nearest interpolation of (B, C, H, W) to `size`; the level itself where it has that size already.
 
-    CUDA's autocast interpolates in float32; as values are only copied, they lose nothing by going back.
+    CUDA's autocast interpolates in float32; as values are only copied, they lose nothing by going back. While a network
+    is exported with open sizes, every level is interpolated: whether the sizes are equal is not known yet.
     """
-    return level if size_of(level) == size else F.interpolate(level, size=size, mode="nearest").to(level.dtype)
+    is_known = all(isinstance(side, int) for side in (*size_of(level), *size))
+    if is_known and size_of(level) == size:
+        return level
+    return F.interpolate(level, size=size, mode="nearest").to(level.dtype)
 
 
 def downsample(level: Tensor, size: tuple[int, int]) -> Tensor:

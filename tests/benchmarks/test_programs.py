@@ -239,3 +239,12 @@ def test_the_arms_of_figure_4_differ_in_edge_importance_only(
     assert [figure_4.trained(options, arm, 0)["means"] for arm in figure_4.ARMS] == [[0.5], [0.5]]
     assert [config.model.neck.pop("edge_importance") for config in configs] == [True, False]
     assert configs[0].pretty_text == configs[1].pretty_text
+
+
+def test_upstream_runs_its_steps(program: Callable[[str], ModuleType], tmp_path: Path) -> None:
+    """In this environment; what the program makes one by pip for takes too long."""
+    import sys
+
+    assert program("upstream").steps_of("standalone", Path(sys.executable), tmp_path) == dict.fromkeys(
+        ("build", "train", "test", "resume"), "ok"
+    )

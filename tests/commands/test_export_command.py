@@ -100,13 +100,14 @@ def test_graph_formats(capsys: pytest.CaptureFixture[str], form: str, start: str
         (["--to", "json", "--num-classes", "3"], 2, "--num-classes: is only valid with --to mmdet-config"),
         (["--to", "text", "--standalone"], 2, "--standalone: is only valid with --to mmdet-config"),
         (["--to", "mmdet-config", "--standalone"], 2, "--standalone: writes two files; choose one with -o FILE"),
+        (["--to", "mmdet2-config"], 2, "--to mmdet2-config: writes two files; choose one with -o FILE"),
         (["--to", "mmdet-config", "--standalone", "-o", "my-neck.py"], 2, "my-neck.py cannot be imported from"),
         (["--to", "mmdet-config", "--dataset", "shapes", "--num-classes", "4"], 2, "is read with 3 classes"),
         (["--to", "mmdet-config", "--dataset", "cocoo"], 3, "did you mean 'coco'?"),
         (
-            ["--to", "onnxx"],
+            ["--to", "tensorrt"],
             2,
-            "'onnxx' is not an export format; choose one of mmdet-config, dot, mermaid, graphml,",
+            "'tensorrt' is not an export format; choose one of mmdet-config, mmdet2-config, onnx, pt2, dot,",
         ),
     ],
 )

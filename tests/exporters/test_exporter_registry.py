@@ -44,7 +44,7 @@ def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_there_is() -> None:
-    assert set(EXPORTERS.all) == {*EXPORTERS.built_in, "json", "released", "text"}
+    assert set(EXPORTERS.all) == {*EXPORTERS.built_in, "json", "released", "text", "graphml"}
     assert all(exporter.name == name for name, exporter in EXPORTERS.all.items())
 
 

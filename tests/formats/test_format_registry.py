@@ -44,8 +44,10 @@ def built_in() -> list[EntryPoint]:
 
 
 def test_built_in_formats_come_first() -> None:
-    assert list(FORMATS.all)[:3] == ["json", "released", "text"]
-    assert [FORMATS.all[name].suffixes for name in FORMATS.built_in] == [(".json",), (".py",), (".txt",)]
+    assert list(FORMATS.all)[:4] == ["json", "released", "text", "graphml"]
+    assert [FORMATS.all[name].suffixes for name in FORMATS.built_in] == [
+        (suffix,) for suffix in (".json", ".py", ".txt", ".graphml")
+    ]
 
 
 def test_a_plug_in_is_loaded() -> None:

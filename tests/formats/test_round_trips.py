@@ -41,11 +41,12 @@ plain = st.recursive(
 
 @given(genotypes(), st.dictionaries(st.text(max_size=4), plain, max_size=3))
 @settings(deadline=None, max_examples=150)
-def test_json_keeps_genotype_and_metadata(genotype: Genotype, metadata: dict[str, object]) -> None:
+def test_json_and_graphml_keep_genotype_and_metadata(genotype: Genotype, metadata: dict[str, object]) -> None:
     record = GenotypeRecord(genotype, metadata)
     text = dump_record(record, "json")
     assert FORMATS.all["json"].loads(text, "x") == record
     assert json.loads(text) == document_of(record)
+    assert FORMATS.all["graphml"].loads(dump_record(record, "graphml"), "x") == record
 
 
 @given(genotypes())
@@ -60,7 +61,7 @@ def test_other_formats_keep_the_genotype(name: str, genotype: Genotype) -> None:
         assert FORMATS.all[name].loads(dump_record(record, name), "x") == record
 
 
-@pytest.mark.parametrize("name", ["json", "text", "released"])
+@pytest.mark.parametrize("name", ["json", "text", "released", "graphml"])
 def test_files_are_read_by_their_suffix(name: str, tmp_path: Path) -> None:
     published = resolve_genotype("opa-fpn")
     file = tmp_path / f"best{FORMATS.all[name].suffixes[0]}"

@@ -140,12 +140,19 @@ sys.path.insert(0, os.path.dirname(sys._getframe().f_code.co_filename))  # The n
 """
 
 
-def exported_text(config: Config, standalone: bool = False) -> str:
+# mmcv 1 imports a copy of a config, but replaces this in it before.
+FIND_NECK_IN_MMDET2 = """\
+__import__("sys").path.insert(0, r'''{{ fileDirname }}''')  # The neck is there.
+"""
+
+
+def exported_text(config: Config, standalone: bool = False, mmdet2: bool = False) -> str:
     """The text of an exported config.
 
     A stand-alone one finds the neck in the config's own folder, wherever it is run from.
     """
-    return "\n".join([NOT_SCALED, *([FIND_NECK] if standalone else []), config.pretty_text])
+    find = FIND_NECK_IN_MMDET2 if mmdet2 else FIND_NECK
+    return "\n".join([NOT_SCALED, *([find] if standalone else []), config.pretty_text])
 
 
 def _require_jpg(dataset: Any) -> None:

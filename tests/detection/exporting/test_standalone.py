@@ -7,9 +7,10 @@ import importlib.util
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import mmcv.ops
 import pytest
 import torch
 
@@ -61,11 +62,11 @@ def written(genotype: Genotype, folder: Path, name: str) -> ModuleType:
     return module
 
 
-def random_weights(neck: torch.nn.Module) -> torch.nn.Module:
+def random_weights(neck: torch.nn.Module, change: float = 0.2) -> torch.nn.Module:
     torch.manual_seed(0)
     with torch.no_grad():
         for parameter in neck.parameters():
-            parameter += 0.2 * torch.randn_like(parameter)
+            parameter += change * torch.randn_like(parameter)
     return neck.eval()
 
 
@@ -114,3 +115,31 @@ def test_dead_edges_are_left_out_and_dead_genotypes_refused(tmp_path: Path) -> N
     assert tuple(module.OUTPUT_NODES) == (2,)
     with pytest.raises(InvalidGenotypeError, match="the output is dead"):
         standalone_source(Genotype.of(["none"]))
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_the_neck_for_mmdet_2_runs_mmcvs_operator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
+    """Of mmdet 2 only the registry is needed, here a stand-in; mmcv's operator has the same signature in 1.7 and 2."""
+    registered: dict[str, Any] = {}
+    registry = SimpleNamespace(register_module=lambda module, force: registered.update({module.__name__: module}))
+    monkeypatch.setitem(sys.modules, "mmdet.models.builder", SimpleNamespace(NECKS=registry))
+    file = tmp_path / "old_neck.py"
+    file.write_text(standalone_source(GENOTYPES["opa-fpn"], mmdet2=True))
+    spec = importlib.util.spec_from_file_location("old_neck", file)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    ours = random_weights(OPAFPN(CHANNELS, 4, 5, GENOTYPES["opa-fpn"], **options), 0.05).requires_grad_(False)
+    neck = registered[CLASS_NAME](CHANNELS, 4, 5, **options).eval()
+    neck.load_state_dict(ours.state_dict())
+    calls = []
+    monkeypatch.setattr(
+        module, "mmcv_deform_conv2d", lambda *given: calls.append(given) or mmcv.ops.deform_conv2d(*given)
+    )
+    features = [torch.randn(2, count, *size) for count, size in zip(CHANNELS, SIZES, strict=True)]
+    for output, expected in zip(neck(features), ours(features), strict=True):
+        torch.testing.assert_close(output, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
+    assert bool(calls) == options.get("deformable", True)
+    assert "grid_sample" not in file.read_text()
