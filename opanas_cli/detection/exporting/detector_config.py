@@ -132,13 +132,11 @@ NOT_SCALED = """\
 """
 
 # mmengine compiles a config under its path. Of {{ fileDirname }} a quote in the path would end the string.
+# Of a config with an import statement, mmengine 0.10.7 takes all names for lazy ones.
 FIND_NECK = """\
-import os
-import sys
-
-sys.path.insert(0, os.path.dirname(sys._getframe().f_code.co_filename))  # The neck is there.
+# The neck is in the folder of this file.
+__import__("sys").path.insert(0, __import__("os").path.dirname(__import__("sys")._getframe().f_code.co_filename))
 """
-
 
 # mmcv 1 imports a copy of a config, but replaces this in it before.
 FIND_NECK_IN_MMDET2 = """\
