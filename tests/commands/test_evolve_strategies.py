@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from without_spent import results_of
 
 from opanas_cli.commands import run
 from opanas_cli.formats.json_format import record_of
@@ -92,13 +93,13 @@ def test_a_limit_on_latency_is_kept_and_the_table_measured_once(evolve: Evolve, 
 def test_a_search_cut_short_goes_on_with_its_table(evolve: Evolve, tmp_path: Path, strategy: str) -> None:
     options = ("--strategy", strategy, "--against", "latency")
     evolve(tmp_path, *options)
-    names = ("history.jsonl", "best.json", "population.json", "latency.json")
-    whole = {name: (tmp_path / name).read_bytes() for name in names}
-    (tmp_path / "history.jsonl").write_bytes(b"".join(whole["history.jsonl"].splitlines(keepends=True)[:7]))
+    table, history = tmp_path / "latency.json", tmp_path / "history.jsonl"
+    whole = [*results_of(tmp_path), table.read_bytes()]
+    history.write_bytes(b"".join(history.read_bytes().splitlines(keepends=True)[:7]))
 
     evolve(tmp_path, *options, "--resume")
 
-    assert {name: (tmp_path / name).read_bytes() for name in names} == whole
+    assert [*results_of(tmp_path), table.read_bytes()] == whole
 
 
 def test_wrong_options_are_one_line(refused: Refused) -> None:
