@@ -146,7 +146,6 @@ def operators() -> Iterator[Finding]:
         from opanas_cli.detection.operators import install
 
         stand_in = install()
-        import opanas_cli.detection  # noqa: F401  (all of mmdet)
     except (OpanasError, ImportError) as error:
         yield Finding("operators", "mmdet cannot be imported", str(error), MissingDependencyError.exit_code)
     else:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from opanas_cli.commands.console import Console
-from opanas_cli.commands.options import CFG_OPTIONS, NECKS, ConfigCommand, common_options
+from opanas_cli.commands.options import CFG_OPTIONS, NECKS, SIDE, ConfigCommand, common_options, output_option
 from opanas_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     metavar="FORMAT",
     help="mmdet-config, mmdet2-config, onnx, pt2, dot, mermaid, graphml, json, released, text, or of a plug-in.",
 )
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Output file.")
+@output_option("Output file.")
 @click.option(
     "--detector", type=click.Choice(["faster-rcnn", "cascade-rcnn", "retinanet"]), help="[default: the data set's]"
 )
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 )
 @click.option("--part", type=click.Choice(["detector", "neck"]), help="Part of the network.  [default: detector]")
 @click.option(
-    "--size", type=(int, int), metavar="HEIGHT WIDTH", help="Image size.  [default: cost_input of the config]"
+    "--size", type=(SIDE, SIDE), metavar="HEIGHT WIDTH", help="Image size.  [default: cost_input of the config]"
 )
 @click.option("--dynamic", is_flag=True, help="Leave image sizes open.")
 @click.option("--opset", type=click.IntRange(16), help="Version of ONNX's operators.  [default: 18]")

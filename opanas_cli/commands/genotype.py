@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from opanas_cli.commands.console import Console, complain, shown
-from opanas_cli.commands.options import SuggestingGroup, common_options
+from opanas_cli.commands.options import SuggestingGroup, common_options, output_option
 from opanas_cli.errors import InvalidGenotypeError
 
 if TYPE_CHECKING:
@@ -115,13 +115,7 @@ def show(genotype_name: str, console: Console) -> None:
 @click.argument("genotype_name", metavar="GENOTYPE")
 @click.option("--from", "source", metavar="FORMAT", help="Format to read.  [default: by the suffix]")
 @click.option("--to", "target", metavar="FORMAT", help="Format to write: json, released, text, or one from a plug-in.")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Output file.  [default: stdout]",
-)
+@output_option("Output file.  [default: stdout]")
 @common_options
 def convert(
     genotype_name: str,

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from opanas_cli.commands.console import Console
-from opanas_cli.commands.options import CFG_OPTIONS, ConfigCommand, common_options
+from opanas_cli.commands.options import CFG_OPTIONS, ConfigCommand, common_options, output_option
 from opanas_cli.errors import InvalidCheckpointError, UsageError
 
 
@@ -16,14 +16,7 @@ from opanas_cli.errors import InvalidCheckpointError, UsageError
 @click.option(
     "--genotype", required=True, metavar="GENOTYPE", help="Of its neck: a file, or the name of a shipped one."
 )
-@click.option(
-    "-o",
-    "--output",
-    required=True,
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Checkpoint to write; the config gets the same name with the suffix .py.",
-)
+@output_option("Checkpoint to write; the config gets the same name with the suffix .py.", required=True)
 @click.option(
     "--dataset",
     metavar="coco|voc|FILE",

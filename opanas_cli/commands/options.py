@@ -15,7 +15,7 @@ import click
 from opanas_cli.commands.console import Console
 from opanas_cli.errors import UsageError
 from opanas_cli.shipped import shipped_dir
-from opanas_cli.stage_settings import Check, settings_of
+from opanas_cli.stage_settings import LARGEST_SIDE, SMALLEST_SIDE, Check, settings_of
 from opanas_cli.suggestions import suggestion
 
 Command = Callable[..., Any]
@@ -31,6 +31,9 @@ DEVICE = click.option(
     "--device", default="auto", show_default=True, metavar="auto|cpu|cuda[:i]", help="Device to run on."
 )
 RESUME = click.option("--resume", is_flag=True, help="Resume the run in the work dir.")
+SIDE = click.IntRange(SMALLEST_SIDE, LARGEST_SIDE)
+"""A side of an image in pixels."""
+
 NECKS = ("fpn", "pafpn", "bfp", "nasfpn", "sepc", "bifpn")
 """The necks that others designed, by the names of `BASELINES`, which only mmdet's side knows."""
 
@@ -40,6 +43,12 @@ CFG_OPTIONS = click.option(
     metavar="KEY=VALUE...",
     help="Override settings of the config, as in mmdet's tools.",
 )
+
+
+def output_option(help: str, required: bool = False) -> Callable[[Command], Command]:
+    """The option ``-o/--output`` for a file to write."""
+    kind = click.Path(dir_okay=False, path_type=Path)
+    return click.option("-o", "--output", required=required, type=kind, metavar="FILE", help=help)
 
 
 @dataclass(frozen=True)

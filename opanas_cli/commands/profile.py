@@ -9,11 +9,9 @@ from typing import Any
 import click
 
 from opanas_cli.commands.console import Console
-from opanas_cli.commands.options import CFG_OPTIONS, DEVICE, ConfigCommand, common_options
+from opanas_cli.commands.options import CFG_OPTIONS, DEVICE, SIDE, ConfigCommand, common_options
 from opanas_cli.errors import UsageError
-from opanas_cli.stage_settings import LARGEST_SIDE, SMALLEST_SIDE
 
-SIDE = click.IntRange(SMALLEST_SIDE, LARGEST_SIDE)
 WHOLE = "whole"
 
 
@@ -72,14 +70,15 @@ def profile(
         {"config": name, "genotype": genotype if has else None, "image_size": list(size[::-1]), "parts": _document(own)}
         for name, has, size, own in zip(configs, searched, sizes, parts, strict=True)
     ]
+    measured: dict[str, Any] = {}
     if target is not None:
-        console.say(f"timing on {machine(target)['device']}")
+        measured = {"measured": machine(target)}
+        console.say(f"timing on {measured['measured']['device']}")
         detectors = [untrained_detector(config, target) for config in loaded]
         for row, times in zip(rows, detector_timings_ms(detectors, sizes, target), strict=True):
             low, median, high = quantiles(times, n=4, method="inclusive")
             row["latency_ms"] = {"median": median, "quartiles": [low, high], "timings": len(times)}
             row["fps"] = 1000 / median
-    measured = {} if target is None else {"measured": machine(target)}
     console.result("\n".join(_table(rows)), {**measured, "detectors": rows}, {})
 
 

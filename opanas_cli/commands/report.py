@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from opanas_cli.commands.console import Console
-from opanas_cli.commands.options import common_options
+from opanas_cli.commands.options import common_options, output_option
 from opanas_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,13 +20,7 @@ SECONDS_BETWEEN_LOOKS = 5
 
 @click.command()
 @click.argument("work_dir", type=click.Path(path_type=Path), metavar="WORK_DIR")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Output file.  [default: report.html in WORK_DIR]",
-)
+@output_option("Output file.  [default: report.html in WORK_DIR]")
 @click.option("--watch", is_flag=True, help="Write the page anew whenever it changes, until Ctrl-C; it reloads itself.")
 @common_options
 def report(work_dir: Path, output: Path | None, watch: bool, console: Console) -> None:

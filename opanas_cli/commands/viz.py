@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from opanas_cli.commands.console import Console, rich_console, shown
-from opanas_cli.commands.options import common_options
+from opanas_cli.commands.options import common_options, output_option
 from opanas_cli.errors import InvalidGenotypeError, UsageError
 
 if TYPE_CHECKING:
@@ -25,13 +25,7 @@ MOST_GENOTYPES = 64
 
 @click.command()
 @click.argument("genotypes", nargs=-1, required=True, metavar="GENOTYPE...")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Output file; its suffix selects the format: .svg, .png, .pdf, .dot, .mmd (Mermaid) or .html.",
-)
+@output_option("Output file; its suffix selects the format: .svg, .png, .pdf, .dot, .mmd (Mermaid) or .html.")
 @click.option("--hide-dead", is_flag=True, help="Leave out dead parts instead of fading them.")
 @click.option("--diff", is_flag=True, help="Mark the edges whose path is not that of the first GENOTYPE.")
 @click.option(

@@ -167,6 +167,7 @@ def test_weights_of_another_network_are_refused(genotype: Path, tmp_path: Path, 
         (["--to", "pt2"], "-o: choose a file that ends in .pt2"),
         (["--to", "pt2", "-o", "x.pt2", "--opset", "18"], "--opset: is only valid with --to onnx"),
         (["--to", "pt2", "-o", "x.pt2"], "--part detector: only RetinaNet is exported whole, but this is FasterRCNN"),
+        (["--to", "pt2", "-o", "x.pt2", "--size", "-5", "0"], "Invalid value for '--size': -5 is not in the range"),
         (["--to", "dot", "--part", "neck"], "--part: is only valid with --to onnx, pt2"),
     ],
 )
