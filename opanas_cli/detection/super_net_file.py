@@ -51,7 +51,7 @@ def require_same_task(content: dict[str, Any], config: Config, path: Path) -> No
 
 def _task_settings(task: dict[str, Any]) -> dict[str, Any]:
     """The settings of a config that make up its task, by their keys."""
-    space = SearchSpace.of(task["space"]["num_nodes"], task["space"]["kind"], task["space"]["paths"])
+    space = SearchSpace.of_document(task["space"])
     return {
         "classes": task["classes"],
         "model.neck.num_nodes": space.num_nodes,
@@ -90,8 +90,7 @@ def edge_importances(path: Path) -> tuple[SearchSpace, tuple[float, ...]]:
     Raises InvalidCheckpointError as `read_super_net`, or if there is not one finite number for each edge.
     """
     content = read_super_net(path)
-    trained = content["meta"]["space"]
-    space = SearchSpace.of(trained["num_nodes"], trained["kind"], trained["paths"])
+    space = SearchSpace.of_document(content["meta"]["space"])
     state = content.get("state_dict")
     found = state.get("neck.edge_importance") if isinstance(state, dict) else None
     if found is None:

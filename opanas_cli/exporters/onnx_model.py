@@ -35,6 +35,7 @@ def _how_to_run(request: ExportRequest) -> str:
 def _model(network: Any, program: Any, opset: int) -> bytes:
     import torch
 
+    from opanas_cli.detection.configs.building import reason_of
     from opanas_cli.detection.quiet import quietly
 
     try:
@@ -49,8 +50,8 @@ def _model(network: Any, program: Any, opset: int) -> bytes:
                 output_names=network.outputs,
             )
     except Exception as error:
-        reason = " ".join(str(error).split())
-        raise OpanasError(f"torch cannot write this network as ONNX: {type(error).__name__}: {reason:.300}") from error
+        reason = f"{type(error).__name__}: {reason_of(error):.300}"
+        raise OpanasError(f"torch cannot write this network as ONNX: {reason}") from error
     assert exported is not None
     return _older(exported.model_proto, opset)
 

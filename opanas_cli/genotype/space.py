@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
 from itertools import product
 from reprlib import repr as shown
 
@@ -45,6 +45,16 @@ class SearchSpace:
             raise InvalidGenotypeError(f"paths must be a list of information paths, but got {shown(paths)}")
         names = PAPER_PATHS if paths is None else tuple(PathType.parse(path) for path in paths)
         return cls(num_nodes, SpaceKind.parse(space), names)
+
+    @classmethod
+    def of_document(cls, document: Mapping[str, object]) -> SearchSpace:
+        """The space whose fields a file holds by their names.
+
+        Raises:
+            KeyError: one is missing.
+            InvalidGenotypeError: there is no such space.
+        """
+        return cls.of(*(document[field.name] for field in fields(cls)))
 
     @property
     def edges(self) -> tuple[Edge, ...]:

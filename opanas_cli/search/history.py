@@ -104,7 +104,7 @@ def recorded_search(path: Path) -> tuple[dict[str, Any], Iterator[Candidate]]:
     header, *lines = _lines(path, whole)
     settings = _settings_in(path, header)
     try:
-        space = SearchSpace.of(*(settings["space"][name] for name in ("num_nodes", "kind", "paths")))
+        space = SearchSpace.of_document(settings["space"])
     except (KeyError, TypeError, InvalidInputError) as error:
         raise InvalidInputError(f"{path}: line 1 has no search space ({error}); choose another --work-dir") from error
     return settings, _within(space, _candidates(path, lines, space.kind), path)

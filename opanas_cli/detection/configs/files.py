@@ -13,6 +13,7 @@ from mmengine.logging import MMLogger
 
 from opanas_cli.atomic import writing_into
 from opanas_cli.detection.configs.building import config_errors, reason_of
+from opanas_cli.detection.configs.necks import is_super_net
 from opanas_cli.detection.configs.own_folder import resolve_own_folders
 from opanas_cli.detection.configs.parts import DATALOADERS, as_classes, each_dataset, each_evaluator, set_classes
 from opanas_cli.detection.configs.sections import check_parts, check_settings, require_known_keys
@@ -144,7 +145,7 @@ def _refuse_missing_stages(config: Config, overrides: dict[str, Any]) -> None:
     """One setting of a stage would add all its defaults, against what a config without a super-net says."""
     model = config.get("model")
     neck = model.get("neck") if isinstance(model, dict) else None
-    if not neck or (isinstance(neck, dict) and neck.get("type") == "OPASuperNet"):
+    if not neck or is_super_net(config):
         return
     for key in overrides:
         stage = key.split(".")[0]

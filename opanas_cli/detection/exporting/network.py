@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from opanas_cli.detection.checkpoints import load_weights, read_checkpoint
-from opanas_cli.detection.configs.building import build_detector
-from opanas_cli.detection.costs.profiling import DEFAULT_INPUT
+from opanas_cli.detection.configs.building import build_detector, reason_of
+from opanas_cli.detection.costs.profiling import input_size
 from opanas_cli.detection.exporting.trained_model import require_same_model
 from opanas_cli.errors import OpanasError, UsageError
 
@@ -110,7 +110,7 @@ def network(
         require_same_model(content.get("meta"), config, weights)
         load_weights(detector, content.get("state_dict"), weights)
     detector.eval().requires_grad_(False)
-    height, width = size or config.get("cost_input") or DEFAULT_INPUT
+    height, width = size or input_size(config)
     sizes = [(height, width)]
     if dynamic:
         height, width = max(height, LEAST_OPEN), max(width, LEAST_OPEN)
@@ -156,5 +156,5 @@ def traced(source: Network) -> torch.export.ExportedProgram:
     try:
         return torch.export.export(source.module, source.trials[0], dynamic_shapes=shapes, strict=False)
     except Exception as error:
-        reason = " ".join(str(error).split())
-        raise OpanasError(f"torch cannot export this network: {type(error).__name__}: {reason:.300}") from error
+        reason = f"{type(error).__name__}: {reason_of(error):.300}"
+        raise OpanasError(f"torch cannot export this network: {reason}") from error

@@ -62,8 +62,7 @@ class TrainedSuperNet:
         importances = [] if importance is None else importance.tolist()
         genotype, alive = None, True
         if (architecture := meta.get("architecture")) is not None:
-            space = SearchSpace.of(*(meta["space"][name] for name in ("num_nodes", "kind", "paths")))
-            genotype, alive = strongest_genotype(space, architecture)
+            genotype, alive = strongest_genotype(SearchSpace.of_document(meta["space"]), architecture)
         spent, watched = Spent.of(meta.get("spent", {})), meta.get("watched", [])
         return cls(path, meta["steps"], *meta["losses"], importances, found, watched, spent, genotype, alive)
 
