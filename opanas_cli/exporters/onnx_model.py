@@ -61,7 +61,10 @@ def _older(model: Any, opset: int) -> bytes:
     from onnx import version_converter
 
     if opset < OPSET:
-        model = version_converter.convert_version(model, opset)
+        try:
+            model = version_converter.convert_version(model, opset)
+        except RuntimeError as error:
+            raise _too_old(opset) from error
         for node in model.graph.node:
             # An attribute of ReduceMean from 18 on, which the converter leaves; it matters only if no axes are given.
             kept = [attribute for attribute in node.attribute if attribute.name != "noop_with_empty_axes"]
@@ -69,6 +72,10 @@ def _older(model: Any, opset: int) -> bytes:
                 del node.attribute[:]
                 node.attribute.extend(kept)
     return bytes(model.SerializeToString())
+
+
+def _too_old(opset: int) -> OpanasError:
+    return OpanasError(f"--opset: this network cannot be converted to opset {opset}; leave it out for {OPSET}")
 
 
 def _check(model: bytes, network: Any, opset: int) -> None:
@@ -80,12 +87,12 @@ def _check(model: bytes, network: Any, opset: int) -> None:
     onnx.checker.check_model(model, full_check=True)
     written = {entry.domain: entry.version for entry in onnx.load_from_string(model).opset_import}
     if written != {"": opset}:
-        raise OpanasError(f"--opset: this network cannot be converted to opset {opset}; leave it out for {OPSET}")
+        raise _too_old(opset)
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     for examples in network.trials:
         given = {name: tensor.numpy() for name, tensor in zip(network.inputs, examples, strict=True)}
         with torch.no_grad():
-            require_equal(session.run(None, given), network.module(*examples), "onnxruntime")
+            require_equal(network, session.run(None, given), network.module(*examples), "onnxruntime")
 
 
 ONNX = Exporter("onnx", _files, OPTIONS | {DYNAMIC, "opset"}, takes_weights=True, how_to_run=_how_to_run)

@@ -19,7 +19,8 @@ def _files(request: ExportRequest) -> Sequence[ExportedFile]:
     loaded = torch.export.load(written).module()
     with torch.no_grad():
         for examples in network.trials:
-            require_equal([output.numpy() for output in loaded(*examples)], network.module(*examples), "torch.export")
+            outputs = [output.numpy() for output in loaded(*examples)]
+            require_equal(network, outputs, network.module(*examples), "torch.export")
     return [ExportedFile("pt2", written.getvalue())]
 
 
