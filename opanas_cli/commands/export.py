@@ -55,7 +55,9 @@ if TYPE_CHECKING:
 @click.option(
     "--size", type=(SIDE, SIDE), metavar="HEIGHT WIDTH", help="Image size.  [default: cost_input of the config]"
 )
-@click.option("--nms", is_flag=True, help="Suppress boxes in the network, as test_cfg says: the best boxes, with labels.")
+@click.option(
+    "--nms", is_flag=True, help="Suppress boxes in the network, as test_cfg says: the best boxes, with labels."
+)
 @click.option("--dynamic", is_flag=True, help="Leave image sizes open.")
 @click.option("--opset", type=click.IntRange(16), help="Version of ONNX's operators.  [default: 18]")
 @click.option(

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
     from opanas_cli.detection.exporting.network import Network
 
-OPTIONS = frozenset({"detector", "backbone", "channels", "dataset", "num_classes", "cfg_options", "part", "size", "nms"})
+OPTIONS = frozenset(
+    {"detector", "backbone", "channels", "dataset", "num_classes", "cfg_options", "part", "size", "nms"}
+)
 DYNAMIC = "dynamic"
 
 TOLERANCE = 1e-4

@@ -8,23 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-
-from opanas_cli.commands import run
-from opanas_cli.detection.checkpoints import write_checkpoint
-from opanas_cli.detection.configs.building import build_detector
-from opanas_cli.detection.exporting.detector_config import export_config
-from opanas_cli.detection.exporting.network import DenseNetwork
-from opanas_cli.formats import resolve_genotype
-
-NARROW = (
-    "model.backbone.base_channels=8",
-    "model.backbone.stem_channels=8",
-    "model.neck.in_channels=[8,16,32,64]",
-    "model.neck.out_channels=8",
-    "model.neck.deformable=True",
-)
-GENOTYPE = "none|td,skip|fs,bu,se\n"
-"""All information paths, in few enough convolutions to be exported in seconds."""
+from narrow_detector import GENOTYPE, NARROW, export, trained
 
 WITHOUT_OPANAS = """
 import sys
@@ -36,30 +20,6 @@ for output, wanted in zip(program(*features), expected, strict=True):
     torch.testing.assert_close(output, wanted, rtol=1e-4, atol=1e-4)
 assert not [name for name in sys.modules if name.split(".")[0] in ("opanas_cli", "mmdet", "mmcv", "mmengine")]
 """
-
-
-@pytest.fixture
-def genotype(tmp_path: Path) -> Path:
-    file = tmp_path / "genotype.txt"
-    file.write_text(GENOTYPE)
-    return file
-
-
-def trained(genotype: Path, detector: str, folder: Path) -> tuple[torch.nn.Module, Path]:
-    """A detector with weights that move the offsets, and its checkpoint as `retrain` writes it."""
-    config = export_config(resolve_genotype(genotype), "shapes", detector=detector, overrides=NARROW)
-    torch.manual_seed(0)
-    model = build_detector(config).eval().requires_grad_(False)
-    for parameter in model.neck.parameters():
-        parameter += 0.05 * torch.randn_like(parameter)
-    weights = folder / "detector.pth"
-    write_checkpoint({"state_dict": model.state_dict(), "meta": {"config": config.pretty_text}}, weights)
-    return model, weights
-
-
-def export(form: str, genotype: Path, output: Path, detector: str, *more: object) -> int:
-    options = ["--to", form, "--dataset", "shapes", "--detector", detector, "-o", output, *more]
-    return run(["export", str(genotype), *map(str, options), "--cfg-options", *NARROW])
 
 
 def maps(height: int, width: int) -> list[torch.Tensor]:
@@ -104,41 +64,6 @@ def test_an_onnx_neck_of_open_sizes(genotype: Path, tmp_path: Path, capsys: pyte
             torch.testing.assert_close(torch.from_numpy(value), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_a_whole_retinanet_gives_the_boxes_of_mmdet(genotype: Path, tmp_path: Path) -> None:
-    """The boxes that mmdet keeps, in a test of an odd size, are among ours, with their scores."""
-    model, _ = trained(genotype, "retinanet", tmp_path)
-    config = export_config(resolve_genotype(genotype), "shapes", detector="retinanet", overrides=NARROW)
-    whole = DenseNetwork(model, config.model.data_preprocessor).eval()
-    image = torch.randint(0, 256, (1, 3, 75, 101)).float()
-    boxes, scores = (output[0] for output in whole(image))
-
-    from mmdet.structures import DetDataSample
-
-    sample = DetDataSample(metainfo=dict(img_shape=(75, 101), ori_shape=(75, 101), scale_factor=(1, 1)))
-    model.test_cfg.score_thr = model.bbox_head.test_cfg.score_thr = 0.0
-    # mmdet's data preprocessor is given BGR.
-    found = model.test_step({"inputs": [image[0].flip(0)], "data_samples": [sample]})[0].pred_instances
-    assert len(found.bboxes) > 10
-    for box, score, label in zip(found.bboxes[:10], found.scores, found.labels, strict=False):
-        near = (boxes - box).abs().amax(dim=1) + (scores[:, label] - score).abs()
-        assert near.min() < 1e-3
-
-
-def test_a_whole_onnx_retinanet(genotype: Path, tmp_path: Path) -> None:
-    onnx, onnxruntime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
-    model, weights = trained(genotype, "retinanet", tmp_path)
-    output = tmp_path / "detector.onnx"
-    assert export("onnx", genotype, output, "retinanet", "--weights", weights, "--size", 75, 101, "--opset", 16) == 0
-    assert [entry.version for entry in onnx.load(output).opset_import] == [16]
-    config = export_config(resolve_genotype(genotype), "shapes", detector="retinanet", overrides=NARROW)
-    image = torch.randint(0, 256, (1, 3, 75, 101)).float()
-    session = onnxruntime.InferenceSession(output)
-    assert [result.name for result in session.get_outputs()] == ["boxes", "scores"]
-    outputs = session.run(None, {"image": image.numpy()})
-    for value, expected in zip(outputs, DenseNetwork(model, config.model.data_preprocessor).eval()(image), strict=True):
-        torch.testing.assert_close(torch.from_numpy(value), expected, rtol=1e-4, atol=1e-2)
-
-
 def test_weights_of_another_network_are_refused(genotype: Path, tmp_path: Path, refused: object) -> None:
     """These have the same names and shapes: the genotypes differ in a skip connection alone."""
     _, weights = trained(genotype, "faster-rcnn", tmp_path)
@@ -166,7 +91,7 @@ def test_weights_of_another_network_are_refused(genotype: Path, tmp_path: Path, 
         (["--to", "pt2", "-o", "x.onnx"], "-o: choose a file that ends in .pt2"),
         (["--to", "pt2"], "-o: choose a file that ends in .pt2"),
         (["--to", "pt2", "-o", "x.pt2", "--opset", "18"], "--opset: is only valid with --to onnx"),
-        (["--to", "pt2", "-o", "x.pt2"], "--part detector: only RetinaNet is exported whole, but this is FasterRCNN"),
+        (["--to", "pt2", "-o", "x.pt2", "--part", "neck", "--nms"], "--nms: is for --part detector"),
         (["--to", "pt2", "-o", "x.pt2", "--size", "-5", "0"], "Invalid value for '--size': -5 is not in the range"),
         (["--to", "dot", "--part", "neck"], "--part: is only valid with --to onnx, pt2"),
     ],

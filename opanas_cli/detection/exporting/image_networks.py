@@ -30,6 +30,7 @@ class ImageNetwork(nn.Module):
     def __init__(self, detector: nn.Module, settings: Mapping[str, Any], nms: bool = False) -> None:
         super().__init__()
         self.backbone, self.neck, self.nms = detector.backbone, detector.neck, nms
+        self.is_ranked = nms  # Whether the boxes are chosen ones, best first.
         for name, default in (("mean", 0.0), ("std", 1.0)):
             self.register_buffer(name, torch.tensor(settings.get(name) or [default] * 3).view(1, 3, 1, 1))
         # mmdet's pipelines load BGR, or RGB for a network that takes BGR.
@@ -83,6 +84,7 @@ class TwoStageNetwork(ImageNetwork):
 
     def __init__(self, detector: TwoStageDetector, settings: Mapping[str, Any], nms: bool = False) -> None:
         super().__init__(detector, settings, nms)
+        self.is_ranked = True
         self.rpn_head, self.settings = detector.rpn_head, detector.roi_head.test_cfg
         heads, extractors = detector.roi_head.bbox_head, detector.roi_head.bbox_roi_extractor
         self.heads = heads if isinstance(heads, nn.ModuleList) else nn.ModuleList([heads])
@@ -106,9 +108,7 @@ class TwoStageNetwork(ImageNetwork):
         ranked, places = above(scores.flatten(), self.settings.score_thr)
         classes = scores.shape[1]
         chosen = boxes[places // classes] if head.reg_class_agnostic else boxes.flatten(0, 1)[places]
-        return detections(
-            chosen, ranked, places % classes, self.settings.nms.iou_threshold, self.settings.max_per_img
-        )
+        return detections(chosen, ranked, places % classes, self.settings.nms.iou_threshold, self.settings.max_per_img)
 
     def proposals(self, features: Sequence[Tensor], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """The scores (P,) of the best proposals and their boxes (P, 4)."""

@@ -93,7 +93,7 @@ def network(
     whole = image_network(detector, config.model.data_preprocessor, nms)
     trials = tuple((255 * torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0)),) for size in sizes)
     outputs = ("boxes", "scores", *(("labels",) if nms else ()))
-    return Network(whole, trials, ("image",), outputs, nms or detector.with_rpn)
+    return Network(whole, trials, ("image",), outputs, whole.is_ranked)
 
 
 def _feature_maps(backbone: nn.Module, size: tuple[int, int]) -> tuple[Tensor, ...]:
