@@ -9,6 +9,7 @@ import click
 from opanas_cli.commands.console import Console
 from opanas_cli.commands.options import NECKS, RunOptions, run_options
 from opanas_cli.commands.several_processes import OneProcessCommand
+from opanas_cli.commands.summary import of_networks, show_summary
 
 
 @click.command(cls=OneProcessCommand)
@@ -49,6 +50,7 @@ def compare(
     from opanas_cli.detection.configs.files import load_config
     from opanas_cli.detection.experiments.comparing import compare as compared
     from opanas_cli.detection.experiments.contenders import contenders, name_of
+    from opanas_cli.detection.experiments.training_log import TrainingLog
     from opanas_cli.detection.experiments.trainings import ExperimentFiles
     from opanas_cli.detection.processes.devices import select_device
     from opanas_cli.drawing.charts import draw_comparison
@@ -63,6 +65,8 @@ def compare(
     files = ExperimentFiles.of(folder, "comparison")
     draw_comparison(document, files.chart)
     _show(console, document, files)
+    metric = document["metric"]
+    show_summary(console, of_networks(TrainingLog(files.rows).rows(), files.rows, metric), metric)
 
 
 def _show(console: Console, document: dict[str, Any], files: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import click
 from opanas_cli.commands.console import Console, SearchProgress
 from opanas_cli.commands.options import RunOptions, checked_by, limit, run_options, setting_option
 from opanas_cli.commands.several_processes import SeveralProcessesCommand
+from opanas_cli.commands.summary import Part, show_summary
 from opanas_cli.commands.work_dir_lock import work_dir_lock
 from opanas_cli.stage_settings import PART
 
@@ -108,7 +110,9 @@ def evolve(
         if section_of(settings, "search").finalists > 1:
             with console.progress("finalists") as report:
                 best, rounds = hold_final(settings, supernet, result, asked, folder, device, report)
-    _show(console, result, best, rounds, SearchFiles.of(folder))
+    files = SearchFiles.of(folder)
+    _show(console, result, best, rounds, files)
+    show_summary(console, _parts(result.best, rounds, files), section_of(settings, "search").metric)
 
 
 def _show(console: Console, result: Any, best: Any, rounds: Any, files: Any) -> None:
@@ -149,6 +153,18 @@ def _show(console: Console, result: Any, best: Any, rounds: Any, files: Any) -> 
         },
         written,
     )
+
+
+def _parts(best: Any, rounds: Any, files: Any) -> Iterator[Part]:
+    """The stages that led to the best candidate, and the finalists if there were any."""
+    from opanas_cli.detection.experiments.training_log import TrainingLog
+    from opanas_cli.formats import read_record
+
+    for stage, spent in read_record(files.best).metadata["spent"].items():
+        yield Part(stage, files.best, [spent], best.fitness if stage == "evolve" else None)
+    if rounds:
+        spent = [row.get("spent") for row in TrainingLog(files.finalists).rows()]
+        yield Part("finalists", files.finalists, spent, max(rounds[-1]["figures"].values()))
 
 
 def _figures(figures: dict[str, float]) -> str:

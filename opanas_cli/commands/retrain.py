@@ -9,6 +9,7 @@ import click
 from opanas_cli.commands.console import Console
 from opanas_cli.commands.options import NECKS, RunOptions, run_options, setting_option
 from opanas_cli.commands.several_processes import SeveralProcessesCommand
+from opanas_cli.commands.summary import Part, show_summary
 from opanas_cli.commands.work_dir_lock import work_dir_lock
 from opanas_cli.errors import UsageError
 
@@ -100,3 +101,5 @@ def retrain(
         {"metrics": trained.metrics, "macs": trained.cost.macs, "params": trained.cost.params},
         {"detector": trained.path, "log": folder / ("test" if test_only else "retrain")},
     )
+    spent = trained.spent and trained.spent.document()
+    show_summary(console, [Part("detector", trained.path, [spent], trained.metrics.get("AP"))])

@@ -9,6 +9,7 @@ import click
 from opanas_cli.commands.console import Console
 from opanas_cli.commands.options import RunOptions, run_options, setting_option
 from opanas_cli.commands.several_processes import SeveralProcessesCommand
+from opanas_cli.commands.summary import Part, show_summary
 from opanas_cli.commands.work_dir_lock import work_dir_lock
 
 
@@ -63,6 +64,11 @@ def train_supernet(config: str, run: RunOptions, console: Console) -> None:
             "spent": trained.spent.document(),
         },
         written,
+    )
+    *_, metric = trained.watched[-1] if trained.watched else ["AP"]
+    figure = trained.watched[-1][metric] if trained.watched else None
+    show_summary(
+        console, [Part("super-net", trained.path, [trained.spent.document()], figure)], metric.replace("_", " ")
     )
 
 

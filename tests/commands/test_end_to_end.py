@@ -213,7 +213,10 @@ def test_results_for_people_are_on_stdout_and_progress_on_stderr(
     captured = capsys.readouterr()
     assert captured.out.startswith("evaluated 8 candidates")
     assert str(tmp_path / "best.json") in captured.out
-    assert captured.err.splitlines()[-1].startswith("search: 8/8 generation")
+    lines = captured.err.splitlines()
+    (end,) = (place for place, line in enumerate(lines) if line.startswith("search: 8/8 generation"))
+    assert lines[end + 1].split() == ["what", "where", "seconds", "images", "peak", "MB", "AP"]
+    assert [line.split()[0] for line in lines[end + 2 :] if line[:1] != " "] == ["train-supernet", "evolve"]
     assert run([*arguments, "--resume", "-q", *options]) == 0
     assert capsys.readouterr().err == ""
 

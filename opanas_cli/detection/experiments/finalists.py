@@ -126,6 +126,8 @@ def _row(training: Training, log: TrainingLog, folder: Path, device: torch.devic
     if known is not None:
         return known
     trained = train_detector(training.config, folder / training.name, training.seed, device, True, on_step)
-    row = {**training.identity, **training.facts, "metrics": trained.metrics, **trained.cost.document()}
+    spent = trained.spent and trained.spent.document()
+    facts = {**training.identity, **training.facts}
+    row = {**facts, "metrics": trained.metrics, **trained.cost.document(), "spent": spent}
     from_first(partial(log.add, row))
     return row
