@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from opanas_cli.commands.console import Console
-from opanas_cli.commands.options import CFG_OPTIONS, NECKS, SIDE, ConfigCommand, common_options, output_option
+from opanas_cli.commands.options import CFG_OPTIONS, IMAGE_SIZE, NECKS, ConfigCommand, common_options, output_option
 from opanas_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -52,9 +52,7 @@ if TYPE_CHECKING:
     help="Weights of the detector, for formats that contain them.",
 )
 @click.option("--part", type=click.Choice(["detector", "neck"]), help="Part of the network.  [default: detector]")
-@click.option(
-    "--size", type=(SIDE, SIDE), metavar="HEIGHT WIDTH", help="Image size.  [default: cost_input of the config]"
-)
+@IMAGE_SIZE
 @click.option(
     "--nms", is_flag=True, help="Suppress boxes in the network, as test_cfg says: the best boxes, with labels."
 )
@@ -81,7 +79,7 @@ def export(
     weights: Path | None,
     standalone: bool,
     part: str | None,
-    size: tuple[int, int] | None,
+    image_size: tuple[int, int] | None,
     nms: bool,
     dynamic: bool,
     opset: int | None,

@@ -32,7 +32,12 @@ DEVICE = click.option(
 )
 RESUME = click.option("--resume", is_flag=True, help="Resume the run in the work dir.")
 SIDE = click.IntRange(SMALLEST_SIDE, LARGEST_SIDE)
-"""A side of an image in pixels."""
+IMAGE_SIZE = click.option(
+    "--image-size",
+    type=(SIDE, SIDE),
+    metavar="WIDTH HEIGHT",
+    help="Size of the image in pixels, width first.  [default: cost_input of CONFIG (height first), else 1280 800]",
+)
 
 NECKS = ("fpn", "pafpn", "bfp", "nasfpn", "sepc", "bifpn")
 """The necks that others designed, by the names of `BASELINES`, which only mmdet's side knows."""

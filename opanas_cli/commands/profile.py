@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from opanas_cli.commands.console import Console
-from opanas_cli.commands.options import CFG_OPTIONS, DEVICE, SIDE, ConfigCommand, common_options
+from opanas_cli.commands.options import CFG_OPTIONS, DEVICE, IMAGE_SIZE, ConfigCommand, common_options
 from opanas_cli.errors import UsageError
 
 WHOLE = "whole"
@@ -18,13 +18,7 @@ WHOLE = "whole"
 @click.command(cls=ConfigCommand)
 @click.argument("configs", nargs=-1, required=True, metavar="CONFIG...")
 @click.option("--genotype", metavar="GENOTYPE", help="The neck of each CONFIG that has a super-net: a file or a name.")
-@click.option(
-    "--image-size",
-    nargs=2,
-    type=SIDE,
-    metavar="W H",
-    help="Size of the image in pixels.  [default: cost_input of CONFIG, else 1280 800]",
-)
+@IMAGE_SIZE
 @click.option("--latency", is_flag=True, help="Time the detectors, too, with weights as they are initialised.")
 @DEVICE
 @CFG_OPTIONS

@@ -15,7 +15,7 @@ CONFIG_OPTIONS = frozenset(
 )
 """The options of `mmdet-config`."""
 
-OPTIONS = CONFIG_OPTIONS | {"part", "size", "nms", "dynamic", "opset"}
+OPTIONS = CONFIG_OPTIONS | {"part", "image_size", "nms", "dynamic", "opset"}
 """The options of ``opanas export`` that only some exporters take, by parameter name."""
 
 

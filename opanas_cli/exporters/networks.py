@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from opanas_cli.detection.exporting.network import Network
 
 OPTIONS = frozenset(
-    {"detector", "backbone", "channels", "dataset", "num_classes", "cfg_options", "part", "size", "nms"}
+    {"detector", "backbone", "channels", "dataset", "num_classes", "cfg_options", "part", "image_size", "nms"}
 )
 DYNAMIC = "dynamic"
 
@@ -35,7 +35,8 @@ def traced_network(request: ExportRequest, suffix: str) -> tuple[Network, Export
     from opanas_cli.detection.quiet import quietly
 
     options: dict[str, Any] = dict(request.options)
-    part, size = options.pop("part", "detector"), options.pop("size", None)
+    part, image_size = options.pop("part", "detector"), options.pop("image_size", None)
+    size = image_size and (image_size[1], image_size[0])
     dynamic, nms, dataset = options.pop(DYNAMIC, False), options.pop("nms", False), options.pop("dataset", "coco")
     if nms and part != "detector":
         raise UsageError("--nms: is for --part detector; a neck has no boxes")

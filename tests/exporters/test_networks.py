@@ -34,7 +34,7 @@ def test_a_program_of_the_neck_runs_without_opanas(
 ) -> None:
     model, weights = trained(genotype, "faster-rcnn", tmp_path)
     output = tmp_path / "network.pt2"
-    sizes = ["--size", 75, 100]
+    sizes = ["--image-size", 100, 75]
     assert export("pt2", genotype, output, "faster-rcnn", "--part", "neck", "--weights", weights, *sizes) == 0
     assert f"run it by torch.export.load('{output}').module() in Python" in capsys.readouterr().out
     features = maps(75, 100)
@@ -92,7 +92,10 @@ def test_weights_of_another_network_are_refused(genotype: Path, tmp_path: Path, 
         (["--to", "pt2"], "-o: choose a file that ends in .pt2"),
         (["--to", "pt2", "-o", "x.pt2", "--opset", "18"], "--opset: is only valid with --to onnx"),
         (["--to", "pt2", "-o", "x.pt2", "--part", "neck", "--nms"], "--nms: is for --part detector"),
-        (["--to", "pt2", "-o", "x.pt2", "--size", "-5", "0"], "Invalid value for '--size': -5 is not in the range"),
+        (
+            ["--to", "pt2", "-o", "x.pt2", "--image-size", "-5", "0"],
+            "Invalid value for '--image-size': -5 is not in the range",
+        ),
         (["--to", "dot", "--part", "neck"], "--part: is only valid with --to onnx, pt2"),
     ],
 )

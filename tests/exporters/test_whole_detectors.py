@@ -84,9 +84,9 @@ def test_before_suppression_it_has_the_boxes_that_mmdet_keeps(genotype: Path, tm
 @pytest.mark.parametrize(
     ("detector", "opset", "options", "outputs"),
     [
-        ("retinanet", 16, ["--size", *ODD], ["boxes", "scores"]),
-        ("retinanet", 16, ["--size", *ODD, "--nms"], ["boxes", "scores", "labels"]),
-        ("cascade-rcnn", 18, ["--size", *ODD], ["boxes", "scores"]),
+        ("retinanet", 16, ["--image-size", *ODD[::-1]], ["boxes", "scores"]),
+        ("retinanet", 16, ["--image-size", *ODD[::-1], "--nms"], ["boxes", "scores", "labels"]),
+        ("cascade-rcnn", 18, ["--image-size", *ODD[::-1]], ["boxes", "scores"]),
     ],
 )
 def test_an_onnx_detector_of_one_size(
