@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = ["mmdet==3.3.0", "mmcv-lite==2.1.0", "mmengine==0.10.7", "torch==2.11.0", "torchvision==0.26.0"]
-OTHERS = ["setuptools<81", "opencv-python-headless<4.12", "numpy<2.3"]
+HEADLESS = "opencv-python-headless<4.12"
+"""In place of the opencv-python that mmengine and mmcv-lite ask for, which needs the system's libGL."""
+OTHERS = ["setuptools<81", HEADLESS, "numpy<2.3"]
 OPANAS_NEEDS = ["click", "filelock", "jsonschema", "matplotlib", "networkx", "rich", "scipy"]
 
 NARROW = (
@@ -94,7 +96,11 @@ def environment(folder: Path) -> Path:
     python = folder / "bin" / "python"
     if not python.exists():
         checked([sys.executable, "-m", "venv", str(folder)])
-        checked([str(python), "-m", "pip", "install", "-q", *PACKAGES, *OTHERS, *OPANAS_NEEDS])
+        pip = [str(python), "-m", "pip"]
+        checked([*pip, "install", "-q", *PACKAGES, *OTHERS, *OPANAS_NEEDS])
+        # Both have the same files: with the one, those of the other go.
+        checked([*pip, "uninstall", "-q", "-y", "opencv-python"])
+        checked([*pip, "install", "-q", "--force-reinstall", "--no-deps", HEADLESS])
     return python
 
 
