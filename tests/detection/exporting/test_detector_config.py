@@ -126,6 +126,7 @@ def test_multi_scale_training_is_the_papers() -> None:
     )
     assert config.train_cfg.max_epochs == 24
     assert config.param_scheduler[-1]["milestones"] == [16, 22]
+    assert config.param_scheduler[-1]["gamma"] == 0.1
 
 
 def test_settings_given_beside_a_schedule_hold() -> None:
@@ -134,7 +135,6 @@ def test_settings_given_beside_a_schedule_hold() -> None:
     assert config.train_cfg.max_epochs == 3
     assert resizing(config.test_dataloader.dataset.pipeline).scale == (640, 480)
     assert resizing(config.train_dataloader.dataset.pipeline).scale == [(1600, 400), (1600, 1400)]
-    assert config.param_scheduler[-1]["gamma"] == 0.1
 
 
 @pytest.mark.parametrize("schedule", [None, "1x"])
