@@ -25,7 +25,8 @@ def _files(request: ExportRequest) -> Sequence[ExportedFile]:
 
 
 def _how_to_run(request: ExportRequest) -> str:
-    return f"run it by torch.export.load({str(request.output)!r}).module() in Python"
+    of_detector = "" if request.options.get("part") == "neck" else ", after import torchvision"
+    return f"run it by torch.export.load({str(request.output)!r}).module() in Python{of_detector}"
 
 
 PT2 = Exporter("pt2", _files, OPTIONS | {DYNAMIC}, takes_weights=True, how_to_run=_how_to_run)

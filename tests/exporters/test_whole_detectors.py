@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +136,34 @@ def test_the_ap_of_an_onnx_detector_of_open_sizes(genotype: Path, tmp_path: Path
     first, second = score_population([ours, mmdets], ground)
     assert 0.05 < second["AP"] < 0.9
     assert first["AP"] == pytest.approx(second["AP"], abs=1e-3)
+
+
+LOADED = """
+import sys
+import torch
+import torchvision
+
+program = torch.export.load("detector.pt2").module()
+torch.save(program(torch.load("in.pth", weights_only=True)), "out.pth")
+assert not [name for name in sys.modules if name.split(".")[0] in ("opanas_cli", "mmdet", "mmcv", "mmengine")]
+"""
+
+
+def test_a_program_of_a_detector_runs_without_opanas(
+    genotype: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    genotype.write_text("td\n")
+    model, weights = trained(genotype, "faster-rcnn", tmp_path)
+    options = ["--weights", weights, "--image-size", *ODD[::-1], "--nms"]
+    assert export("pt2", genotype, tmp_path / "detector.pt2", "faster-rcnn", *options) == 0
+    assert ".module() in Python, after import torchvision" in capsys.readouterr().out
+    image = noise(ODD)
+    torch.save(image, tmp_path / "in.pth")
+    process = subprocess.run([sys.executable, "-c", LOADED], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    expected = whole(genotype, model, "faster-rcnn", nms=True)(image)
+    outputs = [output.numpy() for output in torch.load(tmp_path / "out.pth", weights_only=True)]
+    require_equal(Network(torch.nn.Identity(), (), (), (), is_ranked=True), outputs, expected, "it")
 
 
 def shrunk(found: Detections, seed: int) -> ImageTruth:
