@@ -36,13 +36,6 @@ class Series(NamedTuple):
     is_line: bool = False
 
 
-class Limit(NamedTuple):
-    """A vertical line at a place, with its name."""
-
-    x: float
-    name: str
-
-
 class Axis(NamedTuple):
     """The numbers from `low` to `high`, drawn from pixel `start` to `end`; `is_whole` if there are only whole ones."""
 
@@ -75,31 +68,29 @@ class Axis(NamedTuple):
         return [(value, f"{value:,.{digits}f}") for value in values]
 
 
-def chart(label: str, axes: tuple[str, str], series: Iterable[Series], limit: Limit | None = None) -> Html:
+def chart(label: str, axes: tuple[str, str], series: Iterable[Series], limit: tuple[float, str] | None = None) -> Html:
     """Points and lines over two axes.
 
     Args:
         label: what the chart shows, for screen readers.
         axes: what is on the horizontal and on the vertical one.
-        limit: is left out if it is far from all points.
+        limit: where a vertical line is, with its name; left out if it is far from all points.
     """
     kept = [
-        Series(one.name, [point for point in one.points if _is_finite(point)][:MOST_ROWS], one.is_line)
+        one._replace(points=[point for point in one.points if is_number(point.x) and is_number(point.y)][:MOST_ROWS])
         for one in series
     ]
     points = [point for one in kept for point in one.points]
     if not points:
         return paragraph("There is nothing to draw yet.", kind="missing")
-    limits = [limit] if limit and limit.x <= 1.5 * max(point.x for point in points) else []
-    x = Axis.of([*(point.x for point in points), *(limit.x for limit in limits)], LEFT, WIDTH - RIGHT)
+    limits = [limit] if limit and limit[0] <= 1.5 * max(point.x for point in points) else []
+    x = Axis.of([*(point.x for point in points), *(value for value, _ in limits)], LEFT, WIDTH - RIGHT)
     y = Axis.of([point.y for point in points], HEIGHT - BOTTOM, TOP)
     marks = (_series(one, place, x, y) for place, one in enumerate(kept))
-    drawing = _svg(label, WIDTH, HEIGHT, [_axes(axes, x, y), *(_limit(one, x) for one in limits), *marks])
+    drawing = _svg(
+        label, WIDTH, HEIGHT, [_axes(axes, x, y), *(_limit(x.at(value), name) for value, name in limits), *marks]
+    )
     return joined([drawing, legend({one.name: f"s{place}" for place, one in enumerate(kept)} if kept[1:] else {})])
-
-
-def _is_finite(point: Point) -> bool:
-    return is_number(point.x) and is_number(point.y)
 
 
 def _svg(label: str, width: float, height: float, parts: Iterable[str]) -> Html:
@@ -123,10 +114,9 @@ def _axes(names: tuple[str, str], x: Axis, y: Axis) -> Html:
     return element("g", *parts, aria_hidden="true")
 
 
-def _limit(limit: Limit, x: Axis) -> Html:
-    place = x.at(limit.x)
+def _limit(place: float, name: str) -> Html:
     line = element("line", x1=place, x2=place, y1=TOP, y2=HEIGHT - BOTTOM)
-    text = element("text", limit.name, x=place - 4, y=TOP + 10, text_anchor="end")
+    text = element("text", name, x=place - 4, y=TOP + 10, text_anchor="end")
     return element("g", line, text, class_="limit")
 
 

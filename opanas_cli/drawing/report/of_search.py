@@ -8,7 +8,7 @@ from itertools import groupby
 from math import ceil, fsum, inf
 
 from opanas_cli.drawing.diagram import Diagram
-from opanas_cli.drawing.report.charts import Limit, Point, Series, bar, chart, legend, matrix
+from opanas_cli.drawing.report.charts import Point, Series, bar, chart, legend, matrix
 from opanas_cli.drawing.report.graph import graph
 from opanas_cli.drawing.report.markup import Html, cell, code, element, entry, facts, folded, joined, paragraph, table
 from opanas_cli.drawing.report.work_dir import WorkDir
@@ -117,7 +117,7 @@ def candidates(found: WorkDir) -> Html | None:
             Series("candidates", [_point(found, one, against, unit) for one in others]),
             Series("Pareto front", [_point(found, one, against, unit) for one in front], is_line=True),
         ],
-        Limit(most / unit, f"at most {format_resource(against, most)}") if most else None,
+        (most / unit, f"at most {format_resource(against, most)}") if most else None,
     )
     rows = (
         [

@@ -167,17 +167,21 @@ def _interval(estimate: Mapping[str, Any] | None) -> str | None:
 
 
 def times(found: WorkDir) -> Html | None:
-    """How long each stage took, and the most memory of a GPU that a training held."""
+    """How long each stage took, the images that it put through a backbone, and the most memory that it held."""
     timed = entry(found.documents, "quickstart.json", "seconds") or {}
-    rows = [[f"quickstart: {stage}", value, None, "the command"] for stage, value in timed.items()]
+    rows = [[f"quickstart: {stage}", value, None, None, "the command"] for stage, value in timed.items()]
+    costs = ("device_seconds", "images", "peak_memory_mb")
+    for stage, spent in (entry(found.best.metadata, "spent") or {} if found.best else {}).items():
+        rows.append([stage, *(entry(spent, cost) for cost in costs), "best.json"])
     trainings = ({"super-net": found.super_net} if found.super_net else {}) | found.trained
     for name, training in trainings.items():
         memory = max((row["memory"] for row in training.having("memory")), default=None)
-        rows.append([name, training.seconds, memory, "first to last line of the log"])
+        rows.append([f"{name}, log", training.seconds, None, memory, "first to last line"])
     for name, own in found.rows.items():
-        known = [row["seconds"] for row in own if is_number(row.get("seconds"))]
-        rows.append([f"{name}, trainings: {len(known)}", fsum(known), None, "sum of the rows"])
-    return table(["stage", "seconds", "MB of the GPU", "measured by"], rows) if rows else None
+        every = [entry(row, "spent", "device_seconds") or row.get("seconds") for row in own]
+        known = list(filter(is_number, every))
+        rows.append([f"{name}, trainings: {len(known)}", fsum(known), None, None, "sum of the rows"])
+    return table(["stage", "seconds", "images", "peak MB", "measured by"], rows) if rows else None
 
 
 def config(found: WorkDir) -> Html | None:

@@ -24,6 +24,7 @@ from opanas_cli.search import (
 )
 
 HOSTILE = "<script>alert(1)</script>"
+SPENT = {"device_seconds": 30.5, "images": 12_000, "evaluations": 9, "peak_memory_mb": 640.0}
 
 SETTINGS = SearchSettings(
     SearchSpace(2),
@@ -99,7 +100,9 @@ def write_everything(folder: Path) -> None:
     (tested / f"{tested.name}.json").write_text('{"AP": 0.453125, "AP50": 0.625, "time": 0.5, "AP_small": NaN}')
     best = CANDIDATES[3]
     provenance = {"opanas_version": "0.1.0", "search": SETTINGS.document(), "candidate": 3}
-    write_record(GenotypeRecord(best.genotype, {"provenance": provenance}), folder / "best.json")
+    write_record(
+        GenotypeRecord(best.genotype, {"provenance": provenance, "spent": {"evolve": SPENT}}), folder / "best.json"
+    )
     (folder / "population.json").write_text("{}")
     with zipfile.ZipFile(folder / "supernet.pth", "w") as archive:
         archive.writestr("data", "weights")

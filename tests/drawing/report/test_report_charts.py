@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from opanas_cli.drawing.report.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Axis, Limit, Point, Series, chart
+from opanas_cli.drawing.report.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Axis, Point, Series, chart
 from opanas_cli.drawing.report.markup import cell, element
 
 AXES = ("x", "y")
@@ -53,7 +53,7 @@ def test_numbers_that_are_not_finite_are_not_drawn() -> None:
 
 def test_a_limit_that_is_far_away_does_not_squeeze_the_points() -> None:
     series = [Series("one", [Point(100.0, 1.0, ""), Point(120.0, 2.0, "")])]
-    near, far = (chart("c", AXES, series, Limit(place, "most")) for place in (130.0, 1000.0))
+    near, far = (chart("c", AXES, series, (place, "most")) for place in (130.0, 1000.0))
     assert "most" in near
     assert far == chart("c", AXES, series)
     assert centres(far)[1][0] > centres(near)[1][0]

@@ -91,8 +91,9 @@ def test_trained_networks(work_dir: Path) -> None:
     assert page.rows["finalists"][1][:4] == ["td|none,td", "0", "0.4062", "4"]
     assert [page.rows["comparison"][2][place] for place in (6, 7)] == ["better", "0.250 (0.125 to 0.375)"]
     assert {"0.28125", "0.375"} <= set(page.values["ranking-of-the-super-net"])
-    times = {row[0]: row[1:3] for row in page.rows["time-and-memory"]}
-    assert times["super-net"] == ["90", "1000"]
+    times = {row[0]: row[1:4] for row in page.rows["time-and-memory"]}
+    assert times["super-net, log"] == ["90", "–", "1000"]
+    assert times["evolve"] == ["30.5", "12K", "640"]
     assert times["quickstart: train-supernet"][0] == "115.5"
     assert times["finalists.jsonl, trainings: 1"][0] == "12.5"
     assert {"2.9.1", "Imaginary GPU", "/data/cells", "0.1.0"} <= {row[1] for row in page.rows["config-and-versions"]}
