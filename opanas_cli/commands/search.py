@@ -143,8 +143,8 @@ def search_and_train(
         "seconds": seconds,
     }
     _write(summary, document)
-    for result in stages.values():
-        files |= result.files
+    for stage, result in stages.items():
+        files |= {f"{stage} log" if kind == "log" else kind: path for kind, path in result.files.items()}
     spent = ", ".join(f"{stage} {value:.0f}" for stage, value in seconds.items())
     lines = f"{stages[last].lines}\nwinner: {line_of(winner)}\nseconds: {spent}"
     return Result(lines, document, files | {"summary": summary})

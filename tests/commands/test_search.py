@@ -76,12 +76,8 @@ def assert_same_results(left: Path, right: Path) -> None:
     assert first[2] == second[2]
 
 
-class Cut(BaseException):
-    """Ends a process as a kill would: nothing in the program catches it."""
-
-
-def at(monkeypatch: pytest.MonkeyPatch, stage: str) -> None:
-    """Cut the run in the middle of a stage."""
+def interrupted_in(monkeypatch: pytest.MonkeyPatch, stage: str) -> None:
+    """Press Ctrl-C in the middle of a stage."""
     from opanas_cli.detection.training.resumable_loop import ResumableTrainLoop
     from opanas_cli.search import History
 
@@ -108,7 +104,7 @@ def test_cut_in_each_stage_and_resumed_it_ends_as_an_undisturbed_one(
     folder = tmp_path / "run"
     for stage in STAGES:
         with pytest.MonkeyPatch.context() as patch:
-            at(patch, stage)
+            interrupted_in(patch, stage)
             assert run(search(folder, tiny_options, "-q", "--resume")) == 130
         assert capsys.readouterr().err == "opanas: interrupted; continue with --resume\n"
         seconds = json.loads((folder / "search.json").read_text())["seconds"]
