@@ -1,0 +1,226 @@
+"""A super-net in the place of any detector's neck, with the levels that this neck makes of an image."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from mmcv.cnn import ConvModule
+from mmdet.registry import MODELS
+from mmengine.config import Config, ConfigDict
+from mmengine.registry import DefaultScope
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from opanas_cli.detection.configs.building import build_detector, building, config_errors
+from opanas_cli.detection.configs.necks import sub_net_neck
+from opanas_cli.detection.quiet import silenced
+from opanas_cli.errors import InvalidConfigError
+from opanas_cli.genotype import Genotype, PathType
+from opanas_cli.necks.convolution import ACTIVATIONS, NORMS
+from opanas_cli.necks.super_net import refuse_batch_norm
+
+IMAGE_SIZE = 256
+"""The side of the image by which levels are told apart, in pixels: two on a level of stride 128."""
+
+GROUP_NORM = dict(type="GN", num_groups=1)
+"""What batch norm becomes in a super-net: one group fits every width."""
+
+NOT_BEHIND_THE_NECK = ("backbone", "neck", "data_preprocessor", "train_cfg", "test_cfg", "init_cfg")
+
+
+def with_super_net(config: Config, for_search: bool = True, **neck: Any) -> Config:
+    """The config of a detector whose neck is a super-net with the levels and the width of the neck that it had.
+
+    The detector is built and run on one small image. Channels, levels, strides and width are those of the feature maps
+    and of the pyramid that come out; norm and activation are those of the neck's convolutions, whose levels are then
+    normalised too (`output_norm_cfg`). Extra levels are made by convolutions unless they were every second pixel.
+    Everything else is as it was, so a config with data can be trained as it is.
+
+    Args:
+        config: of any mmdet detector, as `load_config` reads it. It is not changed.
+        for_search: batch norm in the neck and behind it becomes group norm, because its statistics would mix all
+            sub-nets. False keeps it: for one genotype, which `with_sub_net` puts in the super-net's place.
+        **neck: settings of the super-net, such as `num_nodes=3`, which go before those that were found.
+
+    Raises:
+        InvalidConfigError: the detector cannot be built, or its neck is not one that a super-net can replace.
+    """
+    changed = copy.deepcopy(config)
+    with silenced(), torch.no_grad():
+        detector = build_detector(config).eval()
+        features, levels = _run(detector, config)
+        changed.model.neck = ConfigDict(
+            type="OPASuperNet",
+            **_level_settings(features, levels, config),
+            **_norm_and_activation(detector.neck, config, for_search),
+        )
+        if for_search:
+            with DefaultScope.overwrite_default_scope("mmdet"):
+                for key, part in changed.model.items():
+                    if key not in NOT_BEHIND_THE_NECK:
+                        _replace_batch_norm(part)
+        changed.model.neck.update(neck)
+        _check(changed, features, levels, for_search)
+    imports = list((config.get("custom_imports") or {}).get("imports", []))
+    if "opanas_cli.detection" not in imports:
+        changed.custom_imports = dict(imports=[*imports, "opanas_cli.detection"], allow_failed_imports=False)
+    return changed
+
+
+def refuse_batch_norm_behind_backbone(detector: nn.Module) -> None:
+    """Raise InvalidConfigError if a part of a detector with a super-net has batch norm, its backbone apart.
+
+    The backbone runs before the neck, so its statistics are those of every sub-net.
+    """
+    for name, part in detector.named_modules():
+        if not name.startswith("backbone") and (hasattr(part, "norm_cfg") or not list(part.children())):
+            refuse_batch_norm(part, name)
+
+
+def _run(detector: nn.Module, config: Config) -> tuple[list[Tensor], list[Tensor]]:
+    """The backbone's feature maps and the neck's levels of an image."""
+    if getattr(detector, "neck", None) is None:
+        raise _cannot_replace(config, f"a {config.model.type} has none")
+    image = torch.rand(1, 3, IMAGE_SIZE, IMAGE_SIZE, generator=torch.Generator().manual_seed(0))
+    with config_errors(config.filename, f"cannot be run on an image of {IMAGE_SIZE}×{IMAGE_SIZE} pixels"):
+        features = detector.backbone(image)
+        levels = detector.neck(features)
+        heads_see = detector.extract_feat(image)
+    if not _are_equal(levels, heads_see):
+        raise _cannot_replace(config, f"a {config.model.type} does more than run its backbone and its neck")
+    return list(features), list(levels)
+
+
+def _are_equal(pyramid: Any, other: Any) -> bool:
+    def is_pyramid(levels: Any) -> bool:
+        return isinstance(levels, (list, tuple)) and all(isinstance(level, Tensor) for level in levels)
+
+    return (
+        is_pyramid(pyramid)
+        and is_pyramid(other)
+        and len(pyramid) == len(other)
+        and all(map(torch.equal, pyramid, other))
+    )
+
+
+def _level_settings(features: Sequence[Tensor], levels: Sequence[Tensor], config: Config) -> dict[str, Any]:
+    """The settings of the super-net that give these levels of these feature maps."""
+    ours, theirs = _strides(features), _strides(levels)
+    widths = [level.shape[1] for level in levels]
+    if len(levels) < 2:
+        raise _cannot_replace(config, "it gives one level, and information paths need at least two")
+    if len(set(widths)) > 1:
+        raise _cannot_replace(config, f"its levels have the widths {_listed(widths)}, and a super-net's all have one")
+    if theirs != [theirs[0] * 2**level for level in range(len(levels))]:
+        raise _cannot_replace(
+            config, f"its levels have the strides {_listed(theirs)}, and each must have twice that of the level before"
+        )
+    if theirs[0] not in ours:
+        raise _cannot_replace(
+            config, f"its finest level has a stride of {theirs[0]}, and the backbone's have {_listed(ours)}"
+        )
+    start = ours.index(theirs[0])
+    used = ours[start:]
+    if used != theirs[: len(used)]:
+        raise _cannot_replace(
+            config, f"its levels have the strides {_listed(theirs)}, and the backbone's feature maps {_listed(ours)}"
+        )
+    extra = list(zip(levels[len(used) - 1 :], levels[len(used) :], strict=False))
+    return dict(
+        in_channels=[feature.shape[1] for feature in features],
+        out_channels=widths[0],
+        num_outs=len(levels),
+        start_level=start,
+        extra_convs=any(not torch.equal(coarser, finer[..., ::2, ::2]) for finer, coarser in extra),
+    )
+
+
+def _strides(pyramid: Sequence[Tensor]) -> list[int]:
+    return [IMAGE_SIZE // max(1, level.shape[-1]) for level in pyramid]
+
+
+def _listed(values: Sequence[int]) -> str:
+    return ", ".join(map(str, values))
+
+
+def _norm_and_activation(neck: nn.Module, config: Config, for_search: bool) -> dict[str, Any]:
+    """Those of the neck's convolutions, as settings; none of a neck without."""
+    convs = [module for module in neck.modules() if isinstance(module, ConvModule)]
+    norm = next((conv.norm_cfg for conv in convs if conv.with_norm), None)
+    activation = next((conv.act_cfg for conv in convs if conv.with_activation), None)
+    if norm and for_search and _is_batch_norm(norm):
+        norm = GROUP_NORM
+    for given, known, what in ((norm, NORMS, "norm"), (activation, ACTIVATIONS, "activation")):
+        if given and given["type"] not in known:
+            raise _cannot_replace(
+                config, f"its {what} is {given['type']}, and a super-net's is one of {', '.join(known)}"
+            )
+    settings = dict(norm_cfg=norm, output_norm_cfg=norm, act_cfg=activation)
+    return {name: copy.deepcopy(value) for name, value in settings.items() if value}
+
+
+def _replace_batch_norm(part: Any) -> None:
+    """Set every batch norm at any depth to group norm, also where it is a module's default."""
+    for inner in _dicts(part):
+        if _is_batch_norm(inner.get("norm_cfg", _default_norm(inner.get("type")))):
+            inner["norm_cfg"] = ConfigDict(GROUP_NORM)
+
+
+def _dicts(part: Any) -> Iterator[Any]:
+    if isinstance(part, dict):
+        yield part
+        part = list(part.values())
+    for inner in part if isinstance(part, (list, tuple)) else ():
+        yield from _dicts(inner)
+
+
+def _default_norm(kind: Any) -> Any:
+    """The default `norm_cfg` of a module, which may take it on behalf of its base class."""
+    kind = _class_of(kind)
+    for base in inspect.getmro(kind) if inspect.isclass(kind) else ():
+        setting = inspect.signature(base).parameters.get("norm_cfg")
+        if setting is not None:
+            return setting.default
+    return None
+
+
+def _is_batch_norm(norm: Any) -> bool:
+    kind = _class_of(norm.get("type")) if isinstance(norm, dict) else None
+    return inspect.isclass(kind) and issubclass(kind, _BatchNorm)
+
+
+def _class_of(kind: Any) -> Any:
+    return MODELS.get(kind) if isinstance(kind, str) else kind
+
+
+def _check(config: Config, features: Sequence[Tensor], levels: Sequence[Tensor], for_search: bool) -> None:
+    """Build the detector with its new neck, and compare its levels with those of the old one."""
+    skip = Genotype((PathType.SKIP_CONNECT,))
+    source = copy.deepcopy(config)
+    if not for_search:
+        source.model.neck = sub_net_neck(config.model.neck, skip)
+    detector = build_detector(source).eval()
+    with building(config):
+        if for_search:
+            refuse_batch_norm_behind_backbone(detector)
+        if not for_search:
+            ours = detector.neck(features)
+        else:
+            space = detector.neck.search_space
+            ours = detector.neck(features, Genotype((PathType.SKIP_CONNECT,) * len(space.edges), space.kind))
+    shapes, expected = ([tuple(level.shape[1:]) for level in pyramid] for pyramid in (ours, levels))
+    if shapes != expected:
+        raise _cannot_replace(config, f"its levels are {expected}, and a super-net's would be {shapes}")
+
+
+def _cannot_replace(config: Config, reason: str) -> InvalidConfigError:
+    necks = config.model.get("neck")
+    kinds = [neck.get("type") for neck in (necks if isinstance(necks, (list, tuple)) else [necks]) if neck]
+    name = " and ".join(str(getattr(kind, "__name__", kind)) for kind in kinds)
+    return InvalidConfigError(
+        f"{config.filename}: a super-net cannot replace its neck{' ' if name else ''}{name}: {reason}"
+    )
