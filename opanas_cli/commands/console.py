@@ -226,14 +226,14 @@ def _lines(title: str) -> Report:
             last = now
             left = ""
             if began < done < total:
-                left = f", {_duration((now - started) / (done - began) * (total - done))} left"
+                left = f", {duration((now - started) / (done - began) * (total - done))} left"
             click.echo(f"{title}: {done}/{total} {note}{left}", err=True)
 
     return report
 
 
-def _duration(seconds: float) -> str:
-    """In the unit that suits."""
+def duration(seconds: float) -> str:
+    """Seconds in the unit that suits."""
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"

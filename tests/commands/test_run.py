@@ -62,7 +62,7 @@ def test_a_choice_is_one_line_too(capsys: Capture) -> None:
 def test_a_command_like_no_other_is_answered_with_all(capsys: Capture) -> None:
     assert run(["xyz"]) == 2
     assert capsys.readouterr().err.startswith(
-        "opanas: No such command 'xyz'; the commands are quickstart, search, train-"
+        "opanas: No such command 'xyz'; the commands are quickstart, init, search, train-"
     )
 
 

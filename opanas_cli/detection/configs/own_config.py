@@ -1,0 +1,110 @@
+"""The text of a config for a user's own data: a base, the data, and the settings of the stages with comments."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+
+from opanas_cli.detection.configs.files import find_config, load_config, shipped_configs
+from opanas_cli.detection.configs.necks import is_super_net
+from opanas_cli.detection.configs.replaced_neck import with_super_net
+from opanas_cli.detection.configs.text import config_text
+from opanas_cli.errors import InvalidConfigError
+from opanas_cli.stage_settings import TrainingSection, settings_of
+
+SHOWN = {
+    "supernet": ("image_scale", "data_fraction", "epochs", "milestones", "batch_size", "lr"),
+    "search": ("population", "generations", "top_k", "max_images"),
+    "retrain": ("image_scale", "epochs", "milestones", "batch_size", "lr"),
+}
+"""The settings that the text names, of each stage."""
+
+MOST_CLASSES = 40
+"""Of more the text does not name the classes: all that the annotations name are taken."""
+
+PAD = 32
+"""What the sides of batches are multiples of, at least: the stride of a backbone's coarsest level."""
+
+
+@dataclass(frozen=True)
+class OwnDetector:
+    """What a config for one's own data begins with.
+
+    Attributes:
+        base: a config with a super-net and a user's own folder.
+        model: in place of the base's, None for that.
+        schedule: settings of both trainings in place of the base's.
+    """
+
+    base: Path
+    model: Any = None
+    schedule: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def named(cls, name: str, data: Path) -> OwnDetector:
+        """The detector of a config with a super-net, or of any other, whose neck becomes one.
+
+        Raises:
+            InvalidConfigError: there is no such config, or its neck cannot become a super-net.
+            InvalidDataError: the data has no layout that the config reads.
+        """
+        path, shipped = find_config(name), shipped_configs()
+        if path in shipped.values():
+            return cls(path)
+        config = load_config(name, [f"data_root={data}"])
+        if is_super_net(config):
+            return cls(path.resolve())
+        heads = config.model.get("roi_head") or {}
+        if "mask_head" in config.model or "mask_head" in heads or "mask" in config.model.get("type", "").lower():
+            raise InvalidConfigError(f"{name}: has a mask head, which boxes cannot train; choose a detector of boxes")
+        model = with_super_net(config).model
+        preprocessor = model.setdefault("data_preprocessor", ConfigDict(type="DetDataPreprocessor"))
+        preprocessor.pad_size_divisor = max(PAD, preprocessor.get("pad_size_divisor", 1))
+        return cls(shipped["custom"], model, _schedule(config))
+
+    def text(self, data: Path, classes: Sequence[str], settings: Mapping[str, Any], notes: Sequence[str]) -> str:
+        """The text of the config.
+
+        Args:
+            settings: by stage a section of `STAGES`, of which the text names those of `SHOWN`; none leaves the base's.
+            notes: what its comments begin with, line by line.
+        """
+        lines = [*(f"# {note}".rstrip() for note in notes), "", "# The detector, and all settings that are not here."]
+        lines += [f"_base_ = {str(self.base)!r}", "", f"data_root = {str(data.resolve())!r}"]
+        if classes and len(classes) <= MOST_CLASSES:
+            lines += ["# Leave out those whose boxes are to be ignored.", f"classes = {tuple(classes)!r}"]
+        for stage, names in SHOWN.items():
+            shown = {name: getattr(settings[stage], name) for name in names if stage in settings}
+            values = {**({} if stage == "search" else self.schedule), **shown}
+            lines += ["", f"{stage} = dict(", *(_setting(stage, *item) for item in values.items()), ")"]
+        text = "\n".join(lines).replace("{{", "{\\x7b") + "\n"
+        if self.model is None:
+            return text
+        model = ConfigDict(_delete_=True, **self.model)
+        return f"{text}\n# Its neck in place of the one it had.\n{config_text(Config(dict(model=model)))}"
+
+
+def _setting(stage: str, name: str, value: Any) -> str:
+    """A line with what the setting means, as it is declared."""
+    sentence = settings_of(stage)[name].metadata["sentence"].replace("`", "")
+    return f"    {name}={value!r},  # {re.split('; None| that every', sentence)[0]}"
+
+
+def _schedule(config: Config) -> dict[str, Any]:
+    """The optimizer of an mmdet config, its learning rate in proportion to our batch size."""
+    wrapper = config.get("optim_wrapper") or {}
+    given, clip = wrapper.get("optimizer") or {}, wrapper.get("clip_grad") or {}
+    batch = (config.get("auto_scale_lr") or {}).get("base_batch_size", TrainingSection.batch_size)
+    found = {name: given[name] for name in ("weight_decay", "momentum") if name in given}
+    if "type" in given:
+        found["optimizer"] = given["type"]
+    if "lr" in given:
+        found["lr"] = given["lr"] * TrainingSection.batch_size / batch
+    if "max_norm" in clip:
+        found["grad_clip"] = clip["max_norm"]
+    return found
