@@ -18,9 +18,6 @@ Section = TypeVar("Section", bound=TrainingSection)
 STEPS = 1400
 """Steps of a training: with so many a super-net ranked (Kendall τ of 0.69), with 174 it did not."""
 
-EPOCHS = 8
-"""Those of the same super-net; fewer are not proposed, but fewer images are."""
-
 CANDIDATES, POPULATION = 48, 12
 """The least of a search and of its generations: about half of what evolution gains, it gains by then."""
 
@@ -149,36 +146,34 @@ def trained_enough(base: Plan) -> Plan:
     """The plan with as many epochs as `STEPS` take: a small data set has few steps in each."""
     return replace(
         base,
-        supernet=_with_epochs(base.supernet, base.supernet.epochs, base.trained_images),
-        retrain=_with_epochs(base.retrain, base.retrain.epochs, base.images.retrain),
+        supernet=_trained_enough(base.supernet, base.trained_images),
+        retrain=_trained_enough(base.retrain, base.images.retrain),
     )
 
 
 def fitted(base: Plan, pace: Pace, seconds: float) -> Plan:
     """The best plan that takes at most so many seconds, or the shortest one if none does.
 
-    First the search has fewer candidates, and then the super-net fewer images, but no less than `STEPS`; then it has
-    `EPOCHS`; and at last images are smaller. Candidates are evaluated on no more images than it takes to rank them.
+    First the search has fewer candidates, then the super-net fewer images, but no fewer steps than `STEPS`, and at last
+    images are smaller; epochs are never fewer. Candidates are evaluated on no more images than ranking takes.
     """
     most = max(IMAGES, IMAGES_OF_A_CLASS * base.images.classes)
     limit = min(base.searched_images, most)
     base = replace(base, search=replace(base.search, max_images=limit if limit < base.images.search else None))
     least = base
     for scale in SCALES if base.supernet.image_scale else SCALES[:1]:
-        for epochs in (base.supernet.epochs, min(base.supernet.epochs, EPOCHS)):
-            least = _least(_scaled(base, scale), epochs)
-            if least.seconds(pace) <= seconds:
-                return _filled(least, base, pace, seconds)
+        least = _least(_scaled(base, scale))
+        if least.seconds(pace) <= seconds:
+            return _filled(least, base, pace, seconds)
     return least
 
 
-def _least(base: Plan, epochs: int) -> Plan:
-    """The plan with the fewest images that take `STEPS` in so many epochs, and with the fewest candidates."""
-    enough = math.ceil(STEPS / epochs) * base.supernet.batch_size / base.images.supernet
+def _least(base: Plan) -> Plan:
+    """The plan with the fewest images that take `STEPS` in its epochs, and with the fewest candidates."""
+    enough = math.ceil(STEPS / base.supernet.epochs) * base.supernet.batch_size / base.images.supernet
     fraction = min(base.supernet.data_fraction, math.ceil(1000 * enough) / 1000)
-    plan = replace(base, supernet=replace(base.supernet, data_fraction=fraction))
-    supernet = _with_epochs(plan.supernet, epochs, plan.trained_images)
-    return trained_enough(replace(plan, supernet=supernet, search=_with_candidates(base.search, CANDIDATES)))
+    supernet = replace(base.supernet, data_fraction=fraction)
+    return trained_enough(replace(base, supernet=supernet, search=_with_candidates(base.search, CANDIDATES)))
 
 
 def _filled(least: Plan, base: Plan, pace: Pace, seconds: float) -> Plan:
@@ -195,9 +190,9 @@ def _filled(least: Plan, base: Plan, pace: Pace, seconds: float) -> Plan:
     return replace(plan, search=_with_candidates(base.search, least.candidates + more))
 
 
-def _with_epochs(section: Section, epochs: int, images: int) -> Section:
-    """The section with so many epochs, or those that `STEPS` take, and with the learning rate falling in proportion."""
-    epochs = max(epochs, math.ceil(STEPS / steps_of(images, section)))
+def _trained_enough(section: Section, images: int) -> Section:
+    """The section with the epochs that `STEPS` take, if it has fewer; the learning rate falls in proportion."""
+    epochs = max(section.epochs, math.ceil(STEPS / steps_of(images, section)))
     milestones = section.milestones and tuple(round(epochs * one / section.epochs) for one in section.milestones)
     return replace(section, epochs=epochs, milestones=milestones)
 
