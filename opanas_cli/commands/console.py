@@ -106,6 +106,7 @@ class Console:
             for name in self._stages.values():
                 self._bars.add_task(name, total=1, note="")
             yield
+        self._bars = None
 
     @contextmanager
     def training(self, title: str) -> Iterator[Callable[[TrainingStep], None]]:

@@ -6,12 +6,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
 
-from opanas_cli.commands.console import Console, duration
+from opanas_cli.commands.console import Console, duration, shown
 from opanas_cli.commands.options import DEVICE, common_options, limit, output_option
 from opanas_cli.errors import InfeasibleError, UsageError
 
@@ -75,7 +76,8 @@ def init(data: Path, detector: str | None, budget: str | None, device: str, outp
                 f"{math.ceil(least / 60)}m would do ({parts}), and so would fewer images or a smaller --detector"
             )
     table = [_images(pacing.images), *_rows(sums, seconds), *_changes(base, plan, name)]
-    notes = [f"A search with {name} on {str(data)!r}: opanas search {output}", *table]
+    how = f"opanas search {quote(str(output))}"
+    notes = [shown(line) for line in (f"A search with {name} on {data}: {how}", *table)]
     settings = {stage: getattr(plan, stage) for stage in ("supernet", "search", "retrain")}
     write_atomically(output, own.text(data, config.get("classes") or (), settings, notes))
     document = {
@@ -85,7 +87,7 @@ def init(data: Path, detector: str | None, budget: str | None, device: str, outp
         "seconds_per_image": None if pace is None else asdict(pace),
         "stages": [asdict(one) for one in sums],
     }
-    console.result("\n".join([*table, f"next: opanas search {output}"]), document, {"config": output})
+    console.result("\n".join([*table, f"next: {how}"]), document, {"config": output})
 
 
 def _images(images: Any) -> str:

@@ -138,7 +138,7 @@ SPLITS = ("train", "val", "test")
         (["--budget", "8"], 2, "--budget: expected a positive number with a unit s, m, h or d"),
         (["-o", "cells.txt"], 2, "-o: a config is Python and ends in .py, but got cells.txt"),
         (["--detector", "custm"], 3, "custm: no such config file; did you mean 'custom'?"),
-        (["-o", "no/where/cells.py"], 1, "no/where"),
+        (["-o", "tiny.py/cells.py"], 1, "tiny.py: cannot be written"),
     ],
 )
 def test_what_it_refuses(
