@@ -16,6 +16,9 @@ from opanas_cli.commands.console import Console, duration, shown
 from opanas_cli.commands.options import DEVICE, common_options, limit, output_option
 from opanas_cli.errors import InfeasibleError, UsageError
 
+FEW = 20
+"""An AP of fewer images is mostly chance."""
+
 
 @click.command()
 @click.argument("data", type=click.Path(path_type=Path))
@@ -75,6 +78,11 @@ def init(data: Path, detector: str | None, budget: str | None, device: str, outp
                 f"--budget: {budget} is too short for {pacing.images.retrain} training images on {target}; "
                 f"{math.ceil(least / 60)}m would do ({parts}), and so would fewer images or a smaller --detector"
             )
+    few = min(pacing.images.search, pacing.images.test)
+    if few < FEW:
+        console.warn(
+            f"so few images are held out or to test on that AP says little; {FEW} of each is the least to have"
+        )
     table = [_images(pacing.images), *_rows(sums, seconds), *_changes(base, plan, name)]
     how = f"opanas search {quote(str(output))}"
     notes = [shown(line) for line in (f"A search with {name} on {data}: {how}", *table)]

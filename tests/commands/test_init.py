@@ -1,4 +1,7 @@
-"""``opanas init`` on a tiny data set: what it writes, and that the other commands take it."""
+"""``opanas init`` on a tiny data set: what it writes, and that the other commands take it.
+
+The commands of README.md, budget.md and commands.md that train for hours are these.
+"""
 
 from __future__ import annotations
 

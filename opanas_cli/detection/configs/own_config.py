@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,9 @@ SHOWN = {
 
 MOST_CLASSES = 40
 """Of more the text does not name the classes: all that the annotations name are taken."""
+
+LINE = 120
+"""The longest line of a comment."""
 
 PAD = 32
 """What the sides of batches are multiples of, at least: the stride of a backbone's coarsest level."""
@@ -74,7 +78,8 @@ class OwnDetector:
             settings: by stage a section of `STAGES`, of which the text names those of `SHOWN`; none leaves the base's.
             notes: what its comments begin with, line by line.
         """
-        lines = [*(f"# {note}".rstrip() for note in notes), "", "# The detector, and all settings that are not here."]
+        lines = [f"# {line}" for note in notes for line in textwrap.wrap(note, LINE - 2)]
+        lines += ["", "# The detector, and all settings that are not here."]
         lines += [f"_base_ = {str(self.base)!r}", "", f"data_root = {str(data.resolve())!r}"]
         if classes and len(classes) <= MOST_CLASSES:
             lines += ["# Leave out those whose boxes are to be ignored.", f"classes = {tuple(classes)!r}"]
