@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from opanas_cli.detection.configs.building import build_detector, building, config_errors
 from opanas_cli.detection.configs.necks import sub_net_neck
+from opanas_cli.detection.configs.parts import dicts_in, require_backbone
 from opanas_cli.detection.quiet import silenced
 from opanas_cli.errors import InvalidConfigError
 from opanas_cli.genotype import Genotype, PathType
@@ -49,6 +50,7 @@ def with_super_net(config: Config, for_search: bool = True, **neck: Any) -> Conf
     Raises:
         InvalidConfigError: the detector cannot be built, or its neck is not one that a super-net can replace.
     """
+    require_backbone(config)
     changed = copy.deepcopy(config)
     with silenced(), torch.no_grad():
         detector = build_detector(config).eval()
@@ -87,6 +89,13 @@ def _run(detector: nn.Module, config: Config) -> tuple[list[Tensor], list[Tensor
         raise _cannot_replace(config, f"a {config.model.type} has none")
     image = torch.rand(1, 3, IMAGE_SIZE, IMAGE_SIZE, generator=torch.Generator().manual_seed(0))
     with config_errors(config.filename, f"cannot be run on an image of {IMAGE_SIZE}×{IMAGE_SIZE} pixels"):
+        for part in detector.modules():
+            if "checkpoint" in str(getattr(part, "init_cfg", None)):
+                part.init_cfg = None
+            if hasattr(part, "pretrained"):
+                part.pretrained = None
+        for part in (detector.backbone, detector.neck):
+            part.init_weights()  # Until then some weights are any numbers, NaN among them.
         features = detector.backbone(image)
         levels = detector.neck(features)
         heads_see = detector.extract_feat(image)
@@ -96,15 +105,8 @@ def _run(detector: nn.Module, config: Config) -> tuple[list[Tensor], list[Tensor
 
 
 def _are_equal(pyramid: Any, other: Any) -> bool:
-    def is_pyramid(levels: Any) -> bool:
-        return isinstance(levels, (list, tuple)) and all(isinstance(level, Tensor) for level in levels)
-
-    return (
-        is_pyramid(pyramid)
-        and is_pyramid(other)
-        and len(pyramid) == len(other)
-        and all(map(torch.equal, pyramid, other))
-    )
+    lists = all(isinstance(levels, (list, tuple)) for levels in (pyramid, other))
+    return lists and len(pyramid) == len(other) and all(map(torch.equal, pyramid, other))
 
 
 def _level_settings(features: Sequence[Tensor], levels: Sequence[Tensor], config: Config) -> dict[str, Any]:
@@ -165,17 +167,9 @@ def _norm_and_activation(neck: nn.Module, config: Config, for_search: bool) -> d
 
 def _replace_batch_norm(part: Any) -> None:
     """Set every batch norm at any depth to group norm, also where it is a module's default."""
-    for inner in _dicts(part):
+    for inner in dicts_in(part):
         if _is_batch_norm(inner.get("norm_cfg", _default_norm(inner.get("type")))):
             inner["norm_cfg"] = ConfigDict(GROUP_NORM)
-
-
-def _dicts(part: Any) -> Iterator[Any]:
-    if isinstance(part, dict):
-        yield part
-        part = list(part.values())
-    for inner in part if isinstance(part, (list, tuple)) else ():
-        yield from _dicts(inner)
 
 
 def _default_norm(kind: Any) -> Any:

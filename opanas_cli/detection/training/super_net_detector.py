@@ -11,11 +11,11 @@ from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper
 from torch import Tensor
 
+from opanas_cli.detection.configs.replaced_neck import refuse_batch_norm_behind_backbone
 from opanas_cli.detection.evaluating.population_pass import heads_on
 from opanas_cli.detection.processes.replicas import average_gradients, average_statistics, mean_logs
 from opanas_cli.detection.training.progress import FiniteLoss
 from opanas_cli.genotype import Genotype
-from opanas_cli.necks.super_net import refuse_batch_norm
 from opanas_cli.search.fair_sampling import SAMPLERS, step_generator
 from opanas_cli.stage_settings import SuperNetSection
 
@@ -50,10 +50,7 @@ class SuperNetDetector(BaseModel):
     ) -> None:
         super().__init__()
         self.detector = MODELS.build(detector)
-        for name, part in self.detector.named_modules():
-            # The backbone runs before the neck, so its statistics are those of every sub-net.
-            if not name.startswith("backbone") and (hasattr(part, "norm_cfg") or not list(part.children())):
-                refuse_batch_norm(part, name)
+        refuse_batch_norm_behind_backbone(self.detector)
         self.data_preprocessor = self.detector.data_preprocessor
         self.l1_weight = l1_weight
         self.seed = seed
