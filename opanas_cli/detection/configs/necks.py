@@ -7,7 +7,6 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-from opanas_cli.detection.configs.parts import require_backbone
 from opanas_cli.errors import InvalidConfigError, InvalidGenotypeError
 from opanas_cli.formats import GenotypeRecord
 from opanas_cli.formats.json_format import document_of
@@ -18,8 +17,7 @@ SUPER_NET_OPTIONS = ("num_nodes", "space", "paths")
 
 
 def neck_of(config: Config) -> Any:
-    """The neck's settings of a config; raises InvalidConfigError if there is no backbone or no neck."""
-    require_backbone(config)
+    """The neck's settings of a config; raises InvalidConfigError if there is no neck."""
     neck = config.model.get("neck")
     if not isinstance(neck, dict) or "type" not in neck:
         what = "is a list of necks" if isinstance(neck, (list, tuple)) else "is missing"

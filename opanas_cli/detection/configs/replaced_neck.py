@@ -11,7 +11,6 @@ import torch
 from mmcv.cnn import ConvModule
 from mmdet.registry import MODELS
 from mmengine.config import Config, ConfigDict
-from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -60,13 +59,15 @@ def with_super_net(config: Config, for_search: bool = True, **neck: Any) -> Conf
             **_level_settings(features, levels, config),
             **_norm_and_activation(detector.neck, config, for_search),
         )
-        if for_search:
-            with DefaultScope.overwrite_default_scope("mmdet"):
-                for key, part in changed.model.items():
-                    if key not in NOT_BEHIND_THE_NECK:
-                        _replace_batch_norm(part)
         changed.model.neck.update(neck)
-        _check(changed, features, levels, for_search)
+        _require_levels(config, features, levels, changed.model.neck)
+        if for_search:
+            for key, part in changed.model.items():
+                if key not in NOT_BEHIND_THE_NECK:
+                    _replace_batch_norm(part)
+            searched = build_detector(changed)
+            with building(config):
+                refuse_batch_norm_behind_backbone(searched)
     imports = list((config.get("custom_imports") or {}).get("imports", []))
     if "opanas_cli.detection" not in imports:
         changed.custom_imports = dict(imports=[*imports, "opanas_cli.detection"], allow_failed_imports=False)
@@ -168,18 +169,19 @@ def _norm_and_activation(neck: nn.Module, config: Config, for_search: bool) -> d
 def _replace_batch_norm(part: Any) -> None:
     """Set every batch norm at any depth to group norm, also where it is a module's default."""
     for inner in dicts_in(part):
-        if _is_batch_norm(inner.get("norm_cfg", _default_norm(inner.get("type")))):
+        if _is_batch_norm(norm_of(inner)):
             inner["norm_cfg"] = ConfigDict(GROUP_NORM)
 
 
-def _default_norm(kind: Any) -> Any:
-    """The default `norm_cfg` of a module, which may take it on behalf of its base class."""
-    kind = _class_of(kind)
-    for base in inspect.getmro(kind) if inspect.isclass(kind) else ():
-        setting = inspect.signature(base).parameters.get("norm_cfg")
-        if setting is not None:
-            return setting.default
-    return None
+def norm_of(part: Any) -> Any:
+    """The `norm_cfg` of a module's config, else the default of its class, which may be that of a base class."""
+    kind = _class_of(part.get("type"))
+    defaults = (
+        setting.default
+        for base in (inspect.getmro(kind) if inspect.isclass(kind) else ())
+        if (setting := inspect.signature(base.__init__).parameters.get("norm_cfg")) is not None
+    )
+    return part.get("norm_cfg", next(defaults, None))
 
 
 def _is_batch_norm(norm: Any) -> bool:
@@ -191,21 +193,11 @@ def _class_of(kind: Any) -> Any:
     return MODELS.get(kind) if isinstance(kind, str) else kind
 
 
-def _check(config: Config, features: Sequence[Tensor], levels: Sequence[Tensor], for_search: bool) -> None:
-    """Build the detector with its new neck, and compare its levels with those of the old one."""
-    skip = Genotype((PathType.SKIP_CONNECT,))
-    source = copy.deepcopy(config)
-    if not for_search:
-        source.model.neck = sub_net_neck(config.model.neck, skip)
-    detector = build_detector(source).eval()
+def _require_levels(config: Config, features: Sequence[Tensor], levels: Sequence[Tensor], neck: Any) -> None:
+    """Run the new neck with one genotype on the feature maps, and compare its levels with those of the old one."""
     with building(config):
-        if for_search:
-            refuse_batch_norm_behind_backbone(detector)
-        if not for_search:
-            ours = detector.neck(features)
-        else:
-            space = detector.neck.search_space
-            ours = detector.neck(features, Genotype((PathType.SKIP_CONNECT,) * len(space.edges), space.kind))
+        sub_net = MODELS.build(sub_net_neck(neck, Genotype((PathType.SKIP_CONNECT,)))).eval()
+        ours = sub_net(features)
     shapes, expected = ([tuple(level.shape[1:]) for level in pyramid] for pyramid in (ours, levels))
     if shapes != expected:
         raise _cannot_replace(config, f"its levels are {expected}, and a super-net's would be {shapes}")

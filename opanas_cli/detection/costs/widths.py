@@ -10,15 +10,14 @@ from functools import partial
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
-from torch.nn import GroupNorm
 
 from opanas_cli.detection.configs.baseline_necks import BASELINES
-from opanas_cli.detection.configs.building import build_detector
 from opanas_cli.detection.configs.necks import neck_of, with_sub_net
+from opanas_cli.detection.configs.parts import dicts_in
+from opanas_cli.detection.configs.replaced_neck import norm_of
 from opanas_cli.detection.costs.profiling import detector_cost, input_size
-from opanas_cli.detection.quiet import silenced
 from opanas_cli.errors import InfeasibleError, InvalidConfigError
-from opanas_cli.genotype import Genotype, PathType
+from opanas_cli.genotype import Genotype
 
 MAX_WIDTH = 4096
 TOLERANCE = 0.05
@@ -139,7 +138,6 @@ def at_macs(macs: int, build: Callable[[int], Config], what: str, step: int = 1)
 
 def width_step(config: Config) -> int:
     """What widths must be multiples of, so that the groups of the norms of the neck and the heads are equally large."""
-    with silenced():
-        detector = build_detector(with_sub_net(config, Genotype((PathType.SKIP_CONNECT,))))
-    behind = [part for name, part in detector.named_modules() if not name.startswith("backbone")]
-    return math.lcm(*(norm.num_groups for norm in behind if isinstance(norm, GroupNorm)))
+    parts = dicts_in({name: part for name, part in config.model.items() if name != "backbone"})
+    norms = [norm or {} for part in parts for norm in (norm_of(part), part.get("output_norm_cfg"))]
+    return math.lcm(*(int(norm.get("num_groups", 1)) for norm in norms))

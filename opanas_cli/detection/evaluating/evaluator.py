@@ -174,8 +174,8 @@ class SuperNetEvaluator:
         truth = GroundTruth(list(truths.values()), self.dataset.metainfo)
         if self.section.metric == SEGM_AP and not truth.has_masks:
             raise InvalidConfigError(
-                f"{self.source}: search.metric=segm_AP: the images have no masks; set with_mask=True in LoadAnnotations "
-                "of val_dataloader's pipeline"
+                f"{self.source}: search.metric=segm_AP: the images have no masks; set with_mask=True in "
+                "LoadAnnotations of val_dataloader's pipeline"
             )
         own: dict[int, list[Detections]] = {}
         for index, found in enumerate(result.found):
