@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from opanas_cli.detection.configs.building import build_detector, building, config_errors
-from opanas_cli.detection.configs.necks import sub_net_neck
+from opanas_cli.detection.configs.necks import search_space, with_sub_net
 from opanas_cli.detection.configs.parts import dicts_in, require_backbone
 from opanas_cli.detection.quiet import silenced
 from opanas_cli.errors import InvalidConfigError
@@ -50,6 +50,10 @@ def with_super_net(config: Config, for_search: bool = True, **neck: Any) -> Conf
         InvalidConfigError: the detector cannot be built, or its neck is not one that a super-net can replace.
     """
     require_backbone(config)
+    if not config.model.get("neck"):
+        raise InvalidConfigError(
+            f"{config.filename}: model.neck is missing; a super-net replaces the neck of a detector"
+        )
     changed = copy.deepcopy(config)
     with silenced(), torch.no_grad():
         detector = build_detector(config).eval()
@@ -60,14 +64,20 @@ def with_super_net(config: Config, for_search: bool = True, **neck: Any) -> Conf
             **_norm_and_activation(detector.neck, config, for_search),
         )
         changed.model.neck.update(neck)
-        _require_levels(config, features, levels, changed.model.neck)
+        search_space(changed)  # Refuses settings of another space.
         if for_search:
             for key, part in changed.model.items():
                 if key not in NOT_BEHIND_THE_NECK:
                     _replace_batch_norm(part)
-            searched = build_detector(changed)
-            with building(config):
-                refuse_batch_norm_behind_backbone(searched)
+        # Of one genotype, since a super-net takes long to build.
+        detector = build_detector(with_sub_net(changed, Genotype((PathType.SKIP_CONNECT,)))).eval()
+        with building(config):
+            if for_search:
+                refuse_batch_norm_behind_backbone(detector)
+            ours = detector.neck(features)
+        shapes, expected = ([tuple(level.shape[1:]) for level in pyramid] for pyramid in (ours, levels))
+        if shapes != expected:
+            raise _cannot_replace(config, f"its levels are {expected}, and a super-net's would be {shapes}")
     imports = list((config.get("custom_imports") or {}).get("imports", []))
     if "opanas_cli.detection" not in imports:
         changed.custom_imports = dict(imports=[*imports, "opanas_cli.detection"], allow_failed_imports=False)
@@ -86,8 +96,6 @@ def refuse_batch_norm_behind_backbone(detector: nn.Module) -> None:
 
 def _run(detector: nn.Module, config: Config) -> tuple[list[Tensor], list[Tensor]]:
     """The backbone's feature maps and the neck's levels of an image."""
-    if getattr(detector, "neck", None) is None:
-        raise _cannot_replace(config, f"a {config.model.type} has none")
     image = torch.rand(1, 3, IMAGE_SIZE, IMAGE_SIZE, generator=torch.Generator().manual_seed(0))
     with config_errors(config.filename, f"cannot be run on an image of {IMAGE_SIZE}×{IMAGE_SIZE} pixels"):
         for part in detector.modules():
@@ -193,20 +201,8 @@ def _class_of(kind: Any) -> Any:
     return MODELS.get(kind) if isinstance(kind, str) else kind
 
 
-def _require_levels(config: Config, features: Sequence[Tensor], levels: Sequence[Tensor], neck: Any) -> None:
-    """Run the new neck with one genotype on the feature maps, and compare its levels with those of the old one."""
-    with building(config):
-        sub_net = MODELS.build(sub_net_neck(neck, Genotype((PathType.SKIP_CONNECT,)))).eval()
-        ours = sub_net(features)
-    shapes, expected = ([tuple(level.shape[1:]) for level in pyramid] for pyramid in (ours, levels))
-    if shapes != expected:
-        raise _cannot_replace(config, f"its levels are {expected}, and a super-net's would be {shapes}")
-
-
 def _cannot_replace(config: Config, reason: str) -> InvalidConfigError:
     necks = config.model.get("neck")
     kinds = [neck.get("type") for neck in (necks if isinstance(necks, (list, tuple)) else [necks]) if neck]
     name = " and ".join(str(getattr(kind, "__name__", kind)) for kind in kinds)
-    return InvalidConfigError(
-        f"{config.filename}: a super-net cannot replace its neck{' ' if name else ''}{name}: {reason}"
-    )
+    return InvalidConfigError(f"{config.filename}: a super-net cannot replace its neck {name}: {reason}")
