@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from mmcv.cnn import ConvModule
 from mmdet.registry import MODELS
 from mmengine.config import Config, ConfigDict
-from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from opanas_cli.detection.configs.building import build_detector, building, config_errors
-from opanas_cli.detection.configs.necks import sub_net_neck
+from opanas_cli.detection.configs.necks import search_space, with_sub_net
+from opanas_cli.detection.configs.parts import dicts_in, require_backbone
 from opanas_cli.detection.quiet import silenced
 from opanas_cli.errors import InvalidConfigError
 from opanas_cli.genotype import Genotype, PathType
@@ -49,6 +49,11 @@ def with_super_net(config: Config, for_search: bool = True, **neck: Any) -> Conf
     Raises:
         InvalidConfigError: the detector cannot be built, or its neck is not one that a super-net can replace.
     """
+    require_backbone(config)
+    if not config.model.get("neck"):
+        raise InvalidConfigError(
+            f"{config.filename}: model.neck is missing; a super-net replaces the neck of a detector"
+        )
     changed = copy.deepcopy(config)
     with silenced(), torch.no_grad():
         detector = build_detector(config).eval()
@@ -58,13 +63,21 @@ def with_super_net(config: Config, for_search: bool = True, **neck: Any) -> Conf
             **_level_settings(features, levels, config),
             **_norm_and_activation(detector.neck, config, for_search),
         )
-        if for_search:
-            with DefaultScope.overwrite_default_scope("mmdet"):
-                for key, part in changed.model.items():
-                    if key not in NOT_BEHIND_THE_NECK:
-                        _replace_batch_norm(part)
         changed.model.neck.update(neck)
-        _check(changed, features, levels, for_search)
+        search_space(changed)  # Refuses settings of another space.
+        if for_search:
+            for key, part in changed.model.items():
+                if key not in NOT_BEHIND_THE_NECK:
+                    _replace_batch_norm(part)
+        # Of one genotype, since a super-net takes long to build.
+        detector = build_detector(with_sub_net(changed, Genotype((PathType.SKIP_CONNECT,)))).eval()
+        with building(config):
+            if for_search:
+                refuse_batch_norm_behind_backbone(detector)
+            ours = detector.neck(features)
+        shapes, expected = ([tuple(level.shape[1:]) for level in pyramid] for pyramid in (ours, levels))
+        if shapes != expected:
+            raise _cannot_replace(config, f"its levels are {expected}, and a super-net's would be {shapes}")
     imports = list((config.get("custom_imports") or {}).get("imports", []))
     if "opanas_cli.detection" not in imports:
         changed.custom_imports = dict(imports=[*imports, "opanas_cli.detection"], allow_failed_imports=False)
@@ -83,10 +96,15 @@ def refuse_batch_norm_behind_backbone(detector: nn.Module) -> None:
 
 def _run(detector: nn.Module, config: Config) -> tuple[list[Tensor], list[Tensor]]:
     """The backbone's feature maps and the neck's levels of an image."""
-    if getattr(detector, "neck", None) is None:
-        raise _cannot_replace(config, f"a {config.model.type} has none")
     image = torch.rand(1, 3, IMAGE_SIZE, IMAGE_SIZE, generator=torch.Generator().manual_seed(0))
     with config_errors(config.filename, f"cannot be run on an image of {IMAGE_SIZE}×{IMAGE_SIZE} pixels"):
+        for part in detector.modules():
+            if "checkpoint" in str(getattr(part, "init_cfg", None)):
+                part.init_cfg = None
+            if hasattr(part, "pretrained"):
+                part.pretrained = None
+        for part in (detector.backbone, detector.neck):
+            part.init_weights()  # Until then some weights are any numbers, NaN among them.
         features = detector.backbone(image)
         levels = detector.neck(features)
         heads_see = detector.extract_feat(image)
@@ -96,15 +114,8 @@ def _run(detector: nn.Module, config: Config) -> tuple[list[Tensor], list[Tensor
 
 
 def _are_equal(pyramid: Any, other: Any) -> bool:
-    def is_pyramid(levels: Any) -> bool:
-        return isinstance(levels, (list, tuple)) and all(isinstance(level, Tensor) for level in levels)
-
-    return (
-        is_pyramid(pyramid)
-        and is_pyramid(other)
-        and len(pyramid) == len(other)
-        and all(map(torch.equal, pyramid, other))
-    )
+    lists = all(isinstance(levels, (list, tuple)) for levels in (pyramid, other))
+    return lists and len(pyramid) == len(other) and all(map(torch.equal, pyramid, other))
 
 
 def _level_settings(features: Sequence[Tensor], levels: Sequence[Tensor], config: Config) -> dict[str, Any]:
@@ -165,27 +176,20 @@ def _norm_and_activation(neck: nn.Module, config: Config, for_search: bool) -> d
 
 def _replace_batch_norm(part: Any) -> None:
     """Set every batch norm at any depth to group norm, also where it is a module's default."""
-    for inner in _dicts(part):
-        if _is_batch_norm(inner.get("norm_cfg", _default_norm(inner.get("type")))):
+    for inner in dicts_in(part):
+        if _is_batch_norm(norm_of(inner)):
             inner["norm_cfg"] = ConfigDict(GROUP_NORM)
 
 
-def _dicts(part: Any) -> Iterator[Any]:
-    if isinstance(part, dict):
-        yield part
-        part = list(part.values())
-    for inner in part if isinstance(part, (list, tuple)) else ():
-        yield from _dicts(inner)
-
-
-def _default_norm(kind: Any) -> Any:
-    """The default `norm_cfg` of a module, which may take it on behalf of its base class."""
-    kind = _class_of(kind)
-    for base in inspect.getmro(kind) if inspect.isclass(kind) else ():
-        setting = inspect.signature(base).parameters.get("norm_cfg")
-        if setting is not None:
-            return setting.default
-    return None
+def norm_of(part: Any) -> Any:
+    """The `norm_cfg` of a module's config, else the default of its class, which may be that of a base class."""
+    kind = _class_of(part.get("type"))
+    defaults = (
+        setting.default
+        for base in (inspect.getmro(kind) if inspect.isclass(kind) else ())
+        if (setting := inspect.signature(base.__init__).parameters.get("norm_cfg")) is not None
+    )
+    return part.get("norm_cfg", next(defaults, None))
 
 
 def _is_batch_norm(norm: Any) -> bool:
@@ -197,30 +201,8 @@ def _class_of(kind: Any) -> Any:
     return MODELS.get(kind) if isinstance(kind, str) else kind
 
 
-def _check(config: Config, features: Sequence[Tensor], levels: Sequence[Tensor], for_search: bool) -> None:
-    """Build the detector with its new neck, and compare its levels with those of the old one."""
-    skip = Genotype((PathType.SKIP_CONNECT,))
-    source = copy.deepcopy(config)
-    if not for_search:
-        source.model.neck = sub_net_neck(config.model.neck, skip)
-    detector = build_detector(source).eval()
-    with building(config):
-        if for_search:
-            refuse_batch_norm_behind_backbone(detector)
-        if not for_search:
-            ours = detector.neck(features)
-        else:
-            space = detector.neck.search_space
-            ours = detector.neck(features, Genotype((PathType.SKIP_CONNECT,) * len(space.edges), space.kind))
-    shapes, expected = ([tuple(level.shape[1:]) for level in pyramid] for pyramid in (ours, levels))
-    if shapes != expected:
-        raise _cannot_replace(config, f"its levels are {expected}, and a super-net's would be {shapes}")
-
-
 def _cannot_replace(config: Config, reason: str) -> InvalidConfigError:
     necks = config.model.get("neck")
     kinds = [neck.get("type") for neck in (necks if isinstance(necks, (list, tuple)) else [necks]) if neck]
     name = " and ".join(str(getattr(kind, "__name__", kind)) for kind in kinds)
-    return InvalidConfigError(
-        f"{config.filename}: a super-net cannot replace its neck{' ' if name else ''}{name}: {reason}"
-    )
+    return InvalidConfigError(f"{config.filename}: a super-net cannot replace its neck {name}: {reason}")
