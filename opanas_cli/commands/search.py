@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,11 +19,10 @@ from opanas_cli.commands.retrain import trained_detector
 from opanas_cli.commands.several_processes import SeveralProcessesCommand, is_follower, num_processes
 from opanas_cli.commands.train_supernet import trained_super_net
 from opanas_cli.commands.work_dir_lock import work_dir_lock
-from opanas_cli.errors import InvalidInputError, UsageError
+from opanas_cli.errors import UsageError
 
 SUMMARY = "search.json"
 TRACES = (
-    SUMMARY,
     "supernet.pth",
     "train-supernet/step_*.pth",
     "history.jsonl",
@@ -76,18 +75,23 @@ def search(config: str, constraints: Any, against: str | None, seeds: int, run: 
     from opanas_cli.detection.configs.stages import super_net_stage
     from opanas_cli.detection.experiments.contenders import check_names
     from opanas_cli.detection.processes.devices import select_device
+    from opanas_cli.detection.processes.group import from_first
 
     device = select_device(run.device)
     settings = load_config(config, run.cfg_options)
     super_net_stage(settings, run.seed)  # Refuses what cannot be trained before it reads the data.
     check_names([] if against is None else against.split(","))
-    check_data(settings, ["train", "test"], console.warn, console.say)
     with work_dir_lock(folder):
-        found = [] if run.resume else sorted(_traces(folder))
-        if found:
-            raise UsageError(f"{found[0]}: already exists; add --resume to continue, or choose another --work-dir")
+        if not run.resume:
+            from_first(lambda: _require_none(folder))
+        check_data(settings, ["train", "test"], console.warn, console.say)
         asked = Asked(constraints, against, seeds)
         console.result(*search_and_train(config, settings, folder, run, device, asked, console))
+
+
+def _require_none(folder: Path) -> None:
+    for path in _traces(folder):
+        raise UsageError(f"{path}: already exists; add --resume to continue, or choose another --work-dir")
 
 
 def forget_search(folder: Path) -> None:
@@ -115,20 +119,19 @@ def search_and_train(
     from opanas_cli.formats.text import line_of
     from opanas_cli.search import Constraints
 
-    seconds, summary = _seconds_before(folder / SUMMARY), folder / SUMMARY
-    best = SearchFiles.of(folder).best
+    seconds = _seconds_before(folder) if run.resume else {}
     last = "retrain" if asked.against is None else "compare"
     stages: dict[str, Result] = {}
     with console.stages("super-net", "search", "detector" if asked.against is None else "trainings"):
-        with _timed("train-supernet", seconds, summary):
+        with _timed("train-supernet", seconds, folder):
             stages["train-supernet"] = trained_super_net(config, folder, run.seed, device, True, console)
         if stages["train-supernet"].document["genotype"] is None:
-            with _timed("evolve", seconds, summary):
+            with _timed("evolve", seconds, folder):
                 options = SearchOptions(run.seed, constraints=asked.constraints or Constraints(), resume=True)
                 stages["evolve"] = evolved(config, folder / "supernet.pth", folder, device, options, console)
-        winner = read_record(best).genotype
+        winner = read_record(SearchFiles.of(folder).best).genotype
         files = _written_winner(winner, name, folder, run.cfg_options)
-        with _timed(last, seconds, summary):
+        with _timed(last, seconds, folder):
             if asked.against is None:
                 stage = sub_net_config(config, winner)
                 stages[last] = trained_detector(stage, folder, run.seed, device, True, console)
@@ -142,12 +145,12 @@ def search_and_train(
         "stages": {stage: result.whole_document() for stage, result in stages.items()},
         "seconds": seconds,
     }
-    _write(summary, document)
+    _write(folder, document)
     for stage, result in stages.items():
         files |= {f"{stage} log" if kind == "log" else kind: path for kind, path in result.files.items()}
     spent = ", ".join(f"{stage} {value:.0f}" for stage, value in seconds.items())
     lines = f"{stages[last].lines}\nwinner: {line_of(winner)}\nseconds: {spent}"
-    return Result(lines, document, files | {"summary": summary})
+    return Result(lines, document, files | {"summary": folder / SUMMARY})
 
 
 def _written_winner(winner: Any, name: str, folder: Path, overrides: tuple[str, ...]) -> dict[str, Path]:
@@ -164,31 +167,29 @@ def _written_winner(winner: Any, name: str, folder: Path, overrides: tuple[str, 
 
 
 @contextmanager
-def _timed(stage: str, seconds: dict[str, float], summary: Path) -> Iterator[None]:
-    """Add what the block takes to the seconds of a stage, and write them, also if it is interrupted."""
+def _timed(stage: str, seconds: dict[str, float], folder: Path) -> Iterator[None]:
+    """Add what the block takes to the seconds of a stage, and write them if it was begun, also if it is interrupted."""
     before, started = seconds.get(stage, 0.0), time.monotonic()
     try:
         yield
     finally:
         seconds[stage] = round(before + time.monotonic() - started, 1)
-        _write(summary, {"seconds": seconds})
+        if any(_traces(folder)):
+            _write(folder, {"seconds": seconds})
 
 
-def _write(summary: Path, document: dict[str, Any]) -> None:
+def _write(folder: Path, document: dict[str, Any]) -> None:
     from opanas_cli.atomic import write_atomically
 
     if not is_follower():
-        write_atomically(summary, json.dumps({"version": 1, **document}, indent=2) + "\n")
+        write_atomically(folder / SUMMARY, json.dumps({"version": 1, **document}, indent=2) + "\n")
 
 
-def _seconds_before(summary: Path) -> dict[str, float]:
-    """What the stages took before they were interrupted."""
+def _seconds_before(folder: Path) -> dict[str, float]:
+    """What the stages took before they were interrupted; nothing if that is not known."""
     from opanas_cli.regular_files import read_regular
 
-    try:
-        seconds = json.loads(read_regular(summary))["seconds"]
+    with suppress(OSError, ValueError, LookupError, AttributeError, TypeError):
+        seconds = json.loads(read_regular(folder / SUMMARY))["seconds"]
         return {str(stage): float(value) for stage, value in seconds.items() if stage != "total"}
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, LookupError, AttributeError, TypeError) as error:
-        raise InvalidInputError(f"{summary}: is not a summary of a search; delete it") from error
+    return {}

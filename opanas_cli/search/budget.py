@@ -19,7 +19,7 @@ STEPS = 1400
 """Steps of a training: with so many a super-net ranked (Kendall τ of 0.69), with 174 it did not."""
 
 CANDIDATES, POPULATION = 48, 12
-"""The least of a search and of its generations: what evolution gained in 200 candidates, a third it had gained by 48."""
+"""The least of a search and of its generations: of what evolution gained in 200 candidates, a third it had by 48."""
 
 IMAGES, IMAGES_OF_A_CLASS = 200, 10
 """The most images that candidates are evaluated on: 600 ranked no better than 60 of eight classes."""

@@ -40,11 +40,15 @@ _base_ = "mmdet::fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py"
 model = dict(
     backbone=dict(depth=18, base_channels=8, stem_channels=8, init_cfg=None),
     neck=dict(in_channels=[8, 16, 32, 64], out_channels=32),
-    bbox_head=dict(in_channels=32, feat_channels=32),
+    bbox_head=dict(in_channels=32, feat_channels=64),
 )
 """
 
-FEW = ("supernet.epochs=1", "supernet.milestones=()", "supernet.image_scale=(64,64)", "supernet.warmup_iters=0")
+FEW = (
+    *("supernet.epochs=1", "supernet.milestones=()", "supernet.image_scale=(64,64)", "supernet.warmup_iters=0"),
+    *("search.population=2", "search.generations=0", "search.top_k=1"),
+    *("retrain.epochs=1", "retrain.milestones=()", "retrain.image_scale=(64,64)", "retrain.warmup_iters=0"),
+)
 
 
 @pytest.fixture
@@ -127,7 +131,8 @@ def test_any_detector_of_mmdet(
     assert config.model.data_preprocessor.pad_size_divisor == 32
     assert (config.supernet.lr, config.retrain.optimizer, config.retrain.grad_clip) == (0.01, "SGD", 35)
     options = ["--device", "cpu", "-q", "--cfg-options", *FEW, *(f"{name}_dataloader.num_workers=0" for name in SPLITS)]
-    assert run(["train-supernet", "cells.py", *options, "model.neck.num_nodes=1"]) == 0
+    assert run(["search", "cells.py", *options, "model.neck.num_nodes=1"]) == 0
+    assert "OPAFPN" in Path("runs/cells/winner.py").read_text()
     mask = "mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco"
     assert refused(3, *init(shapes_root, "--detector", mask)).startswith(f"{mask}: has a mask head")
 
