@@ -169,9 +169,12 @@ def _written_winner(winner: Any, name: str, folder: Path, overrides: tuple[str, 
 @contextmanager
 def _timed(stage: str, seconds: dict[str, float], folder: Path) -> Iterator[None]:
     """Add what the block takes to the seconds of a stage, and write them if it was begun, also if it is interrupted."""
+    from opanas_cli.detection.processes.group import from_first
+
     before, started = seconds.get(stage, 0.0), time.monotonic()
     try:
         yield
+        from_first(lambda: None)  # The others wait, and find what it has written.
     finally:
         seconds[stage] = round(before + time.monotonic() - started, 1)
         if any(_traces(folder)):
