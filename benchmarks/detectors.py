@@ -19,6 +19,8 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 WORKS = "works"
+IRRELEVANT = ("train_cfg", "test_cfg", "data_preprocessor")
+"""Parts of a model that do not matter to its neck."""
 
 
 def config_names(folders: list[str]) -> Iterator[str]:
@@ -38,9 +40,10 @@ def model_of(name: str) -> tuple[str, str]:
     from opanas_cli.errors import OpanasError
 
     try:
-        return repr(load_config(f"mmdet::{name}").model.to_dict()), ""
+        model = load_config(f"mmdet::{name}").model.to_dict()
     except OpanasError as error:
         return "", one_line(error)
+    return repr({key: part for key, part in model.items() if key not in IRRELEVANT}), ""
 
 
 def outcome_of(name: str) -> str:

@@ -32,10 +32,17 @@ def _config_files(request: ExportRequest, standalone: bool, mmdet2: bool) -> Seq
         raise UsageError(f"-o: a config is Python and ends in .py, but got {output.name}")
     module = _neck_module(output) if standalone and output else None
     from opanas_cli.detection.configs.building import config_errors
-    from opanas_cli.detection.exporting.detector_config import export_config, exported_text, standalone_config
+    from opanas_cli.detection.exporting.detector_config import (
+        DETECTORS,
+        export_config,
+        exported_text,
+        standalone_config,
+    )
     from opanas_cli.detection.exporting.mmdet2_config import mmdet2_config
     from opanas_cli.detection.exporting.standalone import standalone_source
 
+    if mmdet2 and options.get("detector", "faster-rcnn") not in DETECTORS:
+        raise UsageError(f"--detector: of --to mmdet2-config must be one of {', '.join(DETECTORS)}")
     with config_errors(dataset or options.get("detector", "coco"), "cannot be exported"):
         config = export_config(request.record.genotype, dataset, **options, overrides=overrides)
         if module is None:

@@ -151,7 +151,8 @@ def standalone_config(config: Config, module: str) -> Config:
     Raises InvalidDataError if mmdet's data sets cannot read the images.
     """
     changed = copy.deepcopy(config)
-    changed.custom_imports = dict(imports=[module], allow_failed_imports=False)
+    others = [name for name in changed.custom_imports["imports"] if name != "opanas_cli.detection"]
+    changed.custom_imports = dict(imports=[*others, module], allow_failed_imports=False)
     neck = {key: value for key, value in changed.model.neck.items() if key != "genotype"}
     changed.model.neck = ConfigDict({**neck, "type": CLASS_NAME})
     for loader in DATALOADERS:
@@ -210,7 +211,8 @@ def _mmdet_evaluator(evaluator: Any, dataset: Any) -> Any:
     """mmdet's metric in place of ours, independent of opanas."""
     if evaluator.get("ann_file"):
         path = str(Path(evaluator.get("data_root") or "", evaluator["ann_file"]))
-        return dict(type="CocoMetric", ann_file=path, metric="bbox")
+        has_masks = any(step.get("with_mask") for step in dataset.get("pipeline") or ())
+        return dict(type="CocoMetric", ann_file=path, metric=["bbox", "segm"] if has_masks else "bbox")
     is_2007 = "VOC2007" in str((dataset.get("data_prefix") or {}).get("sub_data_root"))
     return dict(type="VOCMetric", metric="mAP", eval_mode="11points" if is_2007 else "area")
 
