@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from shlex import quote
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -48,7 +47,6 @@ def init(data: Path, detector: str | None, budget: str | None, device: str, outp
     if output.suffix != ".py":
         raise UsageError(f"-o: a config is Python and ends in .py, but got {output.name}")
     from opanas_cli.atomic import require_writable, write_atomically
-    from opanas_cli.detection.configs.files import load_config
     from opanas_cli.detection.configs.own_config import OwnDetector
     from opanas_cli.detection.configs.sections import section_of
     from opanas_cli.detection.pacing import Pacing
@@ -58,13 +56,8 @@ def init(data: Path, detector: str | None, budget: str | None, device: str, outp
     target = select_device(device)
     name = detector or ("custom" if target.type == "cuda" else "custom-small")
     own = OwnDetector.named(name, data)
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / output.name
-        path.write_text(own.text(data, [], {}, []), encoding="utf-8")
-        config = load_config(str(path))
-    config.filename = str(output)
-    pacing = Pacing(config)
-    base = Plan(pacing.images, *(section_of(config, stage) for stage in ("supernet", "search", "retrain")))
+    pacing = Pacing(own.config)
+    base = Plan(pacing.images, *(section_of(own.config, stage) for stage in ("supernet", "search", "retrain")))
     plan, pace, sums = trained_enough(base), None, []
     if seconds is not None:
         console.say(f"measuring what steps take on {target}, for about half a minute")
@@ -76,7 +69,7 @@ def init(data: Path, detector: str | None, budget: str | None, device: str, outp
             parts = ", ".join(f"{one.stage} {duration(one.seconds)}" for one in sums)
             raise InfeasibleError(
                 f"--budget: {budget} is too short for {pacing.images.retrain} training images on {target}; "
-                f"{math.ceil(least / 60)}m would do ({parts}), and so would fewer images or a smaller --detector"
+                f"{math.ceil(least / 60)}m would do ({parts}), and less with a smaller --detector"
             )
     few = min(pacing.images.search, pacing.images.test)
     if few < FEW:
@@ -87,7 +80,7 @@ def init(data: Path, detector: str | None, budget: str | None, device: str, outp
     how = f"opanas search {quote(str(output))}"
     notes = [shown(line) for line in (f"A search with {name} on {data}: {how}", *table)]
     settings = {stage: getattr(plan, stage) for stage in ("supernet", "search", "retrain")}
-    write_atomically(output, own.text(data, config.get("classes") or (), settings, notes))
+    write_atomically(output, own.text(data, settings, notes))
     document = {
         "detector": name,
         "device": target.type,

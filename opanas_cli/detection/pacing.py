@@ -8,14 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from mmdet.registry import DATASETS
+from mmdet.registry import DATASETS, MODELS
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.model import BaseModule
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
 
-from opanas_cli.detection.configs.building import build_detector, building, config_errors
+from opanas_cli.detection.configs.building import building, config_errors
 from opanas_cli.detection.configs.necks import search_space
 from opanas_cli.detection.configs.sections import section_of
 from opanas_cli.detection.configs.stages import search_dataset, super_net_stage
@@ -126,7 +126,8 @@ def _training(stage: Config, device: torch.device) -> tuple[Any, Take]:
     """The model of a stage, and a step of its training that moves no weight."""
     fit_precision(stage, device)
     stage.optim_wrapper.optimizer.lr = 0.0
-    model = build_detector(stage)
+    with building(stage), DefaultScope.overwrite_default_scope("mmdet"):
+        model = MODELS.build(copy.deepcopy(stage.model))
     for part in model.modules():
         if isinstance(part, BaseModule) and _is_pretrained(part.init_cfg):
             part.init_cfg = None

@@ -134,7 +134,7 @@ def test_any_detector_of_mmdet(
     assert run(["search", "cells.py", *options, "model.neck.num_nodes=1"]) == 0
     assert "OPAFPN" in Path("runs/cells/winner.py").read_text()
     mask = "mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco"
-    assert refused(3, *init(shapes_root, "--detector", mask)).startswith(f"{mask}: has a mask head")
+    assert refused(3, *init(shapes_root, "--detector", mask)).startswith(f"{mask}: learns masks")
 
 
 SPLITS = ("train", "val", "test")

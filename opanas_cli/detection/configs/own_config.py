@@ -13,6 +13,8 @@ from mmengine.config import Config, ConfigDict
 
 from opanas_cli.detection.configs.files import find_config, load_config, shipped_configs
 from opanas_cli.detection.configs.necks import is_super_net
+from opanas_cli.detection.configs.other_data import on_data_of
+from opanas_cli.detection.configs.parts import dicts_in
 from opanas_cli.detection.configs.replaced_neck import with_super_net
 from opanas_cli.detection.configs.text import config_text
 from opanas_cli.errors import InvalidConfigError
@@ -40,13 +42,15 @@ class OwnDetector:
     """What a config for one's own data begins with.
 
     Attributes:
-        base: a config with a super-net and a user's own folder.
-        model: in place of the base's, None for that.
+        config: with a super-net and the user's data.
+        base: the file that it comes from, and the text begins with.
+        parts: of the config in place of the base's: a model, and what it imports.
         schedule: settings of both trainings in place of the base's.
     """
 
+    config: Config
     base: Path
-    model: Any = None
+    parts: Mapping[str, Any] = field(default_factory=dict)
     schedule: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -57,41 +61,40 @@ class OwnDetector:
             InvalidConfigError: there is no such config, or its neck cannot become a super-net.
             InvalidDataError: the data has no layout that the config reads.
         """
-        path, shipped = find_config(name), shipped_configs()
-        if path in shipped.values():
-            return cls(path)
-        config = load_config(name, [f"data_root={data}"])
-        if is_super_net(config):
-            return cls(path.resolve())
-        heads = config.model.get("roi_head") or {}
-        if "mask_head" in config.model or "mask_head" in heads or "mask" in config.model.get("type", "").lower():
-            raise InvalidConfigError(f"{name}: has a mask head, which boxes cannot train; choose a detector of boxes")
-        model = with_super_net(config).model
-        preprocessor = model.setdefault("data_preprocessor", ConfigDict(type="DetDataPreprocessor"))
+        of_data, custom = [f"data_root={data}"], shipped_configs()["custom"]
+        detector = load_config(name, of_data)
+        if is_super_net(detector):
+            return cls(detector, find_config(name).resolve())
+        config = with_super_net(on_data_of(detector, load_config("custom", of_data)))
+        if any(step.get("with_mask") for step in dicts_in(config.train_dataloader)):
+            raise InvalidConfigError(f"{name}: learns masks, which {custom} does not load; choose another")
+        preprocessor = config.model.setdefault("data_preprocessor", ConfigDict(type="DetDataPreprocessor"))
         preprocessor.pad_size_divisor = max(PAD, preprocessor.get("pad_size_divisor", 1))
-        return cls(shipped["custom"], model, _schedule(config))
+        parts = {"model": ConfigDict(_delete_=True, **config.model), "custom_imports": config.custom_imports}
+        schedule = _schedule(detector)
+        for stage in ("supernet", "retrain"):
+            config[stage].update(schedule)
+        return cls(config, custom, parts, schedule)
 
-    def text(self, data: Path, classes: Sequence[str], settings: Mapping[str, Any], notes: Sequence[str]) -> str:
+    def text(self, data: Path, settings: Mapping[str, Any], notes: Sequence[str]) -> str:
         """The text of the config.
 
         Args:
-            settings: by stage a section of `STAGES`, of which the text names those of `SHOWN`; none leaves the base's.
+            settings: by stage a section of `STAGES`, of which the text names those of `SHOWN`.
             notes: what its comments begin with, line by line.
         """
+        classes = self.config.get("classes") or ()
         lines = [f"# {line}" for note in notes for line in textwrap.wrap(note, LINE - 2)]
         lines += ["", "# The detector, and all settings that are not here."]
         lines += [f"_base_ = {str(self.base)!r}", "", f"data_root = {str(data.resolve())!r}"]
-        if classes and len(classes) <= MOST_CLASSES:
+        if 0 < len(classes) <= MOST_CLASSES:
             lines += ["# Leave out those whose boxes are to be ignored.", f"classes = {tuple(classes)!r}"]
         for stage, names in SHOWN.items():
-            shown = {name: getattr(settings[stage], name) for name in names if stage in settings}
+            shown = {name: getattr(settings[stage], name) for name in names}
             values = {**({} if stage == "search" else self.schedule), **shown}
             lines += ["", f"{stage} = dict(", *(_setting(stage, *item) for item in values.items()), ")"]
         text = "\n".join(lines).replace("{{", "{\\x7b") + "\n"
-        if self.model is None:
-            return text
-        model = ConfigDict(_delete_=True, **self.model)
-        return f"{text}\n# Its neck in place of the one it had.\n{config_text(Config(dict(model=model)))}"
+        return f"{text}\n{config_text(Config(self.parts))}" if self.parts else text
 
 
 def _setting(stage: str, name: str, value: Any) -> str:
