@@ -71,11 +71,9 @@ def init(data: Path, detector: str | None, budget: str | None, device: str, outp
                 f"--budget: {budget} is too short for {pacing.images.retrain} training images on {target}; "
                 f"{math.ceil(least / 60)}m would do ({parts}), and less with a smaller --detector"
             )
-    few = min(pacing.images.search, pacing.images.test)
-    if few < FEW:
-        console.warn(
-            f"so few images are held out or to test on that AP says little; {FEW} of each is the least to have"
-        )
+    held_out, tested = pacing.images.search, pacing.images.test
+    if min(held_out, tested) < FEW:
+        console.warn(f"{held_out} images held out and {tested} to test on: the AP of fewer than {FEW} says little")
     table = [_images(pacing.images), *_rows(sums, seconds), *_changes(base, plan, name)]
     how = f"opanas search {quote(str(output))}"
     notes = [shown(line) for line in (f"A search with {name} on {data}: {how}", *table)]
