@@ -10,7 +10,7 @@ import click
 from opanas_cli.commands.console import Console
 from opanas_cli.commands.options import RunOptions, limit, run_options
 from opanas_cli.commands.several_processes import OneProcessCommand
-from opanas_cli.commands.summary import of_networks, show_summary
+from opanas_cli.commands.summary import Part
 
 
 @click.command(cls=OneProcessCommand)
@@ -64,12 +64,11 @@ def correlate(
         document = correlated(settings, supernet, sampling, run.seed, seeds, folder, target, run.resume, report)
     files = ExperimentFiles.of(folder, "correlation")
     draw_correlation(document, files.chart)
-    _show(console, document, files)
-    metric = document["metric"]
-    show_summary(console, of_networks(TrainingLog(files.rows).rows(), files.rows, metric), metric)
+    spent = [row.get("spent") for row in TrainingLog(files.rows).rows()]
+    _show(console, document, files, Part(f"sub-nets × {len(spent)}", files.rows, spent))
 
 
-def _show(console: Console, document: dict[str, Any], files: Any) -> None:
+def _show(console: Console, document: dict[str, Any], files: Any, part: Part) -> None:
     from opanas_cli.statistics.estimate import Estimate
 
     def row(name: str, found: dict[str, Any]) -> str:
@@ -90,4 +89,4 @@ def _show(console: Console, document: dict[str, Any], files: Any) -> None:
             f"can be expected to reach a Kendall above {ceiling}"
         )
     written = {"correlation": files.summary, "chart": files.chart, "trainings": files.rows}
-    console.result("\n".join(lines), document, written)
+    console.result("\n".join(lines), document, written, [part])

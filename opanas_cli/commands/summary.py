@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from opanas_cli.commands.console import Console, rich_console, shown
-from opanas_cli.commands.several_processes import is_follower
+from opanas_cli.commands.console import rich_console, shown
 
 UNKNOWN = "–"
 
@@ -22,24 +21,18 @@ class Part(NamedTuple):
     where: Path
     spent: Sequence[Mapping[str, float] | None]
     figure: float | None = None
+    metric: str = "AP"
 
 
-def show_summary(console: Console, parts: Iterable[Part], metric: str = "AP") -> None:
-    """Print the table to stderr, unless the command is quiet, prints JSON, or has another process that reports.
-
-    Args:
-        parts: asked for only if they are shown.
-        metric: the name of the figures.
-    """
-    if console.quiet or console.as_json or is_follower():
-        return
+def print_summary(parts: Iterable[Part]) -> None:
+    """Print the table to stderr."""
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False)
     for name in ("what", "where"):
         table.add_column(name, overflow="fold")
-    for name in ("seconds", "images", "peak MB", metric):
+    for name in ("seconds", "images", "peak MB", "figure"):
         table.add_column(name, justify="right", no_wrap=True)
     for part in parts:
         table.add_row(Text(shown(part.what)), Text(shown(str(part.where))), *_cells(part))
@@ -57,6 +50,7 @@ def of_networks(rows: Iterable[Mapping[str, Any]], where: Path, metric: str) -> 
             where,
             [row.get("spent") for row in own],
             sum(row["metrics"][metric] for row in own) / len(own),
+            metric,
         )
         for name, own in by_network.items()
     ]
@@ -64,7 +58,7 @@ def of_networks(rows: Iterable[Mapping[str, Any]], where: Path, metric: str) -> 
 
 def _cells(part: Part) -> list[str]:
     known = [one for one in part.spent if one]
-    figure = UNKNOWN if part.figure is None else f"{part.figure:.4f}"
+    figure = UNKNOWN if part.figure is None else f"{part.metric} {part.figure:.4f}"
     if not known:
         return [*[UNKNOWN] * 3, figure]
     seconds, images = (sum(one[name] for one in known) for name in ("device_seconds", "images"))

@@ -61,6 +61,7 @@ def facts_of(dataset: Any, config_name: str) -> DataFacts:
 def _coco_facts(dataset: Any, backend: str) -> DataFacts:
     root = Path(dataset.get("data_root") or "")
     source, folder = root / dataset["ann_file"], root / ((dataset.get("data_prefix") or {}).get("img") or "")
+    with_masks = any(step.get("with_mask") for step in dataset.get("pipeline") or ())
     document = read_coco(source)
     for key in ("images", "annotations", "categories"):
         if not isinstance(document.get(key), list):
@@ -84,6 +85,8 @@ def _coco_facts(dataset: Any, backend: str) -> DataFacts:
         box = annotation["bbox"]
         if not isinstance(box, list) or len(box) != 4:
             raise InvalidDataError(f"{place}.bbox: must be [x, y, width, height], but got {box!r:.60}")
+        if with_masks and not annotation.get("segmentation"):
+            raise InvalidDataError(f"{place}: has no segmentation, but the pipeline loads masks (with_mask=True)")
         left, top, width, height, area = _numbers([*box, annotation["area"]], f"{place}: bbox and area")
         image = images[annotation["image_id"]]
         outside = left >= image["width"] or top >= image["height"] or left + width <= 0 or top + height <= 0

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from opanas_cli.detection.exporting.suppression import EMPTY, above, best, detections, suppressed
 from opanas_cli.errors import UsageError
 
+RCNN = "the R-CNN"
+
 
 class ImageNetwork(nn.Module):
     """A detector for one image (1, 3, H, W), RGB from 0 to 255, that normalises and pads as its data preprocessor does.
@@ -66,7 +68,7 @@ class DenseNetwork(ImageNetwork):
             return _decoded(self.head, anchors, deltas, size)[None], scores[None]
         settings, chosen = self.head.test_cfg, []
         for anchors, deltas, scores in levels:
-            high, places = above(scores.flatten(), settings.score_thr)
+            high, places = above(scores.flatten(), settings.get("score_thr", 0))
             ranked, order = best(high, settings.nms_pre)
             which, classes = places[order] // scores.shape[1], places[order] % scores.shape[1]
             chosen.append((anchors[which], deltas[which], ranked, classes))
@@ -106,9 +108,9 @@ class TwoStageNetwork(ImageNetwork):
         if not self.nms:
             return boxes[None], scores[None]
         ranked, places = above(scores.flatten(), self.settings.score_thr)
-        classes = scores.shape[1]
-        chosen = boxes[places // classes] if head.reg_class_agnostic else boxes.flatten(0, 1)[places]
-        return detections(chosen, ranked, places % classes, self.settings.nms.iou_threshold, self.settings.max_per_img)
+        count = scores.shape[1]
+        chosen = boxes[places // count] if head.reg_class_agnostic else boxes.flatten(0, 1)[places]
+        return detections(chosen, ranked, places % count, self.settings.nms.iou_threshold, self.settings.max_per_img)
 
     def proposals(self, features: Sequence[Tensor], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """The scores (P,) of the best proposals and their boxes (P, 4)."""
@@ -183,7 +185,7 @@ def image_network(detector: nn.Module, settings: Mapping[str, Any], nms: bool) -
         kind, cfgs = DenseNetwork, {"the head": detector.bbox_head.test_cfg} if nms else {}
     elif isinstance(detector, (FasterRCNN, CascadeRCNN)) and _has_plain_parts(detector):
         kind = TwoStageNetwork
-        cfgs = {"the RPN": detector.rpn_head.test_cfg, **({"the R-CNN": detector.roi_head.test_cfg} if nms else {})}
+        cfgs = {"the RPN": detector.rpn_head.test_cfg, **({RCNN: detector.roi_head.test_cfg} if nms else {})}
     else:
         raise UsageError(
             "--part detector: only RetinaNet, Faster R-CNN and Cascade R-CNN with mmdet's usual heads are exported "
@@ -216,7 +218,8 @@ def _require_plain_suppression(part: str, cfg: Mapping[str, Any]) -> None:
     nms = dict(cfg["nms"])
     kind = nms.pop("type", "nms")
     others = nms.keys() - {"iou_threshold", "split_thr"}
-    if kind != "nms" or others or cfg.get("nms_pre", 1) < 1 or cfg["max_per_img"] < 1:
+    most = cfg["max_per_img"], *([] if part == RCNN else [cfg.get("nms_pre", -1)])
+    if kind != "nms" or others or min(most) < 1:
         raise UsageError(
             f"--part detector: {part} suppresses boxes by {dict(cfg)}, but only type='nms' without further settings, "
             "of a bounded number of boxes, can be exported; change it by --cfg-options, or leave out --nms"

@@ -107,7 +107,7 @@ def retrained(found: WorkDir) -> Html | None:
         [
             folder,
             *(training.tested.get(name) for name in names),
-            *(entry(found.documents, "quickstart.json", folder.split("/")[0], cost) for cost in ("macs", "params")),
+            *(entry(found.documents, "search.json", "stages", folder, cost) for cost in ("macs", "params")),
             training.position,
             _neck(training),
         ]
@@ -168,8 +168,8 @@ def _interval(estimate: Mapping[str, Any] | None) -> str | None:
 
 def times(found: WorkDir) -> Html | None:
     """How long each stage took, the images that it put through a backbone, and the most memory that it held."""
-    timed = entry(found.documents, "quickstart.json", "seconds") or {}
-    rows = [[f"quickstart: {stage}", value, None, None, "the command"] for stage, value in timed.items()]
+    timed = entry(found.documents, "search.json", "seconds") or {}
+    rows = [[f"search: {stage}", value, None, None, "the command"] for stage, value in timed.items()]
     costs = ("device_seconds", "images", "peak_memory_mb")
     for stage, spent in (entry(found.best.metadata, "spent") or {} if found.best else {}).items():
         rows.append([stage, *(entry(spent, cost) for cost in costs), "best.json"])
