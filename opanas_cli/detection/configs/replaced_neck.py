@@ -104,7 +104,8 @@ def _run(detector: nn.Module, config: Config) -> tuple[list[Tensor], list[Tensor
             if hasattr(part, "pretrained"):
                 part.pretrained = None
         for part in (detector.backbone, detector.neck):
-            part.init_weights()  # Until then some weights are any numbers, NaN among them.
+            if hasattr(part, "init_weights"):
+                part.init_weights()  # Until then some weights are any numbers, NaN among them.
         features = detector.backbone(image)
         levels = detector.neck(features)
         heads_see = detector.extract_feat(image)
