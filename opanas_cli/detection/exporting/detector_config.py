@@ -12,7 +12,7 @@ from mmengine.hub import get_config
 
 from opanas_cli.detection.configs.data_checks import dataset_classes
 from opanas_cli.detection.configs.files import OF_MMDET, load_config, parse_overrides, shipped_configs
-from opanas_cli.detection.configs.necks import is_super_net, with_sub_net
+from opanas_cli.detection.configs.necks import with_sub_net
 from opanas_cli.detection.configs.other_data import on_data_of
 from opanas_cli.detection.configs.parts import DATALOADERS, class_heads, each_dataset, each_evaluator
 from opanas_cli.detection.configs.replaced_neck import with_super_net
@@ -135,7 +135,7 @@ def _other_detector(
         config = load_config(detector, (*of_model, *of_data))
     else:
         config = on_data_of(own, load_config(dataset or "coco", of_data))
-    changed = config if is_super_net(config) else with_super_net(config, for_search=False)
+    changed = with_super_net(config, for_search=False)
     changed.merge_from_dict(parse_overrides(of_neck))
     return changed
 
