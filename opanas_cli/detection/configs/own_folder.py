@@ -16,6 +16,8 @@ from opanas_cli.detection.data.split_parts import SPLITS, checked_split, kept_to
 from opanas_cli.detection.data.yolo_files import class_names
 from opanas_cli.errors import InvalidConfigError, InvalidDataError
 
+DEFAULT_SPLIT = (0.8, 0.1, 0.1)
+
 FALLBACKS = {"train": ("train",), "val": ("val", "test"), "test": ("test", "val")}
 
 
@@ -64,7 +66,7 @@ def split_sources(layout: Layout, root: Path, config: Config) -> dict[str, dict[
 
     Raises InvalidConfigError if `split` is wrong.
     """
-    fractions, by = checked_split(config.get("split", DEFAULT_SPLIT), config.filename)
+    fractions, by = checked_split(config.get("split", DEFAULT_SPLIT), f"{config.filename}: split")
     (first, source), *others = layout.sources.items()
     if others or first not in (WHOLE, "train"):
         return {split: {**source, "data_root": str(root)} for split, source in layout.sources.items()}
@@ -77,9 +79,6 @@ def split_sources(layout: Layout, root: Path, config: Config) -> dict[str, dict[
         for split, fraction in zip(SPLITS, fractions, strict=True)
         if fraction
     }
-
-
-DEFAULT_SPLIT = (0.8, 0.1, 0.1)
 
 
 def _of_split(sources: dict[str, dict[str, Any]], split: str, root: Path) -> dict[str, Any]:
@@ -105,11 +104,9 @@ def _class_names(dataset: dict[str, Any], wanted: tuple[str, ...] | None) -> tup
 
 
 def _annotated_names(dataset: dict[str, Any]) -> tuple[str, ...]:
-    names = set()
-    for _, tree in voc_objects(dataset):
-        if isinstance(tree, InvalidDataError):
-            raise tree
-        names.update(str(name.text) for name in tree.findall("object/name"))
+    # Broken files are reported when all is checked.
+    trees = (tree for _, tree in voc_objects(dataset) if not isinstance(tree, InvalidDataError))
+    names = {str(name.text) for tree in trees for name in tree.findall("object/name")}
     if not names:
         raise InvalidDataError(f"{source_of(dataset)}: its annotations name no object")
     return tuple(sorted(names))

@@ -13,27 +13,45 @@ from opanas_cli.errors import InvalidConfigError, InvalidDataError
 
 
 @dataclass
-class DataFacts:
-    """One annotation file: its images, each with (width, height) if it states them, and its objects by class.
+class Counts:
+    """How many images and objects of each class the annotations of a data set config have, however many they are.
 
-    Objects with an area are in `objects`; boxes with none are only counted, in `empty_boxes`. `corners` has, for each
-    image with objects, the largest left and the largest top of their boxes. `categories` are the classes that the file
-    declares, in its order; None if it declares none. `backend` is what mmcv decodes images with.
+    Objects with an area are in `objects`; boxes with none are only counted, in `empty_boxes`. `categories` are the
+    classes that a file declares, in its order; None if none does. `backend` is what mmcv decodes images with.
     """
 
     source: Path
     backend: str
-    images: dict[Path, tuple[float, float] | None] = field(default_factory=dict)
-    objects: Counter[str] = field(default_factory=Counter)
-    corners: dict[Path, tuple[float, float]] = field(default_factory=dict)
-    empty_boxes: int = 0
     categories: tuple[str, ...] | None = None
+    num_images: int = 0
+    without_objects: int = 0
+    without_annotation: int = 0
+    objects: Counter[str] = field(default_factory=Counter)
+    empty_boxes: int = 0
 
     def add(self, image: AnnotatedImage) -> None:
         """Count an image and its objects."""
-        self.images[image.path] = image.size
+        self.num_images += 1
+        self.without_objects += not image.objects
+        self.without_annotation += not image.has_annotation
         self.objects.update(name for name, _ in image.objects)
         self.empty_boxes += image.empty_boxes
+
+
+@dataclass
+class DataFacts(Counts):
+    """The images too, each with (width, height) if that is stated.
+
+    `corners` has, for each image with objects, the largest left and the largest top of their boxes.
+    """
+
+    images: dict[Path, tuple[float, float] | None] = field(default_factory=dict)
+    corners: dict[Path, tuple[float, float]] = field(default_factory=dict)
+
+    def add(self, image: AnnotatedImage) -> None:
+        """Count an image and its objects, and keep its size."""
+        super().add(image)
+        self.images[image.path] = image.size
         if image.objects:
             self.corners[image.path] = largest_corner(image)
 
@@ -51,7 +69,7 @@ def facts_of(dataset: Any, config_name: str) -> DataFacts:
     """
     if not dataset.get("ann_file") or not isinstance(dataset.get("type"), str):
         raise InvalidConfigError(f"{config_name}: a data set has no type or no ann_file; set both")
-    facts = DataFacts(source_of(dataset), decoder_of(dataset), categories=declared_classes(dataset))
+    facts = DataFacts(source_of(dataset), decoder_of(dataset), declared_classes(dataset))
     for image in annotated_images(dataset, facts.backend):
         if isinstance(image, InvalidDataError):
             raise image

@@ -33,7 +33,7 @@ def checked_split(split: Any, source: Any) -> tuple[tuple[float, ...], str | Non
     numbers = all(isinstance(part, (int, float)) and not isinstance(part, bool) and 0 <= part for part in given[:3])
     if len(given) not in (3, 4) or by not in (None, *KEPT_TOGETHER) or not numbers or not _are_parts(given[:3]):
         raise InvalidConfigError(
-            f"{source}: split must be the fractions of train, val and test, which add up to 1, such as 0.8,0.1,0.1 or "
+            f"{source}: must be the fractions of train, val and test, which add up to 1, such as 0.8,0.1,0.1 or "
             f"0.8,0.1,0.1,folder, but got {split!r:.60}"
         )
     return tuple(map(float, given[:3])), by
@@ -75,3 +75,10 @@ def kept_together(names: Iterable[str]) -> str:
     total = folders.total()
     are_frames = len(folders) >= FEWEST_FOLDERS and total >= FEWEST_FRAMES * len(folders) and numbered >= 0.9 * total
     return "folder" if are_frames else "file"
+
+
+def told_of(part: Part) -> str:
+    """How a data set that has no splits is split, in words."""
+    fractions = ", ".join(f"{name} {fraction:g}" for name, fraction in zip(SPLITS, part["fractions"], strict=True))
+    what = "its name" if part["by"] == "file" else "the path of its folder"
+    return f"no splits found; a hash of {what} puts each image into one: {fractions} of them (setting `split`)"
