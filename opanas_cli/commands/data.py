@@ -111,7 +111,7 @@ def _lines(found: Survey) -> Iterator[str]:
     for name, own in found.splits.items():
         yield from (f"{name}: {note}" for note in own.notes)
     if found.unlisted:
-        yield f"left out: {found.unlisted} images in the same folders that no annotation belongs to"
+        yield f"images in the same folders without annotation, which are left out: {found.unlisted}"
     for name, own in found.splits.items():
         yield from (f"{name}: problem: {problem}" for problem in own.problems)
         if (more := own.num_problems - len(own.problems)) > 0:
@@ -140,7 +140,7 @@ def _sizes(split: str, own: SplitSurvey, pyramids: list[Pyramid]) -> Iterator[st
         levels = ", ".join(f"{level} {counts[level] / total:.0%}" for level in pyramid.levels)
         width, height = pyramid.scale
         small = f"; below the stride of {pyramid.strides[0]} pixels {below / total:.0%}" if below else ""
-        yield f"  {pyramid.config}, resized to {width}×{height}: {levels}{small}"
+        yield f"  super-net of {pyramid.config}, images within {width}×{height}: {levels}{small}"
 
 
 def _document(found: Survey) -> dict[str, Any]:

@@ -172,7 +172,7 @@ def dataset_classes(dataset: Any) -> tuple[str, ...]:
 
 
 def check_counts(facts: Counts, classes: tuple[str, ...], warn: Callable[[str], None]) -> None:
-    """Check the classes of what was counted, and warn of what is ignored; raises InvalidDataError if they do not fit."""
+    """Check the classes of what was counted, and warn of what is ignored; InvalidDataError if they do not fit."""
     if not facts.objects:
         raise InvalidDataError(f"{facts.source}: has no annotations; a detector needs objects to learn and to find")
     if facts.categories is not None:
@@ -188,7 +188,7 @@ def check_counts(facts: Counts, classes: tuple[str, ...], warn: Callable[[str], 
         objects = f"{number} object{'s' if number > 1 else ''}"
         warn(f"{facts.source}: ignoring {objects} of classes not in the config ({', '.join(unknown)})")
     if facts.without_annotation:
-        warn(f"{facts.source}: {facts.without_annotation} images have no label file; taking them to show no object")
+        warn(f"{facts.source}: taking images without a label file to show no object: {facts.without_annotation}")
     if facts.empty_boxes:
         warn(f"{facts.source}: ignoring boxes with no area inside the image: {facts.empty_boxes}")
 

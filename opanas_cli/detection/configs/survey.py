@@ -23,7 +23,6 @@ from opanas_cli.detection.configs.parts import required_datasets
 from opanas_cli.detection.data.annotated_images import AnnotatedImage, Found, annotated_images, declared_classes
 from opanas_cli.detection.data.annotation_files import image_folder, source_of
 from opanas_cli.detection.data.facts import Counts, decoder_of, largest_corner, no_images
-from opanas_cli.detection.data.image_files import Size
 from opanas_cli.detection.data.image_subset import number_of
 from opanas_cli.detection.data.layouts import recognised
 from opanas_cli.detection.data.nested_files import SUFFIXES, nested_files
@@ -153,9 +152,9 @@ def _survey_split(split: str, dataset: Any, pyramids: Sequence[Pyramid], lowest:
             lowest.add(Shown(split, image, backend))
             row(split, image.path)
     if differing:
-        own.notes.append(f"{differing} images are of another size than the annotations say; check that the boxes fit")
+        own.notes.append(f"images of another size than the annotations say, whose boxes may not fit: {differing}")
     if split == "train" and own.without_objects:
-        own.notes.append(f"{own.without_objects} images without objects are not trained on")
+        own.notes.append(f"images without objects, which are not trained on: {own.without_objects}")
     try:
         if not own.num_images and not own.num_problems:
             raise InvalidDataError(no_images(dataset))

@@ -30,7 +30,7 @@ def checked_split(split: Any, source: Any) -> tuple[tuple[float, ...], str | Non
     """
     given = tuple(split) if isinstance(split, (list, tuple)) else (split,)
     by = given[3] if len(given) == 4 else None
-    numbers = all(isinstance(part, (int, float)) and not isinstance(part, bool) and 0 <= part for part in given[:3])
+    numbers = all(isinstance(part, (int, float)) and not isinstance(part, bool) and part >= 0 for part in given[:3])
     if len(given) not in (3, 4) or by not in (None, *KEPT_TOGETHER) or not numbers or not _are_parts(given[:3]):
         raise InvalidConfigError(
             f"{source}: must be the fractions of train, val and test, which add up to 1, such as 0.8,0.1,0.1 or "

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from mmdet.datasets import XMLDataset
 
-from opanas_cli.detection.data.annotation_files import IMAGES, listed_names
+from opanas_cli.detection.data.annotation_files import listed_names
 from opanas_cli.detection.data.nested_files import SUFFIXES
 from opanas_cli.detection.data.split_parts import Part
 

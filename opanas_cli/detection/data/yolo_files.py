@@ -1,4 +1,4 @@
-"""YOLO's files: class names in YAML or in lines of text, and for each image a text of boxes in fractions of its size."""
+"""YOLO's files: class names in YAML or lines of text, and for each image a text of boxes in fractions of its size."""
 
 from __future__ import annotations
 

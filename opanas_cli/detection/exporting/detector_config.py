@@ -124,8 +124,8 @@ def standalone_config(config: Config, module: str) -> Config:
                 dataset["type"] = "XMLDataset"
             elif dataset["type"] in OURS:
                 raise InvalidDataError(
-                    f"{source_of(dataset)}: mmdet alone reads COCO's files and VOC's with lists of images, one for each "
-                    "split, and these are neither; convert them, or export without --standalone"
+                    f"{source_of(dataset)}: mmdet alone reads COCO's files, and VOC's with lists of images, of "
+                    "each split, and these are neither; convert them, or export without --standalone"
                 )
     for split in ("val", "test"):
         evaluators = each_evaluator(changed, split)

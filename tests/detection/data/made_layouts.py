@@ -56,8 +56,8 @@ def add_yolo(images: Path, labels: Path, names: Iterable[str] = OBJECTS) -> None
     for name in names:
         add_image(images, name)
         lines = [
-            f"{CLASSES.index(kind)} {(left + right) / 2 / WIDTH} {(top + bottom) / 2 / HEIGHT} {(right - left) / WIDTH} "
-            f"{(bottom - top) / HEIGHT}\n"
+            f"{CLASSES.index(kind)} {(left + right) / 2 / WIDTH} {(top + bottom) / 2 / HEIGHT} "
+            f"{(right - left) / WIDTH} {(bottom - top) / HEIGHT}\n"
             for kind, (left, top, right, bottom) in OBJECTS[Path(name).name]
         ]
         add_text(labels / f"{name}.txt", "".join(lines))

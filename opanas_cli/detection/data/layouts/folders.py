@@ -47,22 +47,17 @@ def pairs_of_folders(root: Path) -> Iterator[tuple[str, str, str]]:
     for split, names in SPLIT_NAMES.items():
         for own in known(names, top):
             yield from ((split, *pair) for pair in _pairs_in(root, own))
-        for annotations in known(ANNOTATION_FOLDERS, top):
-            for own in known(names, folders_in(root / annotations)):
+        for above in known(ANNOTATION_FOLDERS, top):
+            for own in known(names, folders_in(root / above)):
                 below = [f"{images}/{own}" for images in known(IMAGE_FOLDERS, top)]
-                yield from ((split, f"{annotations}/{own}", images) for images in below if (root / images).is_dir())
+                yield from ((split, f"{above}/{own}", images) for images in below if (root / images).is_dir())
     yield from ((WHOLE, *pair) for pair in _pairs_in(root, "."))
 
 
 def _pairs_in(root: Path, folder: str) -> Iterator[tuple[str, str]]:
     inside = folders_in(root / folder)
-    annotations = [*known(ANNOTATION_FOLDERS, inside), ""]
-    images = [*known(IMAGE_FOLDERS, inside), ""]
-    for own in annotations:
-        for others in images if own else [*images[-1:], *images[:-1]]:
-            yield _joined(folder, own), _joined(folder, others)
-    yield from ((_joined(folder, own), _joined(folder, own)) for own in annotations if own)
-
-
-def _joined(folder: str, name: str) -> str:
-    return Path(folder, name).as_posix()
+    apart = [*known(ANNOTATION_FOLDERS, inside), "."]
+    images = [*known(IMAGE_FOLDERS, inside), "."]
+    pairs = [(own, other) for own in apart for other in images if (own, other) != (".", ".")]
+    for pair in (*pairs, *((own, own) for own in (".", *apart[:-1], *images[:-1]))):
+        yield Path(folder, pair[0]).as_posix(), Path(folder, pair[1]).as_posix()

@@ -26,8 +26,8 @@ def listed_xml_sources(root: Path) -> Sources:
         return {}
     found = {path.stem.lower(): path for path in sorted((root / LISTS).glob("*.txt"))}
     lists = {split: found[name] for split, names in SPLIT_NAMES.items() for name in names[::-1] if name in found}
-    if not lists:
-        lists = {WHOLE: found[name] for name in WHOLE_LISTS[::-1] if name in found}
+    if not lists and (whole := next(filter(found.get, WHOLE_LISTS), None)):
+        lists = {WHOLE: found[whole]}
     # mmdet joins sub_data_root to data_root; "." keeps the root itself.
     common: dict[str, Any] = dict(type="VOCFolder", data_prefix=dict(sub_data_root="."))
     return {split: {**common, "ann_file": path.relative_to(root).as_posix()} for split, path in lists.items()}
@@ -36,14 +36,14 @@ def listed_xml_sources(root: Path) -> Sources:
 def xml_sources(root: Path) -> Sources:
     """XML files in folders of any known names, or beside the images."""
     sources: Sources = {}
-    for split, annotations, images in pairs_of_folders(root):
+    for split, own, images in pairs_of_folders(root):
         # What is split is not looked for elsewhere.
-        if split not in sources and not (split == WHOLE and sources) and _has_images(root, annotations, images):
+        if split not in sources and not (split == WHOLE and sources) and _has_images(root, own, images):
             sources[split] = dict(
                 type="VOCFolder",
-                ann_file=annotations,
+                ann_file=own,
                 data_prefix=dict(sub_data_root="."),
-                ann_subdir=annotations,
+                ann_subdir=own,
                 img_subdir=images,
             )
     return sources

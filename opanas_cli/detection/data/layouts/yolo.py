@@ -1,4 +1,4 @@
-"""Folders in YOLO's layout: with Ultralytics' data.yaml, as Roboflow and CVAT write it, or with a text of class names."""
+"""Folders in YOLO's layout, with data.yaml, as Ultralytics, Roboflow and CVAT write it, or a text of class names."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def yolo_sources(root: Path) -> Sources:
     """
     path = _yaml_file(root)
     sources = _named_sources(root, path) if path else {}
-    for split, annotations, images in () if sources else pairs_of_folders(root):
+    for split, own, images in () if sources else pairs_of_folders(root):
         if split in sources or (split == WHOLE and sources):  # What is split is not looked for elsewhere.
             continue
-        found = dict(type="YOLOFolder", data_prefix=dict(img=images, ann=annotations))
+        found = dict(type="YOLOFolder", data_prefix=dict(img=images, ann=own))
         if _has_label(root, found):
-            names = path or _class_file(root, (annotations, images))
+            names = path or _class_file(root, (own, images))
             sources[split] = {**found, "ann_file": names.relative_to(root).as_posix()}
     for source in sources.values():
         class_names(root / source["ann_file"])
