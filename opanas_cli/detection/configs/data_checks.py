@@ -87,10 +87,12 @@ def _check_splits(
             seen.add(which_images(dataset))
             check_counts(facts, classes, warn)
             _check_head(config, len(classes), facts.source)
-            names = list(map(str, facts.images))
-            parts = part_names(names, dataset.get("data_root"), split_by)
-            chosen = {names[index] for index in images_between(names, parts, 0.0, search_split, max_images)}
-            images = {path: size for path, size in facts.images.items() if str(path) in chosen}
+            images = facts.images
+            if search_split < 1 or max_images:
+                names = list(map(str, images))
+                parts = part_names(names, dataset.get("data_root"), split_by)
+                chosen = {names[index] for index in images_between(names, parts, 0.0, search_split, max_images)}
+                images = {path: size for path, size in images.items() if str(path) in chosen}
             say(f"checking {len(images)} images")
             check_images(images, facts.source, warn, facts.backend, facts.corners)
         if split == "train":

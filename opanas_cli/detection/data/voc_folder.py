@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,6 +12,7 @@ from mmdet.datasets import XMLDataset
 from opanas_cli.detection.data.annotation_files import listed_names
 from opanas_cli.detection.data.nested_files import SUFFIXES
 from opanas_cli.detection.data.split_parts import Part
+from opanas_cli.detection.data.streamed import Streamed
 
 
 class ImagesByStem:
@@ -33,7 +34,7 @@ class ImagesByStem:
         return str(asked.with_name(self.listed[parent].get(asked.stem, asked.name)))
 
 
-class VOCFolder(XMLDataset):
+class VOCFolder(Streamed, XMLDataset):
     """mmdet's `XMLDataset`, each image found by its stem in `img_subdir`: see `SUFFIXES`.
 
     Args:
@@ -46,13 +47,13 @@ class VOCFolder(XMLDataset):
         self.part = part
         super().__init__(**kwargs)
 
-    def load_data_list(self) -> list[dict[str, Any]]:
+    def data_infos(self) -> Iterator[dict[str, Any]]:
         """The annotations of every image, as mmdet's."""
         self.images = ImagesByStem(Path(self.sub_data_root, self.img_subdir))
         self.cat2label = {name: label for label, name in enumerate(self.metainfo["classes"])}
         xml = Path(self.sub_data_root, self.ann_subdir)
         names = listed_names(Path(self.ann_file), self.part)
-        return [self.parse_data_info({"img_id": name, "xml_path": str(xml / f"{name}.xml")}) for name in names]
+        return (self.parse_data_info({"img_id": name, "xml_path": str(xml / f"{name}.xml")}) for name in names)
 
     def parse_data_info(self, img_info: dict[str, Any]) -> Any:
         """One image's annotation, as mmdet's."""

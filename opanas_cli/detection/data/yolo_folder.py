@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from mmdet.datasets import BaseDetDataset
 
 from opanas_cli.detection.data.annotated_images import annotated_images
 from opanas_cli.detection.data.split_parts import Part
+from opanas_cli.detection.data.streamed import Streamed
+from opanas_cli.errors import InvalidDataError
 
 
-class YOLOFolder(BaseDetDataset):
+class YOLOFolder(Streamed, BaseDetDataset):
     """Images, and for each a text file of the same name with boxes; an image without one shows nothing.
 
     `ann_file` names the classes, and `data_prefix` the folders of the images, `img`, and of the texts, `ann`. Raises
@@ -32,26 +35,17 @@ class YOLOFolder(BaseDetDataset):
         )
         super().__init__(**kwargs)
 
-    def load_data_list(self) -> list[dict[str, Any]]:
+    def data_infos(self) -> Iterator[dict[str, Any]]:
         """Path, size and instances of each image."""
         labels = {name: label for label, name in enumerate(self.metainfo["classes"])}
-        infos = []
         for image in annotated_images(self.source, "cv2"):
-            if isinstance(image, Exception):
+            if isinstance(image, InvalidDataError):
                 raise image
-            instances = [
-                dict(bbox=list(box), bbox_label=labels[name], ignore_flag=0)
-                for name, box in image.objects
-                if name in labels
-            ]
-            width, height = image.size
-            infos.append(
-                dict(img_path=str(image.path), img_id=image.name, width=width, height=height, instances=instances)
+            objects = [(labels[name], box) for name, box in image.objects if name in labels]
+            yield dict(
+                img_path=str(image.path),
+                img_id=image.name,
+                width=image.size[0],
+                height=image.size[1],
+                instances=[dict(bbox=list(box), bbox_label=label, ignore_flag=0) for label, box in objects],
             )
-        return infos
-
-    def filter_data(self) -> list[dict[str, Any]]:
-        """Without the images that have no instance, if the data set is to be trained on and says so."""
-        if self.test_mode or not (self.filter_cfg or {}).get("filter_empty_gt"):
-            return self.data_list
-        return [info for info in self.data_list if info["instances"]]

@@ -1,0 +1,165 @@
+"""Times what reads a folder of a million images, and measures the memory that it takes.
+
+The folder is generated: a few small images under many names, by hard links, each with its own annotations of five
+boxes, in folders of a thousand. Each reading is in a process of its own, and its memory is the most that the process
+holds, less what it holds after its imports. `survey` is `opanas data`, `check` what trainings check before they begin,
+without decoding the images, and `load` the data set that they train on.
+
+    python benchmarks/large_folder.py --layout yolo
+    python benchmarks/large_folder.py --layout coco --images 100000
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import platform
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from measuring import peak_memory, seconds_of
+from PIL import Image
+
+PER_FOLDER, BOXES, SIDE = 1000, 5, 32
+CPU = torch.device("cpu")
+
+
+def write_folder(root: Path, layout: str, count: int) -> None:
+    """A folder of so many images, split by a hash when it is read."""
+    rng = np.random.default_rng(0)
+    source = root / "images" / "0" / "000000.png"
+    source.parent.mkdir(parents=True)
+    Image.fromarray(rng.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)).save(source)
+    boxes = [list(range(4 * box, 4 * box + 4)) for box in range(BOXES)]
+    write = {"yolo": _write_yolo, "voc": _write_voc, "coco": _write_coco}[layout]
+    names = [f"{index // PER_FOLDER}/{index:06d}" for index in range(count)]
+    for name in names:
+        path = root / "images" / f"{name}.png"
+        if path == source:
+            continue
+        path.parent.mkdir(exist_ok=True)
+        if int(path.stem) % PER_FOLDER == 0:  # File systems limit the links of a file.
+            path.write_bytes(source.read_bytes())
+            source = path
+        else:
+            os.link(source, path)
+    write(root, names, boxes)
+
+
+def _write_yolo(root: Path, names: list[str], boxes: list[list[int]]) -> None:
+    (root / "data.yaml").write_text("names: [a, b, c]\n")
+    for name in names:
+        path = root / "labels" / f"{name}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(f"{box[0] % 3} 0.5 0.5 {(box[0] + 1) / SIDE} 0.25\n" for box in boxes))
+
+
+def _write_voc(root: Path, names: list[str], boxes: list[list[int]]) -> None:
+    for name in names:
+        path = root / "annotations" / f"{name}.xml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        things = "".join(
+            f"<object><name>{'abc'[box[0] % 3]}</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>{box[3] + 2}</xmax>"
+            "<ymax>9</ymax></bndbox></object>"
+            for box in boxes
+        )
+        size = f"<size><width>{SIDE}</width><height>{SIDE}</height></size>"
+        path.write_text(f"<annotation>{size}{things}</annotation>")
+
+
+def _write_coco(root: Path, names: list[str], boxes: list[list[int]]) -> None:
+    with (root / "all.json").open("w") as file:
+        images = (
+            f'{{"id": {key}, "file_name": "{name}.png", "width": {SIDE}, "height": {SIDE}}}'
+            for key, name in enumerate(names)
+        )
+        file.write('{"images": [' + ", ".join(images) + '], "annotations": [')
+        for key in range(len(names)):
+            for index, box in enumerate(boxes):
+                file.write(", " if key or index else "")
+                own = {"id": key * BOXES + index, "image_id": key, "category_id": box[0] % 3, "bbox": [0, 0, *box[2:]]}
+                file.write(json.dumps({**own, "area": box[2] * box[3], "iscrowd": 0}))
+        categories = [{"id": index, "name": name} for index, name in enumerate("abc")]
+        file.write(f'], "categories": {json.dumps(categories)}}}')
+
+
+def survey(root: Path) -> int:
+    """The images that `opanas data` counts."""
+    from opanas_cli.detection.configs.survey import survey
+
+    return sum(own.num_images for own in survey(root, (), lambda _: None).splits.values())
+
+
+def check(root: Path) -> int:
+    """The training images of `check_data`, which are decoded only after this."""
+    from opanas_cli.detection.configs.files import load_config
+    from opanas_cli.detection.data.facts import facts_of
+
+    return facts_of(load_config("custom", (f"data_root={root}",)).train_dataloader.dataset, "custom").num_images
+
+
+def load(root: Path) -> int:
+    """The training images of the data set."""
+    from mmdet.registry import DATASETS
+    from mmengine.registry import DefaultScope
+
+    from opanas_cli.detection.configs.files import load_config
+
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        return len(DATASETS.build(load_config("custom", (f"data_root={root}",)).train_dataloader.dataset))
+
+
+READINGS: dict[str, Callable[[Path], int]] = {"survey": survey, "check": check, "load": load}
+
+
+def measured(task: tuple[str, Path]) -> dict[str, Any]:
+    """Seconds and memory in 10**6 bytes of one reading."""
+    import opanas_cli.detection.configs.survey  # noqa: F401
+
+    reading, root = task
+    with peak_memory(CPU) as before:
+        pass
+    with peak_memory(CPU) as peak:
+        seconds, count = seconds_of(lambda: READINGS[reading](root), CPU)
+    return {
+        "images": count,
+        "seconds": round(seconds, 1),
+        "memory_mb": round(peak["mb"] - before["mb"]),
+        "images_per_second": round(count / seconds),
+    }
+
+
+def main() -> None:
+    """Measure, and print a table or a JSON document."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--layout", choices=("yolo", "voc", "coco"), default="yolo")
+    parser.add_argument("--images", type=int, default=1_000_000, help="(default: 1000000)")
+    parser.add_argument("--folder", type=Path, help="where to generate; needs as many links (default: temporary files)")
+    parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=options.folder) as name:
+        root = Path(name)
+        write_folder(root, options.layout, options.images)
+        context = multiprocessing.get_context("spawn")
+        with context.Pool(1, maxtasksperchild=1) as pool:
+            rows = dict(zip(READINGS, pool.map(measured, [(reading, root) for reading in READINGS], 1), strict=True))
+    facts = {"layout": options.layout, "images": options.images, "python": platform.python_version()}
+    if options.json:
+        print(json.dumps({"version": 1, **facts, "readings": rows}, indent=2))
+        return
+    print(", ".join(f"{name} {value}" for name, value in facts.items()))
+    for reading, row in rows.items():
+        print(
+            f"{reading:7} {row['images']:9,} images {row['seconds']:8.1f} s {row['images_per_second']:7,}/s "
+            f"{row['memory_mb']:7,} MB"
+        )
+
+
+if __name__ == "__main__":
+    main()
