@@ -59,6 +59,8 @@ def data(
     overrides = [f"{name}={value}" for name, value in (("classes", classes), ("split", split)) if value is not None]
     with _rows(write_splits, folder) as row:
         found = survey(folder, overrides, console.say, row)
+    if split is not None and found.made is None:
+        console.warn(f"--split: {folder} has splits, which are kept")
     files = {} if write_splits is None else {"splits": write_splits}
     if contact_sheet is not None and found.shown:
         _draw(found, contact_sheet)
