@@ -87,7 +87,7 @@ def _row(table: int, detector: str, neck: str, gmacs: float, mparams: float, mor
 
 
 MULTI_SCALE = "--schedule 2x-ms"
-AT_1200_900 = "--cfg-options 'retrain.image_scale=(1200,900)' 'cost_input=(900,1200)'"
+AT_1200_900 = "--cfg-options 'cost_input=(900,1200)'"
 
 ROWS = (
     Row(

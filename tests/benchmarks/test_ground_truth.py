@@ -10,6 +10,9 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import torch
+
+from opanas_cli.detection.training.supernet_training import train_super_net
 
 Run = Callable[..., dict[str, Any]]
 
@@ -29,6 +32,16 @@ def test_ground_truth(
     assert list((tmp_path / "work" / "trainings").iterdir()) == []
     with pytest.raises(SystemExit, match="another recipe"):
         document("ground_truth", *places, "--limit", 1, *sizes, "retrain.lr=0.5")
+    settings = sizes[sizes.index("--cfg-options") :]
+    config = program("ground_truth").config_of(argparse.Namespace(cfg_options=settings[1:], work_dir=tmp_path / "work"))
+    super_net = train_super_net(config, tmp_path / "super-net", 0, torch.device("cpu")).path
+    given = ["--supernet", super_net, "--work-dir", tmp_path / "work", "--truth", tmp_path / "table.json"]
+    for by in ("loss", "3"):
+        found = document("fitness", *given, "--results", tmp_path / "fitness.json", "--by", by, *settings)["fitness"]
+        assert found[by]["networks"] == 1
+    values = json.loads((tmp_path / "fitness.json").read_text())["rows"]
+    assert [list(row["values"]) for row in values.values()] == [[first["genotype"]]] * 2
+    assert values["loss"]["values"][first["genotype"]] > 0
 
 
 def test_the_ground_truth_is_of_all_networks_and_the_extremes_come_last(program: Callable[[str], ModuleType]) -> None:

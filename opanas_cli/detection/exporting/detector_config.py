@@ -60,9 +60,9 @@ BACKBONES: dict[str, dict[str, Any]] = {
 
 SCHEDULES: dict[str, dict[str, Any]] = {
     "1x": dict(epochs=12, milestones=(8, 11), train_scales=None),
-    "2x-ms": dict(epochs=24, milestones=(16, 22), train_scales=((1600, 400), (1600, 1400))),
+    "2x-ms": dict(epochs=24, milestones=(16, 22), train_scales=((1600, 400), (1600, 1400)), image_scale=(1200, 900)),
 }
-"""Section 4.1.3: one scale for 12 epochs, or shorter sides from 400 to 1400 pixels for 24."""
+"""Section 4.1.3: one scale for 12 epochs, or shorter sides from 400 to 1400 pixels for 24, tested as in Table 1."""
 
 
 def export_config(
@@ -98,7 +98,9 @@ def export_config(
     if num_classes is not None:
         _set_num_classes(config, num_classes)
     if schedule:
-        config.retrain = ConfigDict(asdict(replace(section_of(config, "retrain"), **SCHEDULES[schedule])))
+        given = parse_overrides(overrides)
+        changes = {name: value for name, value in SCHEDULES[schedule].items() if f"retrain.{name}" not in given}
+        config.retrain = ConfigDict(asdict(replace(section_of(config, "retrain"), **changes)))
     exported = retrain_stage(_with_neck(config, genotype, neck, channels))
     exported.custom_imports = dict(imports=["opanas_cli.detection"], allow_failed_imports=False)
     exported.train_cfg.val_interval = 1

@@ -122,11 +122,19 @@ def test_multi_scale_training_is_the_papers() -> None:
         type="RandomResize", scale=[(1600, 400), (1600, 1400)], keep_ratio=True
     )
     assert dict(resizing(config.test_dataloader.dataset.pipeline)) == dict(
-        type="Resize", scale=(1333, 800), keep_ratio=True
+        type="Resize", scale=(1200, 900), keep_ratio=True
     )
     assert config.train_cfg.max_epochs == 24
     assert config.param_scheduler[-1]["milestones"] == [16, 22]
     assert config.param_scheduler[-1]["gamma"] == 0.1
+
+
+def test_settings_given_beside_a_schedule_hold() -> None:
+    given = ("retrain.epochs=3", "retrain.image_scale=(640,480)")
+    config = export_config(OPA_FPN, "coco", schedule="2x-ms", overrides=given)
+    assert config.train_cfg.max_epochs == 3
+    assert resizing(config.test_dataloader.dataset.pipeline).scale == (640, 480)
+    assert resizing(config.train_dataloader.dataset.pipeline).scale == [(1600, 400), (1600, 1400)]
 
 
 @pytest.mark.parametrize("schedule", [None, "1x"])
@@ -149,9 +157,7 @@ def test_a_schedule_takes_back_what_another_set(shapes_root: Path, tmp_path: Pat
     assert one.optim_wrapper.optimizer.type == "AdamW"
 
 
-def test_a_schedule_of_a_config_without_settings_is_the_papers_at_its_own_size(
-    shapes_root: Path, tmp_path: Path
-) -> None:
+def test_a_schedule_of_a_config_without_settings_is_the_papers(shapes_root: Path, tmp_path: Path) -> None:
     file = own_config(shapes_root, tmp_path)
     bare = load_config(str(file))
     bare.pop("retrain")
@@ -161,7 +167,7 @@ def test_a_schedule_of_a_config_without_settings_is_the_papers_at_its_own_size(
     assert one.optim_wrapper.optimizer == dict(type="SGD", lr=0.02, momentum=0.9, weight_decay=1e-4)
     assert resizing(one.train_dataloader.dataset.pipeline).scale == before
     assert resizing(several.train_dataloader.dataset.pipeline).scale == [(1600, 400), (1600, 1400)]
-    assert resizing(several.test_dataloader.dataset.pipeline).scale == before
+    assert resizing(several.test_dataloader.dataset.pipeline).scale == (1200, 900)
 
 
 def test_what_is_not_asked_for_is_the_data_sets(shapes_root: Path, tmp_path: Path) -> None:
