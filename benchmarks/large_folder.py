@@ -1,7 +1,7 @@
 """Times what reads a folder of a million images, and measures the memory that it takes.
 
-The folder is generated: a few small images under many names, by hard links, each with its own annotations of five
-boxes, in folders of a thousand. Each reading is in a process of its own, and its memory is the most that the process
+The folder is generated: small images with annotations of five boxes, in folders of a thousand, of which all but the
+first are hard links. Each reading is in a process of its own, and its memory is the most that the process
 holds, less what it holds after its imports. `survey` is `opanas data`, `check` what trainings check before they begin,
 without decoding the images, and `load` the data set that they train on.
 
@@ -12,6 +12,7 @@ without decoding the images, and `load` the data set that they train on.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import multiprocessing
 import os
@@ -32,48 +33,41 @@ CPU = torch.device("cpu")
 
 def write_folder(root: Path, layout: str, count: int) -> None:
     """A folder of so many images, split by a hash when it is read."""
-    rng = np.random.default_rng(0)
-    source = root / "images" / "0" / "000000.png"
-    source.parent.mkdir(parents=True)
-    Image.fromarray(rng.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)).save(source)
-    boxes = [list(range(4 * box, 4 * box + 4)) for box in range(BOXES)]
-    write = {"yolo": _write_yolo, "voc": _write_voc, "coco": _write_coco}[layout]
+    pixels = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+    image = io.BytesIO()
+    Image.fromarray(pixels).save(image, "PNG")
     names = [f"{index // PER_FOLDER}/{index:06d}" for index in range(count)]
-    for name in names:
-        path = root / "images" / f"{name}.png"
-        if path == source:
-            continue
-        path.parent.mkdir(exist_ok=True)
-        if int(path.stem) % PER_FOLDER == 0:  # File systems limit the links of a file.
-            path.write_bytes(source.read_bytes())
-            source = path
-        else:
-            os.link(source, path)
-    write(root, names, boxes)
-
-
-def _write_yolo(root: Path, names: list[str], boxes: list[list[int]]) -> None:
-    (root / "data.yaml").write_text("names: [a, b, c]\n")
-    for name in names:
-        path = root / "labels" / f"{name}.txt"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(f"{box[0] % 3} 0.5 0.5 {(box[0] + 1) / SIDE} 0.25\n" for box in boxes))
-
-
-def _write_voc(root: Path, names: list[str], boxes: list[list[int]]) -> None:
-    for name in names:
-        path = root / "annotations" / f"{name}.xml"
-        path.parent.mkdir(parents=True, exist_ok=True)
+    _write_all(root / "images", names, ".png", image.getvalue())
+    if layout == "coco":
+        _write_coco(root, names)
+    elif layout == "yolo":
+        (root / "data.yaml").write_text("names: [a, b, c]\n")
+        lines = "".join(f"{box % 3} 0.5 0.5 {(box + 1) / SIDE} 0.25\n" for box in range(BOXES))
+        _write_all(root / "labels", names, ".txt", lines.encode())
+    else:
         things = "".join(
-            f"<object><name>{'abc'[box[0] % 3]}</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>{box[3] + 2}</xmax>"
+            f"<object><name>{'abc'[box % 3]}</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>{box + 2}</xmax>"
             "<ymax>9</ymax></bndbox></object>"
-            for box in boxes
+            for box in range(BOXES)
         )
         size = f"<size><width>{SIDE}</width><height>{SIDE}</height></size>"
-        path.write_text(f"<annotation>{size}{things}</annotation>")
+        _write_all(root / "annotations", names, ".xml", f"<annotation>{size}{things}</annotation>".encode())
 
 
-def _write_coco(root: Path, names: list[str], boxes: list[list[int]]) -> None:
+def _write_all(folder: Path, names: list[str], suffix: str, content: bytes) -> None:
+    """One file in each folder, and links to it: file systems limit the links of a file."""
+    first = ""
+    for name in names:
+        path = f"{folder}/{name}{suffix}"
+        if int(Path(name).name) % PER_FOLDER:
+            os.link(first, path)
+        else:
+            Path(path).parent.mkdir(parents=True)
+            Path(path).write_bytes(content)
+            first = path
+
+
+def _write_coco(root: Path, names: list[str]) -> None:
     with (root / "all.json").open("w") as file:
         images = (
             f'{{"id": {key}, "file_name": "{name}.png", "width": {SIDE}, "height": {SIDE}}}'
@@ -81,10 +75,10 @@ def _write_coco(root: Path, names: list[str], boxes: list[list[int]]) -> None:
         )
         file.write('{"images": [' + ", ".join(images) + '], "annotations": [')
         for key in range(len(names)):
-            for index, box in enumerate(boxes):
-                file.write(", " if key or index else "")
-                own = {"id": key * BOXES + index, "image_id": key, "category_id": box[0] % 3, "bbox": [0, 0, *box[2:]]}
-                file.write(json.dumps({**own, "area": box[2] * box[3], "iscrowd": 0}))
+            for box in range(BOXES):
+                file.write(", " if key or box else "")
+                own = {"id": key * BOXES + box, "image_id": key, "category_id": box % 3, "bbox": [0, 0, box + 1, 8]}
+                file.write(json.dumps({**own, "area": 8 * (box + 1), "iscrowd": 0}))
         categories = [{"id": index, "name": name} for index, name in enumerate("abc")]
         file.write(f'], "categories": {json.dumps(categories)}}}')
 
