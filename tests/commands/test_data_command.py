@@ -95,7 +95,7 @@ def test_splits_that_are_made_and_written(yolo: Path, capsys: pytest.CaptureFixt
     before = sorted(yolo.rglob("*"))
     code, found = told(capsys, yolo, "--split", "0.5,0.25,0.25", "--write-splits", "splits.tsv")
     assert code == 0
-    assert found["made"].endswith("train 0.5, val 0.25, test 0.25 of them (setting `split`)")
+    assert found["made"].endswith("(train 0.5, val 0.25, test 0.25; setting `split`)")
     names = sorted(path.name for path in (yolo / "images").iterdir())
     expected = {split: [] for split in ("train", "val", "test")}
     for name in names:
@@ -209,4 +209,4 @@ def test_the_first_steps_on_a_folder_without_splits(
     assert json.loads(out)["steps"] > 0
     assert np.isfinite(json.loads(out)["loss_at_end"])
     (line,) = (line for line in err.splitlines() if "no splits found" in line)
-    assert "train 0.7, val 0.2, test 0.1 of them" in line
+    assert "(train 0.7, val 0.2, test 0.1; setting `split`)" in line

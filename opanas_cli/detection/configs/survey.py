@@ -155,9 +155,11 @@ def _survey_split(split: str, dataset: Any, pyramids: Sequence[Pyramid], lowest:
         own.notes.append(f"images of another size than the annotations say, whose boxes may not fit: {differing}")
     if split == "train" and own.without_objects:
         own.notes.append(f"images without objects, which are not trained on: {own.without_objects}")
+    if not own.num_images:
+        if not own.num_problems:
+            own.refuse(no_images(dataset))
+        return own
     try:
-        if not own.num_images and not own.num_problems:
-            raise InvalidDataError(no_images(dataset))
         check_counts(own, classes, own.notes.append)
         if split == "train":
             check_each_class(own.objects if own.categories is None else classes, classes, own.source)

@@ -81,4 +81,4 @@ def told_of(part: Part) -> str:
     """How a data set that has no splits is split, in words."""
     fractions = ", ".join(f"{name} {fraction:g}" for name, fraction in zip(SPLITS, part["fractions"], strict=True))
     what = "its name" if part["by"] == "file" else "the path of its folder"
-    return f"no splits found; a hash of {what} puts each image into one: {fractions} of them (setting `split`)"
+    return f"no splits found: each image is put into one by a hash of {what} ({fractions}; setting `split`)"

@@ -92,7 +92,7 @@ def _listed(path: Path, images: Path) -> Iterator[str]:
         for number, line in enumerate(file, 1):
             text = line.strip()
             _, found, name = f"/{text}".partition(f"/{images.name}/")
-            if text and (not found or ".." in PurePosixPath(name).parts):
+            if text and (not found or name.startswith("/") or ".." in PurePosixPath(name).parts):
                 raise InvalidDataError(f"{path}: line {number}: {text!r:.60} is not in {images}; list paths in it")
             if text:
                 yield name

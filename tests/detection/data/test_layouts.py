@@ -33,6 +33,7 @@ from made_layouts import (
 from mmdet.registry import DATASETS
 from mmengine.registry import DefaultScope
 
+from opanas_cli.commands import run
 from opanas_cli.detection.checkpoints import fingerprint
 from opanas_cli.detection.configs.data_checks import check_data
 from opanas_cli.detection.configs.files import load_config
@@ -94,8 +95,8 @@ def test_layouts_without_splits(make: Make, tmp_path: Path) -> None:
     said: list[str] = []
     check_data(config, ["train"], pytest.fail, said.append)
     assert said[0] == (
-        f"{tmp_path}: no splits found; a hash of its name puts each image into one: train 0.57, val 0.1, test 0.33 of "
-        "them (setting `split`)"
+        f"{tmp_path}: no splits found: each image is put into one by a hash of its name (train 0.57, val 0.1, test "
+        "0.33; setting `split`)"
     )
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
@@ -221,3 +222,38 @@ def test_folders_that_cannot_be_used(change: Make, said: str, tmp_path: Path) ->
     change(tmp_path)
     with pytest.raises(InvalidDataError, match=said):
         config_of(tmp_path)
+
+
+def test_voc_2007_has_images_to_train_and_validate_on_in_one_list(tmp_path: Path) -> None:
+    voc_of_cvat(tmp_path)
+    lists = tmp_path / "ImageSets" / "Main"
+    (lists / "default.txt").unlink()
+    for name, stem in (("trainval", "one"), ("test", "two")):
+        (lists / f"{name}.txt").write_text(f"{stem}\n")
+    config = config_of(tmp_path)
+    assert list(images_in(config, "train")) == ["one"]
+    assert list(images_in(config, "val")) == list(images_in(config, "test")) == ["two"]
+
+
+@pytest.mark.parametrize("line", ["data/images//etc/one.jpg", "data/images/../one.jpg", "elsewhere/one.jpg"])
+def test_lists_that_lead_out_of_the_folder(line: str, tmp_path: Path) -> None:
+    add_yolo(tmp_path / "images", tmp_path / "labels")
+    yaml_of(tmp_path, "train: train.txt\n")
+    add_text(tmp_path / "train.txt", f"data/images/one.jpg\n{line}\n")
+    with pytest.raises(InvalidDataError, match=r"train\.txt: line 2: .* is not in .*images; list paths in it"):
+        config_of(tmp_path)
+
+
+@pytest.mark.parametrize("make", [yolo_of_roboflow, coco_alone, voc_of_labelimg])
+def test_exported_configs_have_the_same_images(make: Make, tmp_path: Path) -> None:
+    make(tmp_path / "data")
+    command = ["export", "opa-fpn", "--to", "mmdet-config", "--dataset", "custom-small", "-q"]
+    options = ["--cfg-options", f"data_root={tmp_path / 'data'}", ONE_EACH]
+    assert run([*command, "-o", str(tmp_path / "winner.py"), *options]) == 0
+    config = load_config(str(tmp_path / "winner.py"))
+    assert "split" not in config
+    for split in ("train", "test"):
+        assert images_in(config, split) == images_in(config_of(tmp_path / "data", ONE_EACH), split)
+    # mmdet alone has no such data sets.
+    assert run([*command, "--standalone", "-o", str(tmp_path / "alone.py"), *options]) == 3
+    assert not (tmp_path / "alone.py").exists()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +37,24 @@ def known(names: Iterable[str], found: dict[str, str]) -> Iterator[str]:
     return (found[name] for name in names if name in found)
 
 
-def pairs_of_folders(root: Path) -> Iterator[tuple[str, str, str]]:
-    """Each split, or `WHOLE`, with folders from `root` on that may hold its annotations and its images.
+def pairs_of_folders(root: Path, fit: Callable[[str, str], bool]) -> dict[str, tuple[str, str]]:
+    """The folders, from `root` on, of the annotations and of the images of each split; or of `WHOLE`, if none is found.
+
+    Args:
+        fit: whether the first of two folders has annotations of images in the second.
+    """
+    found: dict[str, tuple[str, str]] = {}
+    for split, annotations_in, images_in in _guesses(root):
+        if split not in found and not (split == WHOLE and found) and fit(annotations_in, images_in):
+            found[split] = annotations_in, images_in
+    return found
+
+
+def _guesses(root: Path) -> Iterator[tuple[str, str, str]]:
+    """Where the annotations and the images of each split may be, the surest first.
 
     Splits have folders of their own, with both in one or apart, or they divide the folders of the annotations and of
-    the images. The surest guesses come first.
+    the images.
     """
     top = folders_in(root)
     for split, names in SPLIT_NAMES.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,9 @@ from opanas_cli.detection.data.nested_files import nested_files
 from opanas_cli.detection.data.voc_folder import ImagesByStem
 
 LISTS = Path("ImageSets", "Main")
+# mmdet joins sub_data_root to data_root; "." keeps the root itself.
+COMMON: Mapping[str, Any] = dict(type="VOCFolder", data_prefix=dict(sub_data_root="."))
+
 WHOLE_LISTS = ("trainval", "default", "all")
 """The lists of images that are not split, in small letters; CVAT writes `default`."""
 
@@ -26,27 +29,18 @@ def listed_xml_sources(root: Path) -> Sources:
         return {}
     found = {path.stem.lower(): path for path in sorted((root / LISTS).glob("*.txt"))}
     lists = {split: found[name] for split, names in SPLIT_NAMES.items() for name in names[::-1] if name in found}
-    if not lists and (whole := next(filter(found.get, WHOLE_LISTS), None)):
-        lists = {WHOLE: found[whole]}
-    # mmdet joins sub_data_root to data_root; "." keeps the root itself.
-    common: dict[str, Any] = dict(type="VOCFolder", data_prefix=dict(sub_data_root="."))
-    return {split: {**common, "ann_file": path.relative_to(root).as_posix()} for split, path in lists.items()}
+    if "train" not in lists and (whole := next(filter(found.get, WHOLE_LISTS), None)):
+        lists["train" if lists else WHOLE] = found[whole]
+    return {split: {**COMMON, "ann_file": path.relative_to(root).as_posix()} for split, path in lists.items()}
 
 
 def xml_sources(root: Path) -> Sources:
     """XML files in folders of any known names, or beside the images."""
-    sources: Sources = {}
-    for split, own, images in pairs_of_folders(root):
-        # What is split is not looked for elsewhere.
-        if split not in sources and not (split == WHOLE and sources) and _has_images(root, own, images):
-            sources[split] = dict(
-                type="VOCFolder",
-                ann_file=own,
-                data_prefix=dict(sub_data_root="."),
-                ann_subdir=own,
-                img_subdir=images,
-            )
-    return sources
+    found = pairs_of_folders(root, lambda own, images: _has_images(root, own, images))
+    return {
+        split: {**COMMON, "ann_file": own, "ann_subdir": own, "img_subdir": images}
+        for split, (own, images) in found.items()
+    }
 
 
 def _has_images(root: Path, annotations: str, images: str) -> bool:

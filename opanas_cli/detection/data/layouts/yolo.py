@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -12,7 +11,6 @@ from opanas_cli.detection.data.layouts.folders import (
     ANNOTATION_FOLDERS,
     IMAGE_FOLDERS,
     SPLIT_NAMES,
-    WHOLE,
     Sources,
     folders_in,
     known,
@@ -35,13 +33,10 @@ def yolo_sources(root: Path) -> Sources:
     """
     path = _yaml_file(root)
     sources = _named_sources(root, path) if path else {}
-    for split, own, images in () if sources else pairs_of_folders(root):
-        if split in sources or (split == WHOLE and sources):  # What is split is not looked for elsewhere.
-            continue
-        found = dict(type="YOLOFolder", data_prefix=dict(img=images, ann=own))
-        if _has_label(root, found):
-            names = path or _class_file(root, (own, images))
-            sources[split] = {**found, "ann_file": names.relative_to(root).as_posix()}
+    found = {} if sources else pairs_of_folders(root, lambda own, images: _has_label(root, own, images))
+    for split, (own, images) in found.items():
+        names = (path or _class_file(root, (own, images))).relative_to(root)
+        sources[split] = dict(type="YOLOFolder", ann_file=names.as_posix(), data_prefix=dict(img=images, ann=own))
     for source in sources.values():
         class_names(root / source["ann_file"])
     return sources
@@ -114,6 +109,6 @@ def _labels_for(root: Path, images: str) -> str:
     return images
 
 
-def _has_label(root: Path, source: dict[str, Any]) -> bool:
-    pairs: Iterator[tuple[str, Path]] = yolo_pairs({**source, "data_root": root})
+def _has_label(root: Path, own: str, images: str) -> bool:
+    pairs = yolo_pairs(dict(data_root=root, data_prefix=dict(img=images, ann=own)))
     return any(label.is_file() for _, label in islice(pairs, LOOKED_AT))
