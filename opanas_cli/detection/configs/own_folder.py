@@ -36,8 +36,8 @@ def resolve_own_folders(config: Config) -> None:
             raise InvalidConfigError(
                 f"{config.filename}: an OwnFolder must have split='train', 'val' or 'test', but got {split!r:.40}"
             )
-    root = existing_root(own[0].get("data_root") or config.get("data_root"), config.filename)
-    found = split_sources(recognised(root), root, config)
+    root = _existing_root(own[0].get("data_root") or config.get("data_root"), config.filename)
+    found = _split_sources(recognised(root), root, config)
     resolved = [_of_split(found, dataset["split"], root) for dataset in own]
     asked = config.get("classes")
     classes = _class_names(resolved[0], None if asked is None else as_classes(asked))
@@ -49,8 +49,7 @@ def resolve_own_folders(config: Config) -> None:
     set_classes(config, classes)
 
 
-def existing_root(data_root: Any, config_name: str) -> Path:
-    """A `data_root` as a path; raises InvalidConfigError if it is not set, InvalidDataError if it is no folder."""
+def _existing_root(data_root: Any, config_name: str) -> Path:
     if not data_root:
         raise InvalidConfigError(
             f"{config_name}: data_root is not set; add --cfg-options data_root=/path/to/your/folder"
@@ -61,11 +60,8 @@ def existing_root(data_root: Any, config_name: str) -> Path:
     return root
 
 
-def split_sources(layout: Layout, root: Path, config: Config) -> dict[str, dict[str, Any]]:
-    """The data set configs of a layout by split; of one that has training images alone, parts by the setting `split`.
-
-    Raises InvalidConfigError if `split` is wrong.
-    """
+def _split_sources(layout: Layout, root: Path, config: Config) -> dict[str, dict[str, Any]]:
+    """The data set configs of a layout by split; if it has but training images, their parts by the setting `split`."""
     fractions, by = checked_split(config.get("split", DEFAULT_SPLIT), f"{config.filename}: split")
     (first, source), *others = layout.sources.items()
     if others or first not in (WHOLE, "train"):
@@ -120,9 +116,9 @@ def _categories(source: Path) -> list[str]:
     named = [entry.get("name") if isinstance(entry, dict) else None for entry in entries]
     if not all(isinstance(name, str) for name in named):
         raise InvalidDataError(f"{source}: must have a list 'categories', each with an id and a name as text in quotes")
-    first, *others = entries
-    if others and all(other.get("supercategory") == first["name"] for other in others):
-        annotations = document.get("annotations")
-        used = {one.get("category_id") for one in annotations if isinstance(one, dict)} if annotations else ()
-        return named if first.get("id") in used else named[1:]
+    others = entries[1:]
+    if others and all(other.get("supercategory") == named[0] for other in others):
+        annotations = [one for one in document.get("annotations") or () if isinstance(one, dict)]
+        if not any(one.get("category_id") == entries[0].get("id") for one in annotations):
+            return named[1:]
     return named

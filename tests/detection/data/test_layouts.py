@@ -108,6 +108,16 @@ def test_classes_with_odd_names_are_chosen_by_the_setting(tmp_path: Path) -> Non
     assert images_in(config, "test")["one"] == written("one", config.classes)
 
 
+@pytest.mark.parametrize("used", [False, True])
+def test_the_heading_of_roboflows_categories_is_no_class_unless_objects_have_it(used: bool, tmp_path: Path) -> None:
+    coco_of_roboflow(tmp_path)
+    path = tmp_path / "train" / "_annotations.coco.json"
+    document = json.loads(path.read_text(encoding="utf-8"))
+    document["annotations"][0]["category_id"] = 0 if used else 1
+    path.write_text(json.dumps(document), encoding="utf-8")
+    assert config_of(tmp_path).classes == (("cells-1", *CLASSES) if used else CLASSES)
+
+
 def test_a_training_split_alone_is_divided(tmp_path: Path) -> None:
     for make, folders in ((coco_of_roboflow, ("valid", "test")), (yolo_of_roboflow, ("valid", "test"))):
         root = tmp_path / make.__name__
