@@ -10,8 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
-METRICS = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large", "VOC_AP50")
-"""The metrics that may rank candidates: the first six of COCO's summary, and PASCAL VOC's."""
+BOX_METRICS = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large")
+"""The first six figures of COCO's summary."""
+
+METRICS = (*BOX_METRICS, "VOC_AP50", "segm_AP")
+"""The metrics that may rank candidates: those of boxes, PASCAL VOC's, and COCO's AP of masks."""
 
 SPLITS = ("file", "folder")
 """What a split keeps together: the files of one name, or whole folders."""

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 )
 @output_option("Output file.")
 @click.option(
-    "--detector", type=click.Choice(["faster-rcnn", "cascade-rcnn", "retinanet"]), help="[default: the data set's]"
+    "--detector",
+    metavar="NAME|FILE|mmdet::NAME",
+    help="faster-rcnn, cascade-rcnn or retinanet; or the config of any detector whose neck makes a pyramid of a "
+    "pyramid, on its own data unless --dataset is given.  [default: the data set's]",
 )
 @click.option(
     "--backbone",

@@ -27,16 +27,23 @@ def _mmdet2_files(request: ExportRequest) -> Sequence[ExportedFile]:
 
 def _config_files(request: ExportRequest, standalone: bool, mmdet2: bool) -> Sequence[ExportedFile]:
     options = {name: value for name, value in request.options.items() if name != "standalone"}
-    dataset, overrides, output = options.pop("dataset", "coco"), options.pop("cfg_options", ()), request.output
+    dataset, overrides, output = options.pop("dataset", None), options.pop("cfg_options", ()), request.output
     if output is not None and output.suffix != ".py":
         raise UsageError(f"-o: a config is Python and ends in .py, but got {output.name}")
     module = _neck_module(output) if standalone and output else None
     from opanas_cli.detection.configs.building import config_errors
-    from opanas_cli.detection.exporting.detector_config import export_config, exported_text, standalone_config
+    from opanas_cli.detection.exporting.detector_config import (
+        DETECTORS,
+        export_config,
+        exported_text,
+        standalone_config,
+    )
     from opanas_cli.detection.exporting.mmdet2_config import mmdet2_config
     from opanas_cli.detection.exporting.standalone import standalone_source
 
-    with config_errors(dataset, "cannot be exported"):
+    if mmdet2 and options.get("detector", "faster-rcnn") not in DETECTORS:
+        raise UsageError(f"--detector: of --to mmdet2-config must be one of {', '.join(DETECTORS)}")
+    with config_errors(dataset or options.get("detector", "coco"), "cannot be exported"):
         config = export_config(request.record.genotype, dataset, **options, overrides=overrides)
         if module is None:
             return [ExportedFile("config", exported_text(config))]

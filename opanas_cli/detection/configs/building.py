@@ -14,6 +14,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import nn
 
+from opanas_cli.detection.configs.parts import require_backbone
 from opanas_cli.errors import (
     InvalidCheckpointError,
     InvalidConfigError,
@@ -102,6 +103,7 @@ def _each(batches: Iterator[Any], source: Any) -> Iterator[Any]:
 
 def build_detector(config: Config) -> nn.Module:
     """The detector of a config, its weights not initialised; raises InvalidConfigError if it cannot be built."""
+    require_backbone(config)
     with building(config), DefaultScope.overwrite_default_scope("mmdet"):
         return MODELS.build(copy.deepcopy(config.model))
 

@@ -38,7 +38,7 @@ def shipped_configs() -> dict[str, Path]:
 def find_config(name: str) -> Path:
     """The file of a config, given as a path, as the bare name of a shipped one, or as ``mmdet::FOLDER/NAME``.
 
-    Raises InvalidConfigError, with the closest name, if there is none.
+    The folder may be left out. Raises InvalidConfigError, with the closest name, if there is none.
     """
     path = Path(name)
     if name.startswith(OF_MMDET):
@@ -60,11 +60,12 @@ def find_config(name: str) -> Path:
 
 def _mmdets(name: str) -> Path:
     folder = Path(mmdet.__file__).parent / ".mim" / "configs"
-    path = folder / f"{name.removeprefix(OF_MMDET).removesuffix('.py')}.py"
-    if path.is_file():
-        return path
+    asked = name.removeprefix(OF_MMDET).removesuffix(".py")
+    files = [folder / f"{asked}.py"] if "/" in asked else [file for file in folder.glob("*/*.py") if file.stem == asked]
+    if files and files[0].is_file():
+        return files[0]
     known = [str(file.relative_to(folder).with_suffix("")) for file in folder.glob("*/*.py")]
-    hint = suggestion(name.removeprefix(OF_MMDET), known, f"its configs are in {folder}")
+    hint = suggestion(asked, known, f"its configs are in {folder}")
     raise InvalidConfigError(f"{name}: mmdet has no such config; {hint}")
 
 
@@ -78,7 +79,10 @@ def read_config(name: str) -> Config:
     except OpanasError:
         raise
     except ImportError as error:
-        missing = getattr(error.__cause__ or error, "name", None) or reason_of(error)
+        first: BaseException = error
+        while inner := first.__cause__ or first.__context__:
+            first = inner
+        missing = getattr(first, "name", None) or reason_of(error)
         raise MissingDependencyError(
             f"{name}: needs the module '{missing}'; install it, or put its folder on PYTHONPATH"
         ) from error

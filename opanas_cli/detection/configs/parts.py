@@ -40,12 +40,34 @@ def inner_datasets(dataset: Any) -> list[Any]:
 
 
 def class_heads(model: Any) -> list[Any]:
-    """The parts of a model config that carry `num_classes`."""
-    heads = []
-    for part in (model.get("bbox_head"), (model.get("roi_head") or {}).get("bbox_head")):
-        several = part if isinstance(part, (list, tuple)) else [part]
-        heads.extend(head for head in several if isinstance(head, dict) and "num_classes" in head)
-    return heads
+    """The parts of a model config that carry `num_classes`: heads of boxes and masks, and losses in them.
+
+    Not those of region proposals and of semantic maps, whose classes are others.
+    """
+    owners = [model, model.get("roi_head") or {}]
+    heads = [owner[name] for owner in owners for name in owner if name in CLASS_HEADS]
+    return [part for head in heads for part in dicts_in(head) if "num_classes" in part]
+
+
+CLASS_HEADS = ("bbox_head", "mask_head", "mask_iou_head", "point_head", "glbctx_head")
+
+
+def dicts_in(part: Any) -> Iterator[Any]:
+    """The dicts at any depth in a part of a config, itself first."""
+    if isinstance(part, dict):
+        yield part
+        part = list(part.values())
+    for inner in part if isinstance(part, (list, tuple)) else ():
+        yield from dicts_in(inner)
+
+
+def require_backbone(config: Config) -> None:
+    """Raise InvalidConfigError if a model has no backbone of its own."""
+    if not isinstance(config.model.get("backbone"), dict):
+        raise InvalidConfigError(
+            f"{config.filename}: model.backbone is missing; give the config of a detector with a backbone, a neck and "
+            "heads"
+        )
 
 
 def each_evaluator(config: Config, split: str) -> list[Any]:

@@ -19,6 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from opanas_cli.detection.configs.building import build_detector, building
 from opanas_cli.detection.configs.necks import search_space, with_sub_net
+from opanas_cli.detection.configs.parts import require_backbone
 from opanas_cli.detection.quiet import silenced
 from opanas_cli.genotype import Genotype, PathType
 from opanas_cli.genotype.liveness import live_edges
@@ -60,6 +61,7 @@ def detector_profile(config: Config, size: tuple[int, int] | None = None) -> dic
     the parts of the detector that are not counted, such as heads that take more than features. By default the size is
     that of `input_size`. Raises InvalidConfigError if the detector cannot be built, or its parts do not fit each other.
     """
+    require_backbone(config)
     height, width = size or input_size(config)
     source = copy.deepcopy(config)
     with silenced(), building(config):

@@ -13,6 +13,8 @@ from mmengine.config import Config, ConfigDict
 
 from opanas_cli.detection.configs.baseline_necks import BASELINES
 from opanas_cli.detection.configs.necks import neck_of, with_sub_net
+from opanas_cli.detection.configs.parts import dicts_in
+from opanas_cli.detection.configs.replaced_neck import norm_of
 from opanas_cli.detection.costs.profiling import detector_cost, input_size
 from opanas_cli.errors import InfeasibleError, InvalidConfigError
 from opanas_cli.genotype import Genotype
@@ -21,29 +23,55 @@ MAX_WIDTH = 4096
 TOLERANCE = 0.05
 
 
+_ON_THE_PYRAMID = ("rpn_head", "bbox_head")
+_ON_REGIONS = {
+    "bbox_roi_extractor": "out_channels",
+    "mask_roi_extractor": "out_channels",
+    "bbox_head": "in_channels",
+    "mask_head": "in_channels",
+}
+"""The parts of a `roi_head` that have the pyramid's width, and the setting that says so."""
+
+
 def set_width(model: Any, channels: int) -> None:
     """Set the channels of the neck and of the heads on it, as the paper does when it aligns costs (section 4.3.1)."""
     model["neck"]["out_channels"] = channels
-    for name in ("rpn_head", "bbox_head"):
+    for name in _ON_THE_PYRAMID:
         head = model.get(name)
         if isinstance(head, dict):
             head["in_channels"] = channels
             head["feat_channels"] = channels
-    roi_head = model.get("roi_head")
-    if not roi_head:
-        return
-    for name in ("bbox_roi_extractor", "bbox_head"):
-        parts = roi_head.get(name)
+    for name, setting in _ON_REGIONS.items():
+        parts = (model.get("roi_head") or {}).get(name)
         for part in parts if isinstance(parts, (list, tuple)) else [parts]:
             if isinstance(part, dict):
-                part["out_channels" if name == "bbox_roi_extractor" else "in_channels"] = channels
+                part[setting] = channels
 
 
 def of_width(config: Config, channels: int) -> Config:
-    """The config with this width of the pyramid and of the heads."""
+    """The config with this width of the pyramid and of the heads.
+
+    Raises InvalidConfigError if the width is another and the detector has parts on the pyramid whose settings are not
+    known, such as the transformers of query detectors.
+    """
     changed = copy.deepcopy(config)
+    width = neck_of(config)["out_channels"]
+    if width == channels:
+        return changed
+    own = [
+        f"model.{name}" for name in config.model if name.endswith(_HEADS) and name not in (*_ON_THE_PYRAMID, "roi_head")
+    ]
+    of_regions = config.model.get("roi_head") or {}
+    own += [f"model.roi_head.{name}" for name in of_regions if name.endswith(_HEADS) and name not in _ON_REGIONS]
+    if own:
+        raise InvalidConfigError(
+            f"{config.filename}: {own[0]}: opanas cannot change its width, so that of the pyramid must stay {width}"
+        )
     set_width(changed.model, channels)
     return changed
+
+
+_HEADS = ("_head", "_roi_extractor", "encoder", "decoder")
 
 
 def with_baseline(config: Config, name: str, channels: int) -> Config:
@@ -109,7 +137,7 @@ def at_macs(macs: int, build: Callable[[int], Config], what: str, step: int = 1)
 
 
 def width_step(config: Config) -> int:
-    """What widths must be multiples of, so that the groups of the neck's norms are equally large."""
-    neck = neck_of(config)
-    norms = [neck.get(name) or {} for name in ("norm_cfg", "output_norm_cfg")]
+    """What widths must be multiples of, so that the groups of the norms of the neck and the heads are equally large."""
+    parts = dicts_in({name: part for name, part in config.model.items() if name != "backbone"})
+    norms = [norm or {} for part in parts for norm in (norm_of(part), part.get("output_norm_cfg"))]
     return math.lcm(*(int(norm.get("num_groups", 1)) for norm in norms))

@@ -124,8 +124,12 @@ def _coco_images(dataset: Any, backend: str) -> Iterator[Found]:
             path = folder / entry["file_name"]
             images[key] = AnnotatedImage(entry["file_name"], path, (width, height))
     annotations = _by_id(document["annotations"], "annotations", source) if entries else {}
+    with_masks = any(step.get("with_mask") for step in dataset.get("pipeline") or ())
     for index, annotation in enumerate(annotations.values()):
         try:
+            if with_masks and not annotation.get("segmentation"):
+                place = f"{source}: annotations[{index}]"
+                raise InvalidDataError(f"{place}: has no segmentation, but the pipeline loads masks (with_mask=True)")
             _add_annotation(annotation, f"{source}: annotations[{index}]", names, entries, images)
         except InvalidDataError as error:
             yield error

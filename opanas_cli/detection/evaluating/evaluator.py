@@ -24,8 +24,9 @@ from opanas_cli.detection.evaluating.population_pass import PopulationPass, defa
 from opanas_cli.detection.evaluating.unfinished_pass import UnfinishedPass
 from opanas_cli.detection.processes.loader_workers import OutlivingLoader
 from opanas_cli.detection.quiet import silenced
-from opanas_cli.detection.scoring.average_precision import VOC_AP50, GroundTruth, score_population
+from opanas_cli.detection.scoring.average_precision import SEGM_AP, VOC_AP50, GroundTruth, score_population
 from opanas_cli.detection.scoring.image_results import Detections
+from opanas_cli.errors import InvalidConfigError
 from opanas_cli.genotype import Genotype
 from opanas_cli.necks.sharing import Sharing
 from opanas_cli.search.evaluator import Evaluation
@@ -153,7 +154,8 @@ class SuperNetEvaluator:
             collate_fn=pseudo_collate,
         )
         with silenced(), head_threads(self.device) as threads:
-            run = PopulationPass(self.detector, Sharing.of(genotypes), self.memory_mb, threads)
+            with_masks = self.section.metric == SEGM_AP
+            run = PopulationPass(self.detector, Sharing.of(genotypes), self.memory_mb, threads, with_masks)
             for batch, data in zip(own, images_of(loader, self.source), strict=True):
                 with config_errors(self.source, "cannot be evaluated", runtime_errors=False):
                     found = run.run(data, batch)
@@ -170,6 +172,11 @@ class SuperNetEvaluator:
         size = get_world_size()
         truths = dict(sorted(_united(all_gather_object(result.truths)).items()))
         truth = GroundTruth(list(truths.values()), self.dataset.metainfo)
+        if self.section.metric == SEGM_AP and not truth.has_masks:
+            raise InvalidConfigError(
+                f"{self.source}: search.metric=segm_AP: the images have no masks; set with_mask=True in "
+                "LoadAnnotations of val_dataloader's pipeline"
+            )
         own: dict[int, list[Detections]] = {}
         for index, found in enumerate(result.found):
             parts = gather_object(found, dst=index % size)

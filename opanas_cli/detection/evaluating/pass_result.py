@@ -15,6 +15,10 @@ from opanas_cli.detection.scoring.image_results import Detections, ImageTruth
 
 Arrays = Mapping[str, NDArray[Any]]
 
+TRUTH = ("boxes", "labels", "ignored", "areas", "masks")
+FOUND = ("boxes", "scores", "labels", "masks")
+"""The fields of `ImageTruth` and of `Detections`. Masks are kept if all have them."""
+
 
 @dataclass(frozen=True)
 class PassResult:
@@ -51,16 +55,16 @@ class PassResult:
         return {
             "positions": np.array(positions, dtype=np.int64),
             "num_candidates": np.array(len(self.found)),
-            **_joined("truth", truths, ("boxes", "labels", "ignored", "areas")),
-            **_joined("found", found, ("boxes", "scores", "labels")),
+            **_joined("truth", truths, TRUTH),
+            **_joined("found", found, FOUND),
         }
 
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> PassResult:
         """The inverse of `arrays`; raises KeyError, ValueError or TypeError if they are of something else."""
         positions = arrays["positions"].tolist()
-        truths = [ImageTruth(*parts) for parts in _parted("truth", arrays, ("boxes", "labels", "ignored", "areas"))]
-        found = iter([Detections(*parts) for parts in _parted("found", arrays, ("boxes", "scores", "labels"))])
+        truths = [ImageTruth(*parts) for parts in _parted("truth", arrays, TRUTH)]
+        found = iter([Detections(*parts) for parts in _parted("found", arrays, FOUND)])
         by_candidate = [
             dict(zip(positions, (next(found) for _ in positions), strict=True))
             for _ in range(int(arrays["num_candidates"]))
@@ -72,11 +76,13 @@ def _joined(kind: str, items: Sequence[Any], names: Sequence[str]) -> dict[str, 
     """The fields of all items, concatenated, and how many rows each item has."""
     counts = np.array([len(getattr(item, names[0])) for item in items], dtype=np.int64)
     fields = {name: [getattr(item, name) for item in items] for name in names}
-    joined = {f"{kind}_{name}": np.concatenate(rows) for name, rows in fields.items() if rows}
-    return {f"{kind}_counts": counts, **joined}
+    kept = {name: rows for name, rows in fields.items() if rows and all(row is not None for row in rows)}
+    return {f"{kind}_counts": counts, **{f"{kind}_{name}": np.concatenate(rows) for name, rows in kept.items()}}
 
 
 def _parted(kind: str, arrays: Arrays, names: Sequence[str]) -> Iterator[tuple[NDArray[Any], ...]]:
+    """The fields of each item in order, without masks if there were none."""
     bounds = accumulate(arrays[f"{kind}_counts"].tolist(), initial=0)
+    known = [name for name in names if name != "masks" or f"{kind}_masks" in arrays]
     for start, end in pairwise(bounds):
-        yield tuple(arrays[f"{kind}_{name}"][start:end] for name in names)
+        yield tuple(arrays[f"{kind}_{name}"][start:end] for name in known)

@@ -47,15 +47,22 @@ class PopulationPass:
         memory_mb: see `run_population`. If it does not hold all that a batch's candidates share, necks and heads take
             the batch in parts, down to single images.
         threads: of `head_threads`.
+        with_masks: whether the masks of objects are part of the result.
     """
 
     def __init__(
-        self, detector: nn.Module, sharing: Sharing, memory_mb: float, threads: HeadThreads | None = None
+        self,
+        detector: nn.Module,
+        sharing: Sharing,
+        memory_mb: float,
+        threads: HeadThreads | None = None,
+        with_masks: bool = False,
     ) -> None:
         self.detector = detector
         self.sharing = sharing
         self.memory_mb = memory_mb
         self.threads = threads
+        self.with_masks = with_masks
         self._most_values = most_values_needed(sharing)
 
     def run(self, batch: Any, positions: Sequence[int]) -> PassResult:
@@ -72,7 +79,7 @@ class PopulationPass:
                     detections = future.result()
                     for index in indices:
                         found[index].update({position: next(detections) for position in positions[part]})
-        truths = [ImageTruth.of(sample.to_dict()) for sample in data["data_samples"]]
+        truths = [ImageTruth.of(sample.to_dict(), self.with_masks) for sample in data["data_samples"]]
         return PassResult(dict(zip(positions, truths, strict=True)), found)
 
     def _images_that_fit(self, pyramid: Sequence[Tensor]) -> int:
@@ -104,7 +111,7 @@ class PopulationPass:
         with torch.inference_mode(), torch.cuda.device(inputs.device) if inputs.is_cuda else nullcontext():
             repeated = [sample.new() for _ in range(num_candidates) for sample in samples]
             predicted = heads_on(self.detector, pyramid).predict(inputs, repeated)
-            return iter([Detections.of(sample.pred_instances) for sample in predicted])
+            return iter([Detections.of(sample.pred_instances, self.with_masks) for sample in predicted])
 
 
 def heads_on(detector: nn.Module, pyramid: Sequence[Tensor]) -> nn.Module:

@@ -11,17 +11,20 @@ from mmengine.config import Config, ConfigDict
 from mmengine.hub import get_config
 
 from opanas_cli.detection.configs.data_checks import dataset_classes
-from opanas_cli.detection.configs.files import load_config, parse_overrides
-from opanas_cli.detection.configs.necks import with_sub_net
+from opanas_cli.detection.configs.files import OF_MMDET, load_config, parse_overrides, shipped_configs
+from opanas_cli.detection.configs.necks import is_super_net, with_sub_net
+from opanas_cli.detection.configs.other_data import on_data_of
 from opanas_cli.detection.configs.parts import DATALOADERS, class_heads, each_dataset, each_evaluator
+from opanas_cli.detection.configs.replaced_neck import with_super_net
 from opanas_cli.detection.configs.sections import section_of
 from opanas_cli.detection.configs.stages import retrain_stage
-from opanas_cli.detection.costs.widths import baseline_at_macs, set_width, width_step, with_baseline
+from opanas_cli.detection.costs.widths import baseline_at_macs, of_width, set_width, width_step, with_baseline
 from opanas_cli.detection.data.annotation_files import image_folder, source_of, voc_names
 from opanas_cli.detection.data.voc_folder import ImagesByStem
 from opanas_cli.detection.exporting.standalone import CLASS_NAME
 from opanas_cli.errors import InvalidConfigError, InvalidDataError, UsageError
 from opanas_cli.genotype import Genotype
+from opanas_cli.suggestions import suggestion
 
 DETECTORS = {
     "faster-rcnn": "mmdet::_base_/models/faster-rcnn_r50_fpn.py",
@@ -67,7 +70,7 @@ SCHEDULES: dict[str, dict[str, Any]] = {
 
 def export_config(
     genotype: Genotype,
-    dataset: str = "coco",
+    dataset: str | None = None,
     detector: str | None = None,
     backbone: str | None = None,
     channels: int | None = None,
@@ -78,23 +81,28 @@ def export_config(
 ) -> Config:
     """The mmengine config that trains a detector with a genotype from scratch, with a pyramid of so many channels.
 
-    The data is that of `dataset`, ``coco``, ``voc`` or a config, and so is whatever the other arguments leave open.
-    `neck`, one of `BASELINES`, takes the genotype's place, without `channels` at the MACs of the genotype's detector.
+    The detector is one of `DETECTORS`, or any whose neck `with_super_net` can replace, by its config. The data is that
+    of `dataset`, ``coco``, ``voc`` or a config, and so is whatever the other arguments leave open; without it, that of
+    the detector's own config with its schedule, or of ``coco`` if that has no data. `neck`, one of `BASELINES`, takes
+    the genotype's place, without `channels` at the MACs of the genotype's detector.
     Raises UsageError if `num_classes` or `channels` contradict the config, or an override is of a part that the
     detector does not have, InvalidConfigError if that config has no neck or no data, InfeasibleError if no width of
     `neck` has these MACs.
     """
-    config = load_config(dataset, overrides)
+    if detector is None or detector in DETECTORS:
+        config = load_config(dataset or "coco", overrides)
+    else:
+        config = _other_detector(detector, dataset, backbone, schedule, overrides)
     for part in ("train_dataloader", "test_dataloader"):
         if not config.get(part):
-            raise InvalidConfigError(f"{dataset}: has no {part}; give --dataset a config with data")
-    if detector or backbone:
+            raise InvalidConfigError(f"{config.filename}: has no {part}; give --dataset a config with data")
+    if detector in DETECTORS or backbone:
         config.model = _detector_model(config, detector, backbone)
         _override_model(config, overrides)
     if channels:
         if channels % (groups := width_step(config)):
             raise UsageError(f"--channels: is {channels}, which the {groups} groups of the neck's norm do not divide")
-        set_width(config.model, channels)
+        config.model = of_width(config, channels).model
     if num_classes is not None:
         _set_num_classes(config, num_classes)
     if schedule:
@@ -102,12 +110,43 @@ def export_config(
         changes = {name: value for name, value in SCHEDULES[schedule].items() if f"retrain.{name}" not in given}
         config.retrain = ConfigDict(asdict(replace(section_of(config, "retrain"), **changes)))
     exported = retrain_stage(_with_neck(config, genotype, neck, channels))
-    exported.custom_imports = dict(imports=["opanas_cli.detection"], allow_failed_imports=False)
-    exported.train_cfg.val_interval = 1
-    exported.auto_scale_lr = dict(enable=False, base_batch_size=int(exported.train_dataloader.batch_size))
+    exported.custom_imports = _importing_opanas(config)
+    if config.get("retrain"):
+        exported.train_cfg.val_interval = 1
+        exported.auto_scale_lr = dict(enable=False, base_batch_size=int(exported.train_dataloader.batch_size))
     for key in ("data_root", "split"):  # Its data sets have them.
         exported.pop(key, None)
     return exported
+
+
+def _other_detector(
+    detector: str, dataset: str | None, backbone: str | None, schedule: str | None, overrides: tuple[str, ...]
+) -> Config:
+    """The config of any detector, with a super-net in its neck's place, on other data if asked for."""
+    is_file = Path(detector).suffix or detector.startswith(OF_MMDET)
+    if not is_file and detector not in shipped_configs():
+        hint = suggestion(detector, DETECTORS, "give a config file, or mmdet::NAME for one of mmdet's")
+        raise UsageError(f"--detector: '{detector}' is not one of {', '.join(DETECTORS)} and not a config; {hint}")
+    if backbone:
+        raise UsageError(f"--backbone: {detector} has its own; set it by --cfg-options model.backbone.KEY=VALUE")
+    of_neck = tuple(override for override in overrides if override.startswith("model.neck."))
+    of_model = tuple(override for override in overrides if override.startswith("model.") and override not in of_neck)
+    of_data = tuple(override for override in overrides if not override.startswith("model."))
+    own = load_config(detector, of_model)
+    if dataset is None and own.get("train_dataloader"):
+        if schedule and not own.get("retrain"):
+            raise UsageError(f"--schedule: {detector} has its own; leave it out, or choose other data with --dataset")
+        config = load_config(detector, (*of_model, *of_data))
+    else:
+        config = on_data_of(own, load_config(dataset or "coco", of_data))
+    changed = config if is_super_net(config) else with_super_net(config, for_search=False)
+    changed.merge_from_dict(parse_overrides(of_neck))
+    return changed
+
+
+def _importing_opanas(config: Config) -> dict[str, Any]:
+    imports = (config.get("custom_imports") or {}).get("imports", [])
+    return dict(imports=list(dict.fromkeys([*imports, "opanas_cli.detection"])), allow_failed_imports=False)
 
 
 def standalone_config(config: Config, module: str) -> Config:
@@ -116,7 +155,8 @@ def standalone_config(config: Config, module: str) -> Config:
     Raises InvalidDataError if mmdet's data sets cannot read the images.
     """
     changed = copy.deepcopy(config)
-    changed.custom_imports = dict(imports=[module], allow_failed_imports=False)
+    others = [name for name in changed.custom_imports["imports"] if name != "opanas_cli.detection"]
+    changed.custom_imports = dict(imports=[*others, module], allow_failed_imports=False)
     neck = {key: value for key, value in changed.model.neck.items() if key != "genotype"}
     changed.model.neck = ConfigDict({**neck, "type": CLASS_NAME})
     for loader in DATALOADERS:
@@ -179,7 +219,8 @@ def _mmdet_evaluator(evaluator: Any, dataset: Any) -> Any:
     """mmdet's metric in place of ours, independent of opanas."""
     if evaluator.get("ann_file"):
         path = str(Path(evaluator.get("data_root") or "", evaluator["ann_file"]))
-        return dict(type="CocoMetric", ann_file=path, metric="bbox")
+        has_masks = any(step.get("with_mask") for step in dataset.get("pipeline") or ())
+        return dict(type="CocoMetric", ann_file=path, metric=["bbox", "segm"] if has_masks else "bbox")
     is_2007 = "VOC2007" in str((dataset.get("data_prefix") or {}).get("sub_data_root"))
     return dict(type="VOCMetric", metric="mAP", eval_mode="11points" if is_2007 else "area")
 

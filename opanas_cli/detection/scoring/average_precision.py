@@ -14,9 +14,10 @@ from mmengine.evaluator import BaseMetric
 from numpy.typing import NDArray
 
 from opanas_cli.detection.scoring.image_results import Detections, ImageTruth, truths_of_file, width_and_height
+from opanas_cli.detection.scoring.masks import code_of
 from opanas_cli.detection.scoring.voc_average_precision import voc_average_precision
 from opanas_cli.search.evaluator import defined
-from opanas_cli.stage_settings import METRICS
+from opanas_cli.stage_settings import BOX_METRICS, METRICS
 
 try:
     from faster_coco_eval import COCO
@@ -25,8 +26,10 @@ except ImportError:  # The extra `fast` brings it.
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-*STATISTICS, VOC_AP50 = METRICS
-"""The first six figures of COCO's summary, not defined if no ground truth falls into a range; and PASCAL VOC's."""
+STATISTICS = BOX_METRICS
+"""Not defined if no ground truth falls into a range."""
+
+VOC_AP50, SEGM_AP = METRICS[len(BOX_METRICS) :]
 
 
 class GroundTruth:
@@ -42,8 +45,9 @@ class GroundTruth:
         self.images = images
         self.num_classes = len(meta["classes"])
         self.dataset_type = meta.get("dataset_type")
+        self.has_masks = all(own.masks is not None for own in images)
         columns = [(own.boxes, own.areas, own.labels, own.ignored.astype(int), own.labels * 0) for own in images]
-        self.coco = _coco(columns, self.num_classes)
+        self.coco = _coco(columns, self.num_classes, [own.masks for own in images] if self.has_masks else None)
 
 
 def score_population(
@@ -58,8 +62,8 @@ def score_population(
             points if the data set is VOC 2007, else by the area under the curve.
 
     Returns:
-        `STATISTICS` by their names, and `VOC_AP50` if asked for, without those that are not `defined`, for example
-        because there are no objects.
+        `STATISTICS` by their names, `VOC_AP50` if asked for, and `SEGM_AP` if all images have masks, found and true;
+        without those that are not `defined`, for example because there are no objects.
     """
     with _quick():
         scores = [_coco_statistics(candidate, truth) for candidate in population]
@@ -72,6 +76,8 @@ def score_population(
 
 class DetectionAP(BaseMetric):
     """COCO's average precision as fractions in [0, 1], for any mmdet data set, and `VOC_AP50` for one of VOC.
+
+    With `SEGM_AP`, that of masks, if the detector finds masks and the ground truth has them.
 
     Args:
         ann_file: a COCO annotation file to take the ground truth from, restricted to the evaluated images: the
@@ -128,26 +134,39 @@ def _coco_statistics(candidate: Sequence[Detections], truth: GroundTruth) -> dic
         (own, own[:, 2] * own[:, 3], found.labels, found.labels * 0, found.scores)
         for own, found in zip(boxes, candidate, strict=True)
     ]
+    masks = [found.masks for found in candidate]
+    has_masks = truth.has_masks and all(own is not None for own in masks)
+    detections = _coco(columns, truth.num_classes, masks if has_masks else None)
+    statistics = dict(zip(STATISTICS, _summary(truth.coco, detections, "bbox"), strict=False))
+    if has_masks:
+        statistics[SEGM_AP] = _summary(truth.coco, detections, "segm")[0]
+    return statistics
+
+
+def _summary(truth: COCO, detections: COCO, kind: str) -> list[float]:
+    """The figures of COCO's summary, of boxes or of masks ("segm"); NaN if there are no objects."""
     with contextlib.redirect_stdout(io.StringIO()):
-        evaluation = COCOeval(truth.coco, _coco(columns, truth.num_classes), "bbox")
+        evaluation = COCOeval(truth, detections, kind)
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    values = [float(value) for value in evaluation.stats[: len(STATISTICS)]]
     # The library gives -1 if there are no objects.
-    return {name: value if value >= 0 else float("nan") for name, value in zip(STATISTICS, values, strict=True)}
+    return [float(value) if value >= 0 else float("nan") for value in evaluation.stats]
 
 
-def _coco(images: Sequence[Sequence[NDArray[Any]]], num_classes: int) -> COCO:
+def _coco(
+    images: Sequence[Sequence[NDArray[Any]]], num_classes: int, masks: Sequence[NDArray[Any]] | None = None
+) -> COCO:
     """An indexed data set whose images and categories are numbered from 0.
 
-    Of each image: boxes (n, 4) as x, y, width, height, and (n,) of areas, labels, whether crowds, and scores.
+    Of each image: boxes (n, 4) as x, y, width, height, and (n,) of areas, labels, whether crowds, and scores; and its
+    encoded masks.
     """
     numbers = count(1)
     coco = COCO()
     coco.dataset = {
         "info": {},
-        "images": [{"id": index} for index in range(len(images))],
+        "images": [{"id": index, "height": 0, "width": 0} for index in range(len(images))],  # Read, but not used.
         "annotations": [
             {
                 "id": next(numbers),
@@ -157,9 +176,12 @@ def _coco(images: Sequence[Sequence[NDArray[Any]]], num_classes: int) -> COCO:
                 "area": area,
                 "iscrowd": crowd,
                 "score": score,
+                **({} if masks is None else {"segmentation": code_of(masks[index][position])}),
             }
             for index, columns in enumerate(images)
-            for box, area, label, crowd, score in zip(*(column.tolist() for column in columns), strict=True)
+            for position, (box, area, label, crowd, score) in enumerate(
+                zip(*(column.tolist() for column in columns), strict=True)
+            )
         ],
         "categories": [{"id": label} for label in range(num_classes)],
     }

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opanas_cli.detection.data.annotation_files import forget_coco, read_coco
+from opanas_cli.detection.scoring.masks import encoded_masks, masks_of_file
 from opanas_cli.errors import InvalidDataError
 
 
@@ -19,18 +20,23 @@ class Detections:
     """What was found in one image.
 
     `boxes` (n, 4) are x1, y1, x2, y2 in pixels of the original image, `scores` (n,) and `labels` (n,) belong to them;
-    of the types that the detector computes in, float32 as a rule.
+    of the types that the detector computes in, float32 as a rule. `masks` (n,) are those of the objects, see
+    `encoded_masks`, None if the detector finds none or they are not asked for.
     """
 
     boxes: NDArray[Any]
     scores: NDArray[Any]
     labels: NDArray[Any]
+    masks: NDArray[Any] | None = None
 
     @classmethod
-    def of(cls, instances: Any) -> Detections:
+    def of(cls, instances: Any, with_masks: bool = True) -> Detections:
         """mmdet's `pred_instances`, as instance data or as a dict of tensors on any device."""
         boxes = _array(instances["bboxes"]).reshape(-1, 4)
-        return cls(boxes, _array(instances["scores"]), _array(instances["labels"]))
+        masks = None
+        if with_masks and ("masks" in instances or not len(boxes)):
+            masks = encoded_masks(_array(instances["masks"]) if len(boxes) else np.zeros((0, 1, 1)))
+        return cls(boxes, _array(instances["scores"]), _array(instances["labels"]), masks)
 
 
 @dataclass(frozen=True)
@@ -39,16 +45,17 @@ class ImageTruth:
 
     `boxes` (m, 4) are x, y, width, height in pixels of the original image, float64; `labels` (m,); `ignored` (m,) says
     which are crowds or difficult, and count neither as found nor as missed; `areas` (m,) decide between small, medium
-    and large.
+    and large. `masks` (m,) are as in `Detections`.
     """
 
     boxes: NDArray[Any]
     labels: NDArray[Any]
     ignored: NDArray[Any]
     areas: NDArray[Any]
+    masks: NDArray[Any] | None = None
 
     @classmethod
-    def of(cls, sample: Mapping[str, Any]) -> ImageTruth:
+    def of(cls, sample: Mapping[str, Any], with_masks: bool = True) -> ImageTruth:
         """The ground truth in mmdet's data sample, a dict, without boxes with no area; areas are those of the boxes."""
         kept, ignored = sample["gt_instances"], sample["ignored_instances"]
         boxes = width_and_height(np.concatenate([_array(part["bboxes"]).reshape(-1, 4) for part in (kept, ignored)]))
@@ -56,7 +63,10 @@ class ImageTruth:
         of_area = (boxes[:, 2] > 0) & (boxes[:, 3] > 0)
         is_ignored = np.arange(len(labels)) >= len(kept["labels"])
         boxes = boxes[of_area]
-        return cls(boxes, labels[of_area], is_ignored[of_area], boxes[:, 2] * boxes[:, 3])
+        masks = None
+        if with_masks and "masks" in kept and "masks" in ignored:
+            masks = encoded_masks(np.concatenate([part["masks"].to_ndarray() for part in (kept, ignored)]))[of_area]
+        return cls(boxes, labels[of_area], is_ignored[of_area], boxes[:, 2] * boxes[:, 3], masks)
 
 
 def truths_of_file(ann_file: str, classes: Sequence[str], image_ids: Sequence[Any]) -> list[ImageTruth]:
@@ -76,12 +86,14 @@ def truths_of_file(ann_file: str, classes: Sequence[str], image_ids: Sequence[An
     for annotation in document["annotations"]:
         if annotation["image_id"] in found and annotation["category_id"] in labels:
             found[annotation["image_id"]].append(annotation)
+    sizes = {image["id"]: (image.get("height"), image.get("width")) for image in document["images"]}
     truths = {
         image_id: ImageTruth(
             np.array([annotation["bbox"] for annotation in own], dtype=np.float64).reshape(-1, 4),
             np.array([labels[annotation["category_id"]] for annotation in own], dtype=np.int64),
             np.array([bool(annotation.get("iscrowd", 0)) for annotation in own], dtype=bool),
             np.array([annotation["area"] for annotation in own], dtype=np.float64),
+            masks_of_file(own, sizes[image_id]),
         )
         for image_id, own in found.items()
     }

@@ -9,13 +9,14 @@ import torch
 from mmdet.registry import MODELS
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper
+from mmengine.structures import BaseDataElement
 from torch import Tensor
 
+from opanas_cli.detection.configs.replaced_neck import refuse_batch_norm_behind_backbone
 from opanas_cli.detection.evaluating.population_pass import heads_on
 from opanas_cli.detection.processes.replicas import average_gradients, average_statistics, mean_logs
 from opanas_cli.detection.training.progress import FiniteLoss
 from opanas_cli.genotype import Genotype
-from opanas_cli.necks.super_net import refuse_batch_norm
 from opanas_cli.search.fair_sampling import SAMPLERS, step_generator
 from opanas_cli.stage_settings import SuperNetSection
 
@@ -50,10 +51,7 @@ class SuperNetDetector(BaseModel):
     ) -> None:
         super().__init__()
         self.detector = MODELS.build(detector)
-        for name, part in self.detector.named_modules():
-            # The backbone runs before the neck, so its statistics are those of every sub-net.
-            if not name.startswith("backbone") and (hasattr(part, "norm_cfg") or not list(part.children())):
-                refuse_batch_norm(part, name)
+        refuse_batch_norm_behind_backbone(self.detector)
         self.data_preprocessor = self.detector.data_preprocessor
         self.l1_weight = l1_weight
         self.seed = seed
@@ -62,6 +60,13 @@ class SuperNetDetector(BaseModel):
         self.finite_loss = FiniteLoss("lower supernet.lr or set supernet.grad_clip")
         self.register_buffer("step", torch.zeros((), dtype=torch.long))
         self._register_load_state_dict_pre_hook(_of_a_plain_detector)
+
+    def __getattr__(self, name: str) -> Any:
+        """What hooks of mmdet ask of a detector, such as `set_epoch`, is asked of the one in here."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("detector"), name)
 
     def init_weights(self) -> None:
         """Initialise the detector as mmdet does."""
@@ -116,7 +121,7 @@ class SuperNetDetector(BaseModel):
 
     def _losses(self, pyramid: list[Tensor], genotype: Genotype, data: dict[str, Any]) -> dict[str, Tensor]:
         heads = heads_on(self.detector, self.detector.neck.aggregate(pyramid, genotype))
-        return heads.loss(data["inputs"], data["data_samples"])
+        return heads.loss(data["inputs"], list(map(_copy, data["data_samples"])))
 
 
 def _of_a_plain_detector(state: dict[str, Tensor], prefix: str, *_: Any) -> None:
@@ -124,6 +129,12 @@ def _of_a_plain_detector(state: dict[str, Tensor], prefix: str, *_: Any) -> None
     if not any(name.startswith(f"{prefix}detector.") for name in state):
         for name in list(state):
             state[f"{prefix}detector.{name.removeprefix(prefix)}"] = state.pop(name)
+
+
+def _copy(sample: BaseDataElement) -> BaseDataElement:
+    """A data sample of the same tensors: some heads put others in their place."""
+    parts = {name: part.new() if isinstance(part, BaseDataElement) else part for name, part in sample.items()}
+    return sample.new(**parts)
 
 
 def _leaf(level: Tensor) -> Tensor:
