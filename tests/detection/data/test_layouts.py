@@ -37,6 +37,7 @@ from opanas_cli.commands import run
 from opanas_cli.detection.checkpoints import fingerprint
 from opanas_cli.detection.configs.data_checks import check_data
 from opanas_cli.detection.configs.files import load_config
+from opanas_cli.detection.configs.other_data import on_data_of
 from opanas_cli.detection.data.annotation_files import annotation_files, forget_coco, images_without_list
 from opanas_cli.detection.data.layouts import recognised
 from opanas_cli.errors import InvalidConfigError, InvalidDataError
@@ -267,3 +268,10 @@ def test_exported_configs_have_the_same_images(make: Make, tmp_path: Path) -> No
     # mmdet alone has no such data sets.
     assert run([*command, "--standalone", "-o", str(tmp_path / "alone.py"), *options]) == 3
     assert not (tmp_path / "alone.py").exists()
+
+
+@pytest.mark.parametrize("make", [yolo_of_roboflow, voc_of_labelimg])
+def test_detectors_that_learn_masks_need_other_annotations(make: Make, tmp_path: Path) -> None:
+    make(tmp_path)
+    with pytest.raises(InvalidDataError, match="has boxes only, but .* learns masks"):
+        on_data_of(load_config("mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco"), config_of(tmp_path))
