@@ -273,5 +273,5 @@ def test_exported_configs_have_the_same_images(make: Make, tmp_path: Path) -> No
 @pytest.mark.parametrize("make", [yolo_of_roboflow, voc_of_labelimg])
 def test_detectors_that_learn_masks_need_other_annotations(make: Make, tmp_path: Path) -> None:
     make(tmp_path)
-    with pytest.raises(InvalidDataError, match="has boxes only, but .* learns masks"):
+    with pytest.raises(InvalidDataError, match=r"has boxes only, but .* learns masks"):
         on_data_of(load_config("mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco"), config_of(tmp_path))
