@@ -33,7 +33,7 @@ SIDES = {"smallest": 0.05, "median": 0.5, "largest": 0.95}
     "[default: 0.8,0.1,0.1, and folders if they hold the frames of videos]",
 )
 @click.option("--write-splits", type=FILE, metavar="FILE", help="Write a line with split and path for each image.")
-@click.option("--contact-sheet", type=FILE, metavar="FILE.png", help="Draw 16 images with their boxes.")
+@click.option("--sheet", "contact_sheet", type=FILE, metavar="FILE.png", help="Draw 16 images with their boxes.")
 @common_options
 def data(
     folder: Path,
@@ -50,7 +50,7 @@ def data(
 
     \b
     Example:
-      opanas data /data/cells --contact-sheet cells.png
+      opanas data /data/cells --sheet cells.png
     """
     from opanas_cli.detection.configs.survey import survey
 

@@ -177,7 +177,7 @@ def test_the_contact_sheet_shows_the_boxes(yolo: Path, capsys: pytest.CaptureFix
         Image.new("RGB", (128, 128)).save(image)
         (yolo / "labels" / f"{image.stem}.txt").write_text("0 0.5 0.5 0.5 0.5\n")
     (yolo / "data.yaml").write_text("names: ['größe 7']\ntrain: images\nval: images\n")
-    code, found = told(capsys, yolo, "--contact-sheet", "sheet.png")
+    code, found = told(capsys, yolo, "--sheet", "sheet.png")
     assert (code, found["files"]) == (0, {"contact_sheet": "sheet.png"})
     with Image.open("sheet.png") as sheet:
         pixels = np.asarray(sheet)
