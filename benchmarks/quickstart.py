@@ -33,12 +33,12 @@ def main() -> None:
     # Linux counts in kilobytes, and of all children keeps the largest.
     gigabytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e9
     measured = {"wall_seconds": seconds, "peak_gigabytes": gigabytes}
+    networks = result["stages"]["compare"]["networks"]
     if options.json:
-        print(json.dumps({"version": 1, **measured, **{name: result[name] for name in ("winner", "fpn", "seconds")}}))
+        print(json.dumps({"version": 1, **measured, "networks": networks, "seconds": result["seconds"]}))
         return
-    for name in ("winner", "fpn"):
-        row = result[name]
-        print(f"{name:7} AP {row['ap']:.3f}  AP50 {row['ap50']:.3f}  {row['macs'] / 1e6:.1f} M MACs")
+    for row in networks:
+        print(f"{row['name']:7} AP {row['mean']:.3f}  {row['macs'] / 1e6:.1f} M MACs")
     print(f"seconds {seconds:.0f} (at most {SECONDS_LIMIT}), of which {result['seconds']}")
     print(f"peak memory {gigabytes:.2f} GB (at most {GIGABYTES_LIMIT}); the winner's AP should be at least {AP_BAR}")
 

@@ -56,6 +56,7 @@ DETECTION = {
     "training": 9,
     "experiments": 11,
     "searching": 10,
+    "pacing": 10,
     "registration": 11,
 }
 """The layer of each package and file of `detection`: they may import what is on lower layers."""

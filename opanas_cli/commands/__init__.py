@@ -23,6 +23,8 @@ from opanas_cli.termination import Terminated, terminable
 
 COMMANDS = {
     "quickstart": "Run every step on generated images, in minutes on a CPU.",
+    "init": "Write a config for your own images, which fits a budget of time.",
+    "search": "Train a super-net, search it and train the winner, in one go.",
     "train-supernet": "Train the super-net of a config by fair sampling.",
     "evolve": "Search a trained super-net for the best genotype.",
     "export": "Write a genotype as an mmdet config, or in another format.",
@@ -33,6 +35,7 @@ COMMANDS = {
     "compare": "Train a genotype and others at the same cost, and say which is better.",
     "viz": "Draw genotypes.",
     "report": "Write one page of all that is in a work dir.",
+    "data": "Say what a folder of images holds, and what training would make of it.",
     "doctor": "Say what this machine has, and what is wrong with it.",
     "genotype": "List, validate, show, convert and compare genotypes.",
 }
@@ -40,7 +43,7 @@ COMMANDS = {
 
 ALIASES = {"visualize": "viz"}
 
-LONG = ("train-supernet", "evolve", "retrain", "correlate", "compare")
+LONG = ("search", "train-supernet", "evolve", "retrain", "correlate", "compare")
 """Commands that can be resumed."""
 
 INTERRUPTED = 130

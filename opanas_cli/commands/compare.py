@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 
-from opanas_cli.commands.console import Console
+from opanas_cli.commands.console import Console, Result
 from opanas_cli.commands.options import NECKS, RunOptions, run_options
 from opanas_cli.commands.several_processes import OneProcessCommand
 
@@ -47,25 +49,33 @@ def compare(
     chosen = resolve_genotype(genotype)
     from opanas_cli.detection.configs.data_checks import check_data
     from opanas_cli.detection.configs.files import load_config
-    from opanas_cli.detection.experiments.comparing import compare as compared
     from opanas_cli.detection.experiments.contenders import contenders, name_of
-    from opanas_cli.detection.experiments.trainings import ExperimentFiles
     from opanas_cli.detection.processes.devices import select_device
-    from opanas_cli.drawing.charts import draw_comparison
 
     target = select_device(run.device)
     settings = load_config(config, run.cfg_options)
     networks = contenders(settings, chosen, name_of(genotype), against.split(","), run.seed)
     chosen_seeds = range(run.seed, run.seed + seeds)
     check_data(settings, ["train", "test"], console.warn, console.say)
+    console.result(*compared(settings, networks, chosen_seeds, folder, target, run.resume, console))
+
+
+def compared(
+    config: Any, networks: Any, seeds: Sequence[int], folder: Path, device: Any, resume: bool, console: Console
+) -> Result:
+    """Train `contenders` of a config that has been checked by each seed, and say what the differences show."""
+    from opanas_cli.detection.experiments import comparing
+    from opanas_cli.detection.experiments.trainings import ExperimentFiles
+    from opanas_cli.drawing.charts import draw_comparison
+
     with console.progress("trainings") as report:
-        document = compared(settings, networks, chosen_seeds, folder, target, run.resume, report)
+        document = comparing.compare(config, networks, seeds, folder, device, resume, report)
     files = ExperimentFiles.of(folder, "comparison")
     draw_comparison(document, files.chart)
-    _show(console, document, files)
+    return _result(document, files)
 
 
-def _show(console: Console, document: dict[str, Any], files: Any) -> None:
+def _result(document: dict[str, Any], files: Any) -> Result:
     networks = document["networks"]
     width = max(len(network["name"]) for network in networks)
     metric = document["metric"]
@@ -81,4 +91,4 @@ def _show(console: Console, document: dict[str, Any], files: Any) -> None:
         "half of the 95 % interval of the paired difference"
     )
     written = {"comparison": files.summary, "chart": files.chart, "trainings": files.rows}
-    console.result("\n".join(lines), document, written)
+    return Result("\n".join(lines), document, written)

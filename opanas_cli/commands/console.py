@@ -9,9 +9,9 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -19,6 +19,7 @@ from opanas_cli.errors import OpanasError
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
+    from rich.progress import Progress as Bars
 
     from opanas_cli.detection.training.progress import TrainingStep
     from opanas_cli.search import Progress
@@ -32,6 +33,18 @@ Report = Callable[[int, int, str], None]
 """Called with the number done, the total and a note."""
 
 
+class Result(NamedTuple):
+    """What a command ends with: lines for people, the same as a document, and the paths of all files that it wrote."""
+
+    lines: str
+    document: Mapping[str, Any]
+    files: Mapping[str, Path]
+
+    def whole_document(self) -> dict[str, Any]:
+        """What ``--json`` prints."""
+        return {"version": 1, **self.document, "files": {name: str(path) for name, path in self.files.items()}}
+
+
 class Console:
     """The terminal of one command.
 
@@ -43,6 +56,8 @@ class Console:
     def __init__(self, quiet: bool, as_json: bool) -> None:
         self.quiet = quiet
         self.as_json = as_json
+        self._stages: dict[str, str] = {}
+        self._bars: Bars | None = None
 
     def say(self, line: str) -> None:
         """A line about what happens."""
@@ -55,14 +70,13 @@ class Console:
 
     def result(self, lines: str, document: Mapping[str, Any], files: Mapping[str, Path]) -> None:
         """The end of a command: its result, and the paths of all files that it wrote."""
-        paths = {name: str(path) for name, path in files.items()}
         if self.as_json:
-            self.print_document({"version": 1, **document, "files": paths})
+            self.print_document(Result(lines, document, files).whole_document())
             return
         click.echo("\n".join(map(shown, lines.split("\n"))))
-        width = max(map(len, paths), default=0)
-        for name, path in paths.items():
-            click.echo(f"  {name:<{width}}  {shown(path)}")
+        width = max(map(len, files), default=0)
+        for name, path in files.items():
+            click.echo(f"  {name:<{width}}  {shown(str(path))}")
 
     @staticmethod
     def print_document(document: Mapping[str, Any]) -> None:
@@ -72,13 +86,27 @@ class Console:
     @contextmanager
     def progress(self, title: str) -> Iterator[Report]:
         """A progress bar on a terminal, else a line now and then."""
+        name = self._stages.get(title, title)
         if self.quiet:
             yield lambda done, total, note: None
-        elif sys.stderr.isatty():
-            with _bar(title) as report:
-                yield report
+        elif not sys.stderr.isatty():
+            yield _lines(name)
         else:
-            yield _lines(title)
+            with nullcontext(self._bars) if self._bars else _new_bars() as bars:
+                yield _bar(bars, name)
+
+    @contextmanager
+    def stages(self, *titles: str) -> Iterator[None]:
+        """While the block runs, the progress of these stages is one display: each has its number, and a bar at once."""
+        self._stages = {title: f"{number}/{len(titles)} {title}" for number, title in enumerate(titles, 1)}
+        if self.quiet or not sys.stderr.isatty():
+            yield
+            return
+        with _new_bars() as self._bars:
+            for name in self._stages.values():
+                self._bars.add_task(name, total=1, note="")
+            yield
+        self._bars = None
 
     @contextmanager
     def training(self, title: str) -> Iterator[Callable[[TrainingStep], None]]:
@@ -168,18 +196,23 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-@contextmanager
-def _bar(title: str) -> Iterator[Report]:
+def _new_bars() -> Bars:
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeRemainingColumn()
-    with Progress(*columns, console=rich_console(stderr=True)) as bars:
-        task = bars.add_task(title, total=None, note="")
+    return Progress(*columns, console=rich_console(stderr=True))
 
-        def report(done: int, total: int, note: str) -> None:
-            bars.update(task, completed=done, total=total, note=f"{done}/{total} {note}")
 
-        yield report
+def _bar(bars: Bars, title: str) -> Report:
+    """Reports to the bar of a title, which begins now."""
+    waiting = [task.id for task in bars.tasks if task.description == title]
+    task = waiting[0] if waiting else bars.add_task(title, note="")
+    bars.reset(task, total=None)
+
+    def report(done: int, total: int, note: str) -> None:
+        bars.update(task, completed=done, total=total, note=f"{done}/{total} {note}")
+
+    return report
 
 
 def _lines(title: str) -> Report:
@@ -194,14 +227,14 @@ def _lines(title: str) -> Report:
             last = now
             left = ""
             if began < done < total:
-                left = f", {_duration((now - started) / (done - began) * (total - done))} left"
+                left = f", {duration((now - started) / (done - began) * (total - done))} left"
             click.echo(f"{title}: {done}/{total} {note}{left}", err=True)
 
     return report
 
 
-def _duration(seconds: float) -> str:
-    """In the unit that suits."""
+def duration(seconds: float) -> str:
+    """Seconds in the unit that suits."""
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"

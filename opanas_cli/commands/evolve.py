@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from opanas_cli.commands.console import Console, SearchProgress
-from opanas_cli.commands.options import RunOptions, checked_by, limit, run_options, setting_option
+from opanas_cli.commands.console import Console, Result, SearchProgress
+from opanas_cli.commands.options import RunOptions, checked_by, limit_options, run_options, setting_option
 from opanas_cli.commands.several_processes import SeveralProcessesCommand
 from opanas_cli.commands.work_dir_lock import work_dir_lock
 from opanas_cli.stage_settings import PART
@@ -35,9 +36,7 @@ from opanas_cli.stage_settings import PART
 @setting_option("search", "generations")
 @setting_option("search", "top_k")
 @setting_option("search", "mutation_prob")
-@click.option("--max-macs", metavar="QUANTITY", help="Maximum MACs of the detector, e.g. 197G.")
-@click.option("--max-params", metavar="QUANTITY", help="Maximum parameters of the detector, e.g. 36M.")
-@click.option("--max-latency", metavar="DURATION", help="Maximum latency per image of the detector, e.g. 50ms.")
+@limit_options
 @setting_option("search", "max_images")
 @setting_option("search", "halving")
 @setting_option("search", "finalists")
@@ -54,9 +53,7 @@ def evolve(
     supernet: Path,
     strategy: str,
     against: str,
-    max_macs: str | None,
-    max_params: str | None,
-    max_latency: str | None,
+    constraints: Any,
     search_split: float | None,
     run: RunOptions,
     console: Console,
@@ -73,21 +70,14 @@ def evolve(
     Example:
       opanas evolve coco runs/coco/supernet.pth --max-macs 200G
     """
-    from opanas_cli.search import Constraints, Resource, parse_milliseconds, parse_quantity, strategy_named
+    from opanas_cli.search import Resource, strategy_named
 
-    constraints = Constraints(
-        limit("--max-macs", max_macs, parse_quantity),
-        limit("--max-params", max_params, parse_quantity),
-        limit("--max-latency", max_latency, parse_milliseconds),
-    )
     strategy_named(strategy)  # Refuses an unknown one before anything long begins.
     folder = run.folder(config)
     from opanas_cli.detection.configs.data_checks import check_data
     from opanas_cli.detection.configs.files import load_config
-    from opanas_cli.detection.configs.sections import section_of
-    from opanas_cli.detection.experiments.finalists import hold_final
     from opanas_cli.detection.processes.devices import select_device
-    from opanas_cli.detection.searching import SearchFiles, SearchOptions, SearchReports, search_super_net
+    from opanas_cli.detection.searching import SearchOptions
 
     device = select_device(run.device)
     settings = load_config(config, run.cfg_options)
@@ -100,18 +90,36 @@ def evolve(
 
     asked = SearchOptions(run.seed, strategy, Resource(against), constraints, search_split, run.resume)
     with work_dir_lock(folder):
-        with console.progress("search") as report:
-            shown = SearchProgress(report)
-            reports = SearchReports(shown.candidate, shown.images, check, console.say)
-            result = search_super_net(settings, supernet, folder, device, asked, reports)
-        best, rounds = result.best, []
-        if section_of(settings, "search").finalists > 1:
-            with console.progress("finalists") as report:
-                best, rounds = hold_final(settings, supernet, result, asked, folder, device, report)
-    _show(console, result, best, rounds, SearchFiles.of(folder))
+        result = evolved(settings, supernet, folder, device, asked, console, check)
+    console.result(*result)
 
 
-def _show(console: Console, result: Any, best: Any, rounds: Any, files: Any) -> None:
+def evolved(
+    config: Any,
+    supernet: Path,
+    folder: Path,
+    device: Any,
+    asked: Any,
+    console: Console,
+    check: Callable[[Any, float, int | None], None] = lambda searched, split, most: None,
+) -> Result:
+    """Search a super-net by `SearchOptions`, train the finalists if the config has several, and say what was found."""
+    from opanas_cli.detection.configs.sections import section_of
+    from opanas_cli.detection.experiments.finalists import hold_final
+    from opanas_cli.detection.searching import SearchFiles, SearchReports, search_super_net
+
+    with console.progress("search") as report:
+        shown = SearchProgress(report)
+        reports = SearchReports(shown.candidate, shown.images, check, console.say)
+        result = search_super_net(config, supernet, folder, device, asked, reports)
+    best, rounds = result.best, []
+    if section_of(config, "search").finalists > 1:
+        with console.progress("finalists") as report:
+            best, rounds = hold_final(config, supernet, result, asked, folder, device, report)
+    return _found(result, best, rounds, SearchFiles.of(folder))
+
+
+def _found(result: Any, best: Any, rounds: Any, files: Any) -> Result:
     from opanas_cli.formats.text import line_of
 
     text = line_of(best.genotype)
@@ -125,7 +133,7 @@ def _show(console: Console, result: Any, best: Any, rounds: Any, files: Any) -> 
     if best.cost.latency_ms is not None:
         latency = f" and takes {best.cost.latency_ms:.2f} ms"
         written["latency"] = files.latency
-    console.result(
+    return Result(
         f"evaluated {len(result.evaluated)} candidates{ended}; {found}: {text}\n"
         + "".join(
             f"alone, {round['epochs']} of {rounds[-1]['epochs']} epochs: {_figures(round['figures'])}\n"

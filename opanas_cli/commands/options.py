@@ -129,6 +129,29 @@ def limit(option: str, text: str | None, parse: Callable[[str], T]) -> T | None:
         raise UsageError(f"{option}: {error}") from error
 
 
+def limit_options(command: Command) -> Command:
+    """``--max-macs``, ``--max-params`` and ``--max-latency`` of the detector; it is given `Constraints`."""
+
+    @wraps(command)
+    def with_constraints(*, max_macs: Any, max_params: Any, max_latency: Any, **others: Any) -> Any:
+        from opanas_cli.search import Constraints, parse_milliseconds, parse_quantity
+
+        constraints = Constraints(
+            limit("--max-macs", max_macs, parse_quantity),
+            limit("--max-params", max_params, parse_quantity),
+            limit("--max-latency", max_latency, parse_milliseconds),
+        )
+        return command(constraints=constraints, **others)
+
+    for name, kind, what in (
+        ("latency", "DURATION", "latency per image of the detector, e.g. 50ms"),
+        ("params", "QUANTITY", "parameters of the detector, e.g. 36M"),
+        ("macs", "QUANTITY", "MACs of the detector, e.g. 197G"),
+    ):
+        with_constraints = click.option(f"--max-{name}", metavar=kind, help=f"Maximum {what}.")(with_constraints)
+    return with_constraints
+
+
 def setting_option(section: str, name: str, parameter: str | None = None) -> Callable[[Command], Command]:
     """The option ``--name`` for a setting of a config's section: its help and its check are the setting's own.
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from opanas_cli.commands.console import Console
+from opanas_cli.commands.console import Console, Result
 from opanas_cli.commands.options import NECKS, RunOptions, run_options, setting_option
 from opanas_cli.commands.several_processes import SeveralProcessesCommand
 from opanas_cli.commands.work_dir_lock import work_dir_lock
@@ -72,7 +73,7 @@ def retrain(
     from opanas_cli.detection.processes.devices import select_device
     from opanas_cli.detection.training.mixed_precision import use_mixed_precision
     from opanas_cli.detection.training.networks import baseline_config, inherited_weights, sub_net_config, whole_config
-    from opanas_cli.detection.training.retraining import measure_detector, train_detector
+    from opanas_cli.detection.training.retraining import measure_detector
 
     device = select_device(run.device)
     settings = load_config(config, run.cfg_options)
@@ -86,17 +87,33 @@ def retrain(
         use_mixed_precision(stage)
     check_data(settings, ["test"] if test_only else ["train", "test"], console.warn, console.say)
     weights = inherited_weights(settings, chosen, inherit) if chosen is not None and inherit is not None else None
-    with work_dir_lock(folder), console.training("detector") as on_step:
+    with work_dir_lock(folder):
         if test_only is not None:
-            trained = measure_detector(stage, folder, run.seed, device, test_only)
+            measured = measure_detector(stage, folder, run.seed, device, test_only)
+            result = _result(measured, folder / "test")
         else:
-            trained = train_detector(stage, folder, run.seed, device, run.resume, on_step, weights)
+            result = trained_detector(stage, folder, run.seed, device, run.resume, console, weights)
+    console.result(*result)
+
+
+def trained_detector(
+    stage: Any, folder: Path, seed: int, device: Any, resume: bool, console: Console, weights: Any = None
+) -> Result:
+    """Train the detector of a config that has been checked, and say what came out."""
+    from opanas_cli.detection.training.retraining import train_detector
+
+    with console.training("detector") as on_step:
+        trained = train_detector(stage, folder, seed, device, resume, on_step, weights)
     if trained.found:
         console.say_finished(trained.path)
+    return _result(trained, folder / "retrain")
+
+
+def _result(trained: Any, log: Path) -> Result:
     figures = ", ".join(f"{name} {value:.4f}" for name, value in trained.metrics.items())
-    console.result(
+    return Result(
         f"{figures or 'no AP: the test split has no objects'}\n"
         f"{trained.cost.macs / 1e9:.3f} G MACs, {trained.cost.params / 1e6:.3f} M parameters",
         {"metrics": trained.metrics, "macs": trained.cost.macs, "params": trained.cost.params},
-        {"detector": trained.path, "log": folder / ("test" if test_only else "retrain")},
+        {"detector": trained.path, "log": log},
     )

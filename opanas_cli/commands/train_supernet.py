@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
-from opanas_cli.commands.console import Console
+from opanas_cli.commands.console import Console, Result
 from opanas_cli.commands.options import RunOptions, run_options, setting_option
 from opanas_cli.commands.several_processes import SeveralProcessesCommand
 from opanas_cli.commands.work_dir_lock import work_dir_lock
@@ -35,14 +36,22 @@ def train_supernet(config: str, run: RunOptions, console: Console) -> None:
     from opanas_cli.detection.configs.files import load_config
     from opanas_cli.detection.configs.stages import super_net_stage
     from opanas_cli.detection.processes.devices import select_device
-    from opanas_cli.detection.training.supernet_training import train_super_net
 
     device = select_device(run.device)
     settings = load_config(config, run.cfg_options)
     super_net_stage(settings, run.seed)  # Refuses what cannot be trained before it reads the data.
     check_data(settings, ["train"], console.warn, console.say)
-    with work_dir_lock(folder), console.training("super-net") as on_step:
-        trained = train_super_net(settings, folder, run.seed, device, run.resume, on_step)
+    with work_dir_lock(folder):
+        result = trained_super_net(settings, folder, run.seed, device, run.resume, console)
+    console.result(*result)
+
+
+def trained_super_net(config: Any, folder: Path, seed: int, device: Any, resume: bool, console: Console) -> Result:
+    """Train the super-net of a config that has been checked, and say what came out."""
+    from opanas_cli.detection.training.supernet_training import train_super_net
+
+    with console.training("super-net") as on_step:
+        trained = train_super_net(config, folder, seed, device, resume, on_step)
     if trained.found:
         console.say_finished(trained.path)
     written = {"super-net": trained.path, "log": folder / "train-supernet"}
@@ -50,7 +59,7 @@ def train_supernet(config: str, run: RunOptions, console: Console) -> None:
         written["best"] = trained.best
     if not trained.alive:
         console.warn("the strongest paths alone have no output; the genotype is the most probable one that has")
-    console.result(
+    return Result(
         f"trained {trained.steps} steps; loss {trained.loss_at_start:.3f} at the start, {trained.loss_at_end:.3f} at "
         f"the end (means of up to 10 steps){_watched(trained)}{_genotype(trained)}",
         {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
@@ -81,6 +82,28 @@ def test_a_bar_on_a_terminal(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -
     assert out == ""
     assert "search" in err
     assert "3/7 best 0.5" in err
+
+
+def test_stages_are_numbered_lines(capsys: Capture) -> None:
+    console = Console(False, False)
+    with console.stages("super-net", "search"):
+        for title in ("super-net", "finalists", "search"):
+            with console.progress(title) as report:
+                report(3, 3, "x")
+    assert capsys.readouterr().err.splitlines() == ["1/2 super-net: 3/3 x", "finalists: 3/3 x", "2/2 search: 3/3 x"]
+
+
+def test_stages_are_one_display_on_a_terminal(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    console = Console(False, False)
+    with console.stages("super-net", "search"):
+        for done, title in enumerate(("super-net", "finalists", "search"), 3):
+            with console.progress(title) as report:
+                report(done, 7, "x")
+    err = capsys.readouterr().err
+    shown = re.findall(r"(1/2 super-net|2/2 search|finalists) .*? (\d/7 x)", err)
+    assert shown[-3:] == [("1/2 super-net", "3/7 x"), ("2/2 search", "5/7 x"), ("finalists", "4/7 x")]
+    assert err.index("2/2 search") < err.index("3/7 x"), "it is there from the start on"
 
 
 def test_warnings_of_python_are_lines(capsys: Capture) -> None:

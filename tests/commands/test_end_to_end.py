@@ -227,21 +227,20 @@ def test_quickstart_runs_the_whole_loop(
     monkeypatch.setattr(shapes, "generate_shapes", lambda root, **_: generate(root, num_train=12, num_val=6))
     small = [option for option in (*tiny_options, *NARROW) if not option.startswith("data_root=")]
     document = call("quickstart", "--work-dir", tmp_path, "--device", "cpu", "--cfg-options", *small)
-    for name in ("winner", "fpn"):
-        assert list(document[name]) == ["ap", "ap50", "macs", "params", "genotype"]
-        assert 0 <= document[name]["ap"] <= document[name]["ap50"] <= 1
-    assert document["fpn"]["genotype"] is None
-    assert document["fpn"]["macs"] == pytest.approx(document["winner"]["macs"], rel=0.05)
-    assert document["winner"]["genotype"].count("|") == 1
-    assert document["seconds"]["total"] == pytest.approx(
-        sum(value for stage, value in document["seconds"].items() if stage != "total"), abs=0.1
-    )
-    assert {"genotype", "history", "drawing", "config", "winner detector", "fpn detector"} <= set(document["files"])
-    assert json.loads(Path(document["files"]["summary"]).read_text()).items() <= document.items()
+    winner, fpn = document["stages"]["compare"]["networks"]
+    assert (winner["name"], winner["genotype"]) == ("winner", document["winner"])
+    assert (fpn["name"], fpn["genotype"]) == ("fpn", None)
+    assert fpn["macs"] == pytest.approx(winner["macs"], rel=0.05)
+    assert document["winner"].count("|") == 1
+    assert {"data", "best", "history", "drawing", "config", "comparison"} <= set(document["files"])
+    assert json.loads(Path(document["files"]["summary"]).read_text()).items() <= {**document, "files": None}.items()
     report = call("report", tmp_path)
-    assert (report["candidates"], report["retrained"]) == (8, ["fpn/retrain", "winner/retrain"])
-    assert report["problems"] == {}
+    assert (report["candidates"], report["problems"]) == (8, {})
     page = Path(report["files"]["report"]).read_text()
-    assert f'<data value="{document["winner"]["ap"]}">' in page
-    assert document["winner"]["genotype"] in page
+    assert f'<data value="{winner["macs"]}">' in page
+    assert document["winner"] in page
     assert all(tmp_path in Path(path).parents for path in document["files"].values())
+    before = (tmp_path / "comparison.jsonl").read_text()
+    call("quickstart", "--work-dir", tmp_path, "--device", "cpu", "--cfg-options", *small)
+    row, again = (json.loads(lines.splitlines()[0]) for lines in (before, (tmp_path / "comparison.jsonl").read_text()))
+    assert row["settings"] == again["settings"], "what an earlier run left is replaced by the same"

@@ -62,7 +62,7 @@ def test_a_choice_is_one_line_too(capsys: Capture) -> None:
 def test_a_command_like_no_other_is_answered_with_all(capsys: Capture) -> None:
     assert run(["xyz"]) == 2
     assert capsys.readouterr().err.startswith(
-        "opanas: No such command 'xyz'; the commands are quickstart, train-supernet, "
+        "opanas: No such command 'xyz'; the commands are quickstart, init, search, train-"
     )
 
 
@@ -162,7 +162,7 @@ def test_the_commands_that_several_processes_share() -> None:
     with click.Context(commands.cli) as context:
         found = {name: commands.cli.get_command(context, name) for name in commands.COMMANDS}
     sharing = [name for name, command in found.items() if isinstance(command, SeveralProcessesCommand)]
-    assert sharing == list(commands.LONG[:3]), "trainings of correlate and compare each take one process"
+    assert sharing == list(commands.LONG[:4]), "trainings of correlate and compare each take one process"
 
 
 def test_a_broken_plug_in_is_one_line(plug_in: Callable[..., None], capsys: Capture) -> None:

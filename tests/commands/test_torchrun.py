@@ -63,3 +63,13 @@ def test_a_rank_that_is_killed_changes_no_file(tiny_options: tuple[str, ...], tm
     files = [sorted(path.name for path in (tmp_path / name).iterdir()) for name in ("whole", "killed")]
     assert files[0] == files[1]
     assert super_net_of(tmp_path / "whole") == super_net_of(tmp_path / "killed")
+
+
+def test_a_whole_search(tiny_options: tuple[str, ...], tmp_path: Path) -> None:
+    small = ["search.population=2", "search.generations=1", "search.top_k=1"]
+    options = ["--device", "cpu", "--cfg-options", *tiny_options, *small]
+    _, said = torchrun("search", "shapes", "--work-dir", tmp_path, *options).communicate(timeout=PATIENCE)
+    assert said.count("3/3 detector: 2/2") == 1, said
+    assert {"supernet.pth", "best.json", "winner.py", "detector.pth", "search.json"} <= {
+        path.name for path in tmp_path.iterdir()
+    }

@@ -114,12 +114,13 @@ def test_a_file_system_without_locks_is_warned_of(tmp_path: Path, monkeypatch: p
         pass
 
 
-@pytest.mark.parametrize("command", ["train-supernet", "retrain", "evolve", "quickstart"])
+@pytest.mark.parametrize("command", ["train-supernet", "retrain", "evolve", "search", "quickstart"])
 def test_every_command_that_trains_or_searches_takes_it(
     command: str, tiny_options: tuple[str, ...], tiny_supernet: Path, tmp_path: Path, refused: Callable[..., str]
 ) -> None:
     arguments = {
         "train-supernet": ["shapes"],
+        "search": ["shapes"],
         "retrain": ["shapes", "--genotype", "top-down"],
         "evolve": ["shapes", tiny_supernet],
         "quickstart": [],

@@ -57,16 +57,23 @@ def contenders(config: Config, genotype: Genotype, name: str, against: Sequence[
             found.append(Contender(text, baseline_config(config, genotype, text), None))
         elif count := RANDOM.fullmatch(text):
             found += _random(config, genotype, int(count[1] or 1), seed)
-        elif not text or text.startswith("random:"):
-            raise UsageError(
-                f"--against: '{text}' is no network; give random:N with N from 1 to 9999, or a name or file"
-            )
         else:
             found.append(_other(config, genotype, text))
     names = [contender.name for contender in found]
     if twice := next((one for one in names if names.count(one) > 1), None):
         raise UsageError(f"--against: two networks are called '{twice}'; rename a file, or leave one out")
     return found
+
+
+def check_names(against: Sequence[str]) -> None:
+    """Refuse what `contenders` cannot know, before hours are spent on the genotype to compare.
+
+    Raises:
+        UsageError, InvalidGenotypeError: one is no network.
+    """
+    for text in against:
+        if text not in BASELINES and not RANDOM.fullmatch(text):
+            _genotype(text)
 
 
 def name_of(genotype: str) -> str:
@@ -95,7 +102,13 @@ def _random(config: Config, genotype: Genotype, count: int, seed: int) -> list[C
 
 def _other(config: Config, genotype: Genotype, text: str) -> Contender:
     """A genotype given by name or file, at the width that fits."""
-    other, name = resolve_genotype(text), name_of(text)
+    other, name = _genotype(text), name_of(text)
     macs = detector_cost(with_sub_net(config, genotype)).macs
     matched = at_macs(macs, lambda width: with_sub_net(of_width(config, width), other), name, width_step(config))
     return Contender(name, retrain_stage(matched), line_of(other))
+
+
+def _genotype(text: str) -> Genotype:
+    if not text or text.startswith("random:"):
+        raise UsageError(f"--against: '{text}' is no network; give random:N with N from 1 to 9999, or a name or file")
+    return resolve_genotype(text)

@@ -107,7 +107,7 @@ def retrained(found: WorkDir) -> Html | None:
         [
             folder,
             *(training.tested.get(name) for name in names),
-            *(entry(found.documents, "quickstart.json", folder.split("/")[0], cost) for cost in ("macs", "params")),
+            *(entry(found.documents, "search.json", "stages", folder, cost) for cost in ("macs", "params")),
             training.position,
             _neck(training),
         ]
@@ -168,8 +168,8 @@ def _interval(estimate: Mapping[str, Any] | None) -> str | None:
 
 def times(found: WorkDir) -> Html | None:
     """How long each stage took, and the most memory of a GPU that a training held."""
-    timed = entry(found.documents, "quickstart.json", "seconds") or {}
-    rows = [[f"quickstart: {stage}", value, None, "the command"] for stage, value in timed.items()]
+    timed = entry(found.documents, "search.json", "seconds") or {}
+    rows = [[f"search: {stage}", value, None, "the command"] for stage, value in timed.items()]
     trainings = ({"super-net": found.super_net} if found.super_net else {}) | found.trained
     for name, training in trainings.items():
         memory = max((row["memory"] for row in training.having("memory")), default=None)

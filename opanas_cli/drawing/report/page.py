@@ -33,7 +33,7 @@ SECTIONS = (
     Section("Retrained detectors", trainings.retrained, "retrain", "opanas retrain"),
     Section("Comparison", trainings.comparison, "comparison.json", "opanas compare"),
     Section("Ranking of the super-net", trainings.correlation, "correlation.json", "opanas correlate"),
-    Section("Time and memory", trainings.times, "a log", "opanas train-supernet, retrain, quickstart"),
+    Section("Time and memory", trainings.times, "a log", "opanas train-supernet, retrain, search"),
     Section("Config and versions", trainings.config, SUPER_NET_LOG, "opanas train-supernet"),
 )
 

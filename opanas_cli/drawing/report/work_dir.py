@@ -131,6 +131,6 @@ FILES: dict[str, tuple[str, Callable[[WorkDir, str], None]]] = {
     "comparison.json": ("opanas compare", _read_document),
     "correlation.jsonl": ("opanas correlate", _read_rows),
     "correlation.json": ("opanas correlate", _read_document),
-    "quickstart.json": ("opanas quickstart", _read_document),
+    "search.json": ("opanas search", _read_document),
 }
 """The files that a report is about: the command that writes each, and how it is read."""

@@ -93,7 +93,7 @@ def test_trained_networks(work_dir: Path) -> None:
     assert {"0.28125", "0.375"} <= set(page.values["ranking-of-the-super-net"])
     times = {row[0]: row[1:3] for row in page.rows["time-and-memory"]}
     assert times["super-net"] == ["90", "1000"]
-    assert times["quickstart: train-supernet"][0] == "115.5"
+    assert times["search: train-supernet"][0] == "115.5"
     assert times["finalists.jsonl, trainings: 1"][0] == "12.5"
     assert {"2.9.1", "Imaginary GPU", "/data/cells", "0.1.0"} <= {row[1] for row in page.rows["config-and-versions"]}
 
