@@ -1,4 +1,4 @@
-"""`custom` without a GPU: your own VOC or COCO folder, a small detector from scratch, images within 320 pixels."""
+"""`custom` without a GPU: your own folder of images, a small detector from scratch, images within 320 pixels."""
 
 _base_ = ["_base_/small_faster_rcnn.py", "_base_/own_folder.py", "_base_/runtime.py"]
 

@@ -91,7 +91,9 @@ def read_xml(path: Path) -> object:
     split.write_text("pipe\n")
     (path.parent / "Annotations").mkdir()
     (path.parent / "Annotations" / "pipe.xml").symlink_to(path.resolve())
-    return list(voc_objects(path.parent, split))
+    ((_, found),) = voc_objects(dict(type="XMLDataset", data_root=path.parent, ann_file=split.name))
+    assert isinstance(found, Exception)
+    raise found
 
 
 @pytest.mark.parametrize("read", [read_record, read_config, read_model, read_annotations, read_split, read_xml])

@@ -1,9 +1,10 @@
-"""The user's own folder in VOC or COCO layout; `OwnFolder` becomes a data set of it once `data_root` is known."""
+"""The user's own folder in any known layout; `OwnFolder` becomes a data set of it once `data_root` is known."""
 
 _base_ = ["pipelines.py"]
 
 data_root = None
 classes = None
+split = (0.8, 0.1, 0.1)
 
 train_dataloader = dict(
     num_workers=2,

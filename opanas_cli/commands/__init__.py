@@ -35,6 +35,7 @@ COMMANDS = {
     "compare": "Train a genotype and others at the same cost, and say which is better.",
     "viz": "Draw genotypes.",
     "report": "Write one page of all that is in a work dir.",
+    "data": "Say what a folder of images holds, and what training would make of it.",
     "doctor": "Say what this machine has, and what is wrong with it.",
     "genotype": "List, validate, show, convert and compare genotypes.",
 }

@@ -15,7 +15,7 @@ import click
 from opanas_cli import __version__
 from opanas_cli.commands.console import Console, shown
 from opanas_cli.commands.options import common_options
-from opanas_cli.errors import MissingDependencyError, OpanasError
+from opanas_cli.errors import InvalidDataError, MissingDependencyError, OpanasError
 
 PACKAGES = {
     "torch": ("torch",),
@@ -49,7 +49,7 @@ class Finding:
 
 @click.command()
 @click.option(
-    "--data", type=click.Path(path_type=Path), metavar="DIR", help="Check this data set too, in VOC or COCO layout."
+    "--data", type=click.Path(path_type=Path), metavar="DIR", help="Check this data set too, as `opanas data` does."
 )
 @common_options
 def doctor(data: Path | None, console: Console) -> int:
@@ -155,21 +155,19 @@ def operators() -> Iterator[Finding]:
 
 
 def data_set(folder: Path, console: Console) -> Iterator[Finding]:
-    """What each split of a data set holds; its first error is the problem."""
-    from opanas_cli.detection.configs.data_checks import check_data
-    from opanas_cli.detection.configs.files import load_config
-    from opanas_cli.detection.configs.parts import required_datasets
-    from opanas_cli.detection.data.facts import facts_of
+    """What each split of a data set holds; its first problem is the problem."""
+    from opanas_cli.detection.configs.survey import survey
 
     try:
-        config = load_config("custom", (f"data_root={folder}",))
-        for split in ("train", "val", "test"):
-            (dataset,) = required_datasets(config, split)
-            facts = facts_of(dataset, str(folder))
-            objects = ", ".join(f"{name} {count:,}" for name, count in sorted(facts.objects.items()))
-            yield Finding(split, f"{len(facts.images):,} images of {shown(str(facts.source))}: {shown(objects)}")
-        check_data(config, ["train", "val", "test"], console.warn, console.say)
+        found = survey(folder, (), console.say)
     except OpanasError as error:
         yield Finding("data set", shown(str(folder)), str(error), error.exit_code)
+        return
+    problems = [problem for own in found.splits.values() for problem in own.problems]
+    for split, own in found.splits.items():
+        objects = ", ".join(f"{name} {count:,}" for name, count in sorted(own.objects.items()))
+        yield Finding(split, f"{own.num_images:,} images of {shown(str(own.source))}: {shown(objects)}")
+    if problems:
+        yield Finding("data set", shown(str(folder)), problems[0], InvalidDataError.exit_code)
     else:
         yield Finding("data set", f"{shown(str(folder))}: all images can be read")

@@ -7,7 +7,7 @@ import io
 import re
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -181,10 +181,13 @@ def require_fit(model: nn.Module, state: Any, source: Path) -> None:
         )
 
 
-def fingerprint(*paths: Path) -> str:
-    """The SHA-256 of a file, in hex; of several files that of their fingerprints."""
-    if len(paths) != 1:
-        return hashlib.sha256("".join(map(fingerprint, paths)).encode()).hexdigest()
+def fingerprint(*paths: Path, names: Sequence[str] = ()) -> str:
+    """The SHA-256 of a file, in hex; of several files, or of `names` beside them, that of their fingerprints."""
+    if len(paths) != 1 or names:
+        digest = hashlib.sha256("\n".join(names).encode(errors="surrogateescape"))
+        for path in paths:
+            digest.update(fingerprint(path).encode())
+        return digest.hexdigest()
     digest = hashlib.sha256()
     with open_regular(paths[0]) as file:
         while block := file.read(1 << 20):

@@ -22,7 +22,7 @@ from opanas_cli.detection.configs.sections import section_of
 from opanas_cli.detection.configs.stages import search_dataset
 from opanas_cli.detection.costs.latency import latency_table
 from opanas_cli.detection.costs.profiling import CostModel
-from opanas_cli.detection.data.annotation_files import annotation_files
+from opanas_cli.detection.data.annotation_files import annotation_files, images_without_list
 from opanas_cli.detection.evaluating.evaluator import SuperNetEvaluator
 from opanas_cli.detection.evaluating.unfinished_pass import UnfinishedPass
 from opanas_cli.detection.processes.group import from_first
@@ -239,9 +239,11 @@ def _history(path: Path, search: SearchSettings, resume: bool) -> History:
 def _annotations(config: Config, search_split: float) -> dict[str, str]:
     """The fingerprints of the files with the annotations of the images, by the data sets' `ann_file`."""
     files: dict[str, list[Path]] = {}
+    names: dict[str, list[str]] = {}
     for dataset in each_dataset(config.train_dataloader if search_split else config.val_dataloader):
         files.setdefault(dataset["ann_file"], []).extend(annotation_files(dataset))
-    return {name: fingerprint(*paths) for name, paths in files.items()}
+        names.setdefault(dataset["ann_file"], []).extend(images_without_list(dataset))
+    return {name: fingerprint(*paths, names=names[name]) for name, paths in files.items()}
 
 
 def _checked_split(asked: float | None, held_out: float) -> float:

@@ -74,6 +74,17 @@ def test_scale(document: Run) -> None:
     assert [row["processes"] for row in printed["model"]] == [1, 2, 8, 64]
 
 
+def test_large_folder(program: Callable[[str], ModuleType], tmp_path: Path) -> None:
+    # In this process: importing mmdet anew for each reading takes longer than all the rest.
+    large_folder = program("large_folder")
+    for layout in ("yolo", "voc", "coco"):
+        root = tmp_path / layout
+        large_folder.write_folder(root, layout, 30)
+        counts = {reading: count(root) for reading, count in large_folder.READINGS.items()}
+        assert counts["survey"] == 30
+        assert counts["check"] == counts["load"] in range(15, 30)
+
+
 def test_processes_share_out_whole_batches(program: Callable[[str], ModuleType]) -> None:
     model = program("scaling_model")
     links = model.Links(float("inf"), float("inf"), 0.0)

@@ -305,7 +305,10 @@ def test_malformed_cfg_options(option: str, said: str, refused: Refused) -> None
     [
         ("", "data_root is not set; add --cfg-options data_root="),
         ("/no/such/folder", "/no/such/folder: no such folder"),
-        ("empty", "empty: is neither a VOC folder (Annotations/, ImageSets/Main/) nor a COCO folder"),
+        (
+            "empty",
+            "empty: is in no known layout: there are neither annotations in COCO's JSON, nor XML files of VOC's form",
+        ),
     ],
 )
 def test_own_folder(data_root: str, said: str, refused: Refused) -> None:

@@ -312,4 +312,4 @@ def test_coco_categories_in_two_orders(
 
 def test_an_empty_voc_split_and_a_missing_one(voc: Path, tiny_options: tuple[str, ...], refused: Refused) -> None:
     (voc / "ImageSets" / "Main" / "train.txt").unlink()
-    assert "has no train.txt, the names of that split's images" in refused(3, *of_voc(voc, tiny_options))
+    assert "has a split 'val' but no 'train'; add it" in refused(3, *of_voc(voc, tiny_options))

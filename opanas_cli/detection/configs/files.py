@@ -69,19 +69,13 @@ def _mmdets(name: str) -> Path:
     raise InvalidConfigError(f"{name}: mmdet has no such config; {hint}")
 
 
-def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
-    """Read a config, apply ``KEY=VALUE`` overrides, and spread `data_root` and `classes` over its data sets.
-
-    Raises:
-        InvalidConfigError: the file is missing, is not an mmengine config, has no model, or a wrong setting.
-        UsageError: an override is malformed, or sets a stage that the config does not have.
-        InvalidDataError: the user's own data folder has no known layout.
-    """
+def read_config(name: str) -> Config:
+    """A config as it is written; MissingDependencyError or InvalidConfigError if it cannot be read."""
     path = find_config(name)
     try:
         with writing_into(Path(gettempdir())), quietly():  # mmengine copies configs there.
             MMLogger.get_current_instance()  # Otherwise its first message, e.g. of a scope, would make one for stdout.
-            config: Config = LiteralConfig.of(Config.fromfile(str(path)))
+            return LiteralConfig.of(Config.fromfile(str(path)))
     except OpanasError:
         raise
     except ImportError as error:
@@ -95,6 +89,17 @@ def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
     except Exception as error:
         reason = f"{type(error).__name__}: {reason_of(error)}"
         raise InvalidConfigError(f"{name}: cannot be read as an mmengine config: {reason}") from error
+
+
+def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
+    """Read a config, apply ``KEY=VALUE`` overrides, and spread `data_root` and `classes` over its data sets.
+
+    Raises:
+        InvalidConfigError: the file is missing, is not an mmengine config, has no model, or a wrong setting.
+        UsageError: an override is malformed, or sets a stage that the config does not have.
+        InvalidDataError: the user's own data folder has no known layout.
+    """
+    config = read_config(name)
     parsed = parse_overrides(overrides)
     require_known_keys(config, parsed)
     _refuse_missing_stages(config, parsed)

@@ -9,7 +9,7 @@ from mmengine.config import Config
 
 from opanas_cli.detection.configs.data_checks import dataset_classes
 from opanas_cli.detection.configs.parts import DATALOADERS, class_heads, dicts_in, each_dataset, required_datasets
-from opanas_cli.detection.data.annotation_files import is_voc
+from opanas_cli.detection.data.annotation_files import is_voc, is_yolo
 from opanas_cli.errors import InvalidConfigError, InvalidDataError
 
 
@@ -36,7 +36,7 @@ def on_data_of(detector: Config, data: Config) -> Config:
             "other data"
         )
     if any(step.get("with_mask") for step in loading) or (not loading and _has_mask_head(detector.model)):
-        if is_voc(dataset):
+        if is_voc(dataset) or is_yolo(dataset):
             raise InvalidDataError(f"{dataset['ann_file']}: has boxes only, but {detector.filename} learns masks")
         _load_masks(changed)
     others = (detector.get("custom_imports") or {}).get("imports", [])

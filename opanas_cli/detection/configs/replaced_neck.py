@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from opanas_cli.detection.configs.building import build_detector, building, config_errors
-from opanas_cli.detection.configs.necks import search_space, with_sub_net
+from opanas_cli.detection.configs.necks import is_super_net, search_space, with_sub_net
 from opanas_cli.detection.configs.parts import dicts_in, require_backbone
 from opanas_cli.detection.quiet import silenced
 from opanas_cli.errors import InvalidConfigError
@@ -35,6 +35,8 @@ NOT_BEHIND_THE_NECK = ("backbone", "neck", "data_preprocessor", "train_cfg", "te
 def with_super_net(config: Config, for_search: bool = True, **neck: Any) -> Config:
     """The config of a detector whose neck is a super-net with the levels and the width of the neck that it had.
 
+    A super-net stays one.
+
     The detector is built and run on one small image. Channels, levels, strides and width are those of the feature maps
     and of the pyramid that come out; norm and activation are those of the neck's convolutions, whose levels are then
     normalised too (`output_norm_cfg`). Extra levels are made by convolutions unless they were every second pixel.
@@ -48,6 +50,7 @@ def with_super_net(config: Config, for_search: bool = True, **neck: Any) -> Conf
 
     Raises:
         InvalidConfigError: the detector cannot be built, or its neck is not one that a super-net can replace.
+        InvalidGenotypeError: there is no space of these settings.
     """
     require_backbone(config)
     if not config.model.get("neck"):
@@ -55,6 +58,9 @@ def with_super_net(config: Config, for_search: bool = True, **neck: Any) -> Conf
             f"{config.filename}: model.neck is missing; a super-net replaces the neck of a detector"
         )
     changed = copy.deepcopy(config)
+    if is_super_net(config):
+        changed.model.neck.update(neck)
+        return changed
     with silenced(), torch.no_grad():
         detector = build_detector(config).eval()
         features, levels = _run(detector, config)
@@ -104,7 +110,8 @@ def _run(detector: nn.Module, config: Config) -> tuple[list[Tensor], list[Tensor
             if hasattr(part, "pretrained"):
                 part.pretrained = None
         for part in (detector.backbone, detector.neck):
-            part.init_weights()  # Until then some weights are any numbers, NaN among them.
+            if hasattr(part, "init_weights"):
+                part.init_weights()  # Until then some weights are any numbers, NaN among them.
         features = detector.backbone(image)
         levels = detector.neck(features)
         heads_see = detector.extract_feat(image)

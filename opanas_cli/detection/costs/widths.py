@@ -55,20 +55,24 @@ def of_width(config: Config, channels: int) -> Config:
     known, such as the transformers of query detectors.
     """
     changed = copy.deepcopy(config)
+    unknown = _parts_of_unknown_width(config.model)
     width = neck_of(config)["out_channels"]
-    if width == channels:
-        return changed
-    own = [
-        f"model.{name}" for name in config.model if name.endswith(_HEADS) and name not in (*_ON_THE_PYRAMID, "roi_head")
-    ]
-    of_regions = config.model.get("roi_head") or {}
-    own += [f"model.roi_head.{name}" for name in of_regions if name.endswith(_HEADS) and name not in _ON_REGIONS]
-    if own:
+    if not unknown:
+        set_width(changed.model, channels)
+    elif width != channels:
         raise InvalidConfigError(
-            f"{config.filename}: {own[0]}: opanas cannot change its width, so that of the pyramid must stay {width}"
+            f"{config.filename}: {unknown[0]}: opanas cannot change its width, so that of the pyramid must stay {width}"
         )
-    set_width(changed.model, channels)
     return changed
+
+
+def _parts_of_unknown_width(model: Any) -> list[str]:
+    names = [f"model.{name}" for name in model if name.endswith(_HEADS) and name not in (*_ON_THE_PYRAMID, "roi_head")]
+    names += [f"model.{name}" for name in _ON_THE_PYRAMID if model.get(name) and "in_channels" not in model[name]]
+    of_regions = model.get("roi_head") or {}
+    return names + [
+        f"model.roi_head.{name}" for name in of_regions if name.endswith(_HEADS) and name not in _ON_REGIONS
+    ]
 
 
 _HEADS = ("_head", "_roi_extractor", "encoder", "decoder")

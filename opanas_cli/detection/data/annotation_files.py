@@ -1,4 +1,4 @@
-"""Annotation files: COCO's JSON, VOC's split lists and XML, opened only if regular and not too large."""
+"""Annotation files: COCO's JSON, VOC's lists and XML, YOLO's text, opened only if regular and not too large."""
 
 from __future__ import annotations
 
@@ -10,8 +10,14 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from opanas_cli.detection.data.nested_files import nested_files
+from opanas_cli.detection.data.split_parts import Part, in_part
+from opanas_cli.detection.data.yolo_files import yolo_pairs
 from opanas_cli.errors import InvalidDataError
 from opanas_cli.regular_files import open_regular, read_regular
+
+IMAGES, ANNOTATIONS = "JPEGImages", "Annotations"
+"""The folders of a VOC data set, unless its config names others."""
 
 MAX_COCO, MAX_XML, MAX_SPLIT = 16 << 30, 64 << 20, 256 << 20
 """The largest files that are read, in bytes."""
@@ -55,38 +61,77 @@ def is_voc(dataset: Any) -> bool:
     return "VOC" in dataset["type"] or "XML" in dataset["type"]
 
 
+def is_yolo(dataset: Any) -> bool:
+    """Whether a data set config is of one text file per image, and its `ann_file` names the classes."""
+    return bool(dataset["type"] == "YOLOFolder")
+
+
 def annotation_files(dataset: Any) -> list[Path]:
     """The files with the annotations of the images of a data set config.
 
     Raises InvalidDataError if the list of images cannot be read, or a line of it is not a name.
     """
-    root = Path(dataset.get("data_root") or "")
-    source = root / dataset["ann_file"]
-    if not is_voc(dataset):
-        return [source]
-    folder = root / (dataset.get("data_prefix") or {}).get("sub_data_root", "")
-    return [source, *(_voc_annotation(folder, name) for name in voc_names(source))]
+    source = source_of(dataset)
+    if is_voc(dataset):
+        lists = [] if source.is_dir() else [source]
+        return [*lists, *(xml_folder(dataset) / f"{name}.xml" for name in listed_names(source, dataset.get("part")))]
+    if is_yolo(dataset):
+        return [source, *(label for _, label in yolo_pairs(dataset) if label.exists())]
+    return [source]
 
 
-def _voc_annotation(folder: Path, name: str) -> Path:
-    return folder / "Annotations" / f"{name}.xml"
+def images_without_list(dataset: Any) -> list[str]:
+    """The names of the images of a data set config, if no annotation file says alone which they are."""
+    if is_yolo(dataset):
+        return [name for name, _ in yolo_pairs(dataset)]
+    part, source = dataset.get("part"), source_of(dataset)
+    if is_voc(dataset):
+        return list(listed_names(source, part)) if part or source.is_dir() else []
+    return [] if part is None else [str(part["name"]), *map(str, part["fractions"]), str(part["by"])]
 
 
-def voc_objects(root: Path, split: Path) -> Iterator[tuple[Path, ElementTree.Element]]:
-    """Each image's annotation file with its root element, in the order of the file `split` that lists the images.
+def source_of(dataset: Any) -> Path:
+    """The `ann_file` of a data set config."""
+    return Path(dataset.get("data_root") or "", dataset["ann_file"])
 
-    Raises InvalidDataError if a file is missing, an annotation is not XML, or a line of the split is not a name.
+
+def image_folder(dataset: Any) -> Path:
+    """The folder from which the names of the images of a data set config are."""
+    if is_voc(dataset):
+        return _voc_root(dataset) / dataset.get("img_subdir", IMAGES)
+    return Path(dataset.get("data_root") or "", (dataset.get("data_prefix") or {}).get("img") or "")
+
+
+def xml_folder(dataset: Any) -> Path:
+    """The folder of the XML files of a VOC data set config."""
+    return _voc_root(dataset) / dataset.get("ann_subdir", ANNOTATIONS)
+
+
+def _voc_root(dataset: Any) -> Path:
+    return Path(dataset.get("data_root") or "", (dataset.get("data_prefix") or {}).get("sub_data_root", ""))
+
+
+def voc_objects(dataset: Any) -> Iterator[tuple[str, ElementTree.Element | InvalidDataError]]:
+    """The name of each image of a VOC data set config with its annotation's root element, or what is wrong with it.
+
+    Raises InvalidDataError if the list of images cannot be read, or a line of it is not a name.
     """
-    for name in voc_names(split):
-        path = _voc_annotation(root, name)
+    source, folder = source_of(dataset), xml_folder(dataset)
+    for name in listed_names(source, dataset.get("part")):
+        path = folder / f"{name}.xml"
         try:
             with open_regular(path, MAX_XML) as file:
-                tree = ElementTree.parse(file)
+                yield name, ElementTree.parse(file).getroot()
         except OSError as error:
-            raise InvalidDataError(f"{path}: cannot be read ({error.strerror}); {split} lists it") from error
+            yield name, InvalidDataError(f"{path}: cannot be read ({error.strerror}); {source} lists it")
         except (ElementTree.ParseError, ValueError, LookupError) as error:
-            raise InvalidDataError(f"{path}: is not valid XML: {error}") from error
-        yield path, tree.getroot()
+            yield name, InvalidDataError(f"{path}: is not valid XML: {error}")
+
+
+def listed_names(source: Path, part: Part | None = None) -> Iterator[str]:
+    """The names of the images of a part that a VOC split lists; or, if it is a folder, that have an XML file there."""
+    names = (name[:-4] for name in nested_files(source, (".xml",))) if source.is_dir() else voc_names(source)
+    return (name for name in names if in_part(name, part))
 
 
 def voc_names(split: Path) -> list[str]:

@@ -10,7 +10,7 @@ from typing import BinaryIO
 import mmcv
 from PIL import Image, UnidentifiedImageError
 
-from opanas_cli.detection.data.voc_folder import IMAGES
+from opanas_cli.detection.data.annotation_files import IMAGES
 from opanas_cli.regular_files import open_regular
 
 MAX_BYTES = 1 << 30
@@ -37,8 +37,27 @@ def size_or_problem(path: Path, backend: str = "cv2") -> Size | str:
     except FileNotFoundError:
         return _missing(path)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        reason = getattr(error, "strerror", None) or type(error).__name__
-        return f"is not a readable image ({reason})"
+        return _unreadable(error)
+
+
+def stored_size(path: Path) -> Size | str:
+    """The (width, height) that an image's header states, turned by its EXIF data; or its problem. Decodes nothing."""
+    try:
+        with open_regular(path, MAX_BYTES) as file, Image.open(file) as image:
+            return _turned_size(image)
+    except FileNotFoundError:
+        return _missing(path)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        return _unreadable(error)
+
+
+def _turned_size(image: Image.Image) -> Size:
+    turned = image.format == "JPEG" and image.getexif().get(EXIF_ORIENTATION) in QUARTER_TURNS
+    return image.size[::-1] if turned else image.size
+
+
+def _unreadable(error: Exception) -> str:
+    return f"is not a readable image ({getattr(error, 'strerror', None) or type(error).__name__})"
 
 
 def _quick_check(file: BinaryIO, formats: tuple[str, ...]) -> Size | str | None:
@@ -47,8 +66,7 @@ def _quick_check(file: BinaryIO, formats: tuple[str, ...]) -> Size | str | None:
         with Image.open(file) as image:
             if image.format not in formats:
                 return None
-            turned = image.format == "JPEG" and image.getexif().get(EXIF_ORIENTATION) in QUARTER_TURNS
-            size = image.size[::-1] if turned else image.size
+            size = _turned_size(image)
             whole = _is_whole_jpeg(image, file) if image.format == "JPEG" else _is_whole_png(image, file)
             return size if whole else "is truncated or damaged"
     except UnidentifiedImageError:

@@ -1,16 +1,18 @@
-"""A folder in VOC layout whose images may have any suffix; mmdet's own data set reads `.jpg` alone."""
+"""XML files in VOC's form beside images of any suffix, in folders of any name; mmdet reads VOC's own layout alone."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any, ClassVar
 
 from mmdet.datasets import XMLDataset
 
-IMAGES = "JPEGImages"
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+from opanas_cli.detection.data.annotation_files import listed_names
+from opanas_cli.detection.data.nested_files import SUFFIXES
+from opanas_cli.detection.data.split_parts import Part
+from opanas_cli.detection.data.streamed import Streamed
 
 
 class ImagesByStem:
@@ -32,15 +34,26 @@ class ImagesByStem:
         return str(asked.with_name(self.listed[parent].get(asked.stem, asked.name)))
 
 
-class VOCFolder(XMLDataset):
-    """mmdet's `XMLDataset`, each image found by its stem in ``JPEGImages``: see `SUFFIXES`."""
+class VOCFolder(Streamed, XMLDataset):
+    """mmdet's `XMLDataset`, each image found by its stem in `img_subdir`: see `SUFFIXES`.
+
+    Args:
+        part: of the images that `ann_file` lists, or that are annotated if it is a folder, take those of one part.
+    """
 
     METAINFO: ClassVar = {"dataset_type": "VOC"}
 
-    def load_data_list(self) -> list[dict[str, Any]]:
+    def __init__(self, *, part: Part | None = None, **kwargs: Any) -> None:
+        self.part = part
+        super().__init__(**kwargs)
+
+    def data_infos(self) -> Iterator[dict[str, Any]]:
         """The annotations of every image, as mmdet's."""
         self.images = ImagesByStem(Path(self.sub_data_root, self.img_subdir))
-        return super().load_data_list()
+        self.cat2label = {name: label for label, name in enumerate(self.metainfo["classes"])}
+        xml = Path(self.sub_data_root, self.ann_subdir)
+        names = listed_names(Path(self.ann_file), self.part)
+        return (self.parse_data_info({"img_id": name, "xml_path": str(xml / f"{name}.xml")}) for name in names)
 
     def parse_data_info(self, img_info: dict[str, Any]) -> Any:
         """One image's annotation, as mmdet's."""

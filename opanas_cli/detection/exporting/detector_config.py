@@ -12,15 +12,15 @@ from mmengine.hub import get_config
 
 from opanas_cli.detection.configs.data_checks import dataset_classes
 from opanas_cli.detection.configs.files import OF_MMDET, load_config, parse_overrides, shipped_configs
-from opanas_cli.detection.configs.necks import is_super_net, with_sub_net
+from opanas_cli.detection.configs.necks import with_sub_net
 from opanas_cli.detection.configs.other_data import on_data_of
 from opanas_cli.detection.configs.parts import DATALOADERS, class_heads, each_dataset, each_evaluator
 from opanas_cli.detection.configs.replaced_neck import with_super_net
 from opanas_cli.detection.configs.sections import section_of
 from opanas_cli.detection.configs.stages import retrain_stage
 from opanas_cli.detection.costs.widths import baseline_at_macs, of_width, set_width, width_step, with_baseline
-from opanas_cli.detection.data.annotation_files import voc_names
-from opanas_cli.detection.data.voc_folder import IMAGES, ImagesByStem
+from opanas_cli.detection.data.annotation_files import image_folder, source_of, voc_names
+from opanas_cli.detection.data.voc_folder import ImagesByStem
 from opanas_cli.detection.exporting.standalone import CLASS_NAME
 from opanas_cli.errors import InvalidConfigError, InvalidDataError, UsageError
 from opanas_cli.genotype import Genotype
@@ -47,6 +47,9 @@ def _backbone(kind: str, depth: int, checkpoint: str, **more: Any) -> dict[str, 
         **more,
     )
 
+
+OURS = ("VOCFolder", "YOLOFolder", "CocoPart")
+"""Data sets that mmdet does not have."""
 
 _DCN = dict(dcn=dict(type="DCN", deform_groups=1, fallback_on_stride=False), stage_with_dcn=(False, True, True, True))
 BACKBONES: dict[str, dict[str, Any]] = {
@@ -111,7 +114,8 @@ def export_config(
     if config.get("retrain"):
         exported.train_cfg.val_interval = 1
         exported.auto_scale_lr = dict(enable=False, base_batch_size=int(exported.train_dataloader.batch_size))
-    exported.pop("data_root", None)
+    for key in ("data_root", "split"):  # Its data sets have them.
+        exported.pop(key, None)
     return exported
 
 
@@ -135,7 +139,7 @@ def _other_detector(
         config = load_config(detector, (*of_model, *of_data))
     else:
         config = on_data_of(own, load_config(dataset or "coco", of_data))
-    changed = config if is_super_net(config) else with_super_net(config, for_search=False)
+    changed = with_super_net(config, for_search=False)
     changed.merge_from_dict(parse_overrides(of_neck))
     return changed
 
@@ -157,9 +161,14 @@ def standalone_config(config: Config, module: str) -> Config:
     changed.model.neck = ConfigDict({**neck, "type": CLASS_NAME})
     for loader in DATALOADERS:
         for dataset in each_dataset(changed.get(loader)):
-            if dataset["type"] == "VOCFolder":
+            if dataset["type"] == "VOCFolder" and source_of(dataset).is_file() and "part" not in dataset:
                 _require_jpg(dataset)
                 dataset["type"] = "XMLDataset"
+            elif dataset["type"] in OURS:
+                raise InvalidDataError(
+                    f"{source_of(dataset)}: mmdet alone reads COCO's files, and VOC's with lists of images, of "
+                    "each split, and these are neither; convert them, or export without --standalone"
+                )
     for split in ("val", "test"):
         evaluators = each_evaluator(changed, split)
         others = [evaluator for evaluator in evaluators if evaluator["type"] != "DetectionAP"]
@@ -196,10 +205,9 @@ def exported_text(config: Config, standalone: bool = False, mmdet2: bool = False
 
 
 def _require_jpg(dataset: Any) -> None:
-    root = Path(dataset["data_root"])
-    folder = root / dataset["data_prefix"]["sub_data_root"] / IMAGES
+    folder = image_folder(dataset)
     images = ImagesByStem(folder)
-    others = [image for image in map(images.__getitem__, voc_names(root / dataset["ann_file"])) if image[-4:] != ".jpg"]
+    others = [image for image in map(images.__getitem__, voc_names(source_of(dataset))) if image[-4:] != ".jpg"]
     if others:
         raise InvalidDataError(
             f"{folder / others[0]}: mmdet alone reads the images of a VOC folder as .jpg only, and {len(others)} are "

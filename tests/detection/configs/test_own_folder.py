@@ -68,8 +68,13 @@ def test_voc_classes_in_the_order_asked_for(voc: Path) -> None:
 def test_without_a_test_split_the_validation_split_is_tested_on(voc: Path) -> None:
     (voc / "ImageSets" / "Main" / "test.txt").unlink()
     assert loaded(voc).test_dataloader.dataset.ann_file == "ImageSets/Main/val.txt"
-    (voc / "ImageSets" / "Main" / "val.txt").unlink()
-    with pytest.raises(InvalidDataError, match=r"has no val\.txt"):
+
+
+def test_without_a_training_split_there_is_nothing_to_train_on(voc: Path) -> None:
+    (voc / "ImageSets" / "Main" / "train.txt").unlink()
+    with pytest.raises(
+        InvalidDataError, match="has a split 'val' but no 'train'; add it, or remove all splits to have"
+    ):
         loaded(voc)
 
 
@@ -134,7 +139,7 @@ def test_no_data_root(tmp_path: Path) -> None:
         load_config("custom")
     with pytest.raises(InvalidDataError, match="no such folder"):
         loaded(tmp_path / "gone")
-    with pytest.raises(InvalidDataError, match="is neither a VOC folder"):
+    with pytest.raises(InvalidDataError, match="is in no known layout: there are neither annotations in COCO's JSON"):
         loaded(tmp_path)
 
 

@@ -108,7 +108,7 @@ def test_other_necks_at_equal_macs_keep_the_groups_of_the_heads(shapes_root: Pat
     assert detector_cost(exported).macs == pytest.approx(detector_cost(alone).macs, rel=0.05)
 
 
-def test_masks_have_multiply_adds_and_the_width_of_the_pyramid(shapes_root: Path, tmp_path: Path) -> None:
+def test_masks_have_multiply_adds_and_the_width_of_the_pyramid(tmp_path: Path) -> None:
     config = export_config(SMALL, None, file_of(tiny_detector("mask-rcnn"), tmp_path))
     wider = of_width(config, 48)
     assert wider.model.roi_head.mask_head.in_channels == wider.model.roi_head.mask_roi_extractor.out_channels == 48
@@ -118,7 +118,8 @@ def test_masks_have_multiply_adds_and_the_width_of_the_pyramid(shapes_root: Path
     assert costs[0] < costs[1] < costs[2]
 
 
-def test_the_width_of_parts_that_are_not_known_is_left_alone(shapes_root: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("family", "part"), [("deformable-detr", "(en|de)coder"), ("sparse-rcnn", "rpn_head")])
+def test_the_width_of_parts_that_are_not_known_is_left_alone(tmp_path: Path, family: str, part: str) -> None:
     config = export_config(SMALL, None, file_of(tiny_detector("deformable-detr"), tmp_path))
     assert of_width(config, 32).model == config.model
     with pytest.raises(
@@ -148,6 +149,11 @@ def test_mmdet2_has_only_the_papers_detectors(refused: Callable[..., str], tmp_p
 def test_a_config_without_a_backbone_is_one_line(refused: Callable[..., str]) -> None:
     line = refused(3, "profile", "mmdet::soft_teacher/soft-teacher_faster-rcnn_r50-caffe_fpn_180k_semi-0.1-coco")
     assert line.endswith("model.backbone is missing; give the config of a detector with a backbone, a neck and heads")
+
+
+def test_a_config_that_has_a_super_net_keeps_it() -> None:
+    config = with_super_net(load_config("shapes"), num_nodes=4)
+    assert config.model.neck == {**load_config("shapes").model.neck, "num_nodes": 4}
 
 
 def test_the_command_writes_a_config_that_loads(tmp_path: Path) -> None:
