@@ -20,12 +20,13 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = Path(opanas_cli.__file__).parent
 
 BASE = {"click", "filelock", "jsonschema", "matplotlib", "networkx", "numpy", "rich", "scipy", "torch", "torchvision"}
-EXTRA_MMDET = {"mmcv", "mmdet", "mmengine", "pycocotools", "PIL"}
+EXTRA_MMDET = {"mmcv", "mmdet", "mmengine", "pycocotools", "PIL", "yaml"}
 DISTRIBUTIONS = {
     "mmcv": "onedl-mmcv",
     "mmdet": "onedl-mmdetection",
     "mmengine": "onedl-mmengine",
     "PIL": "pillow",
+    "yaml": "pyyaml",
 }
 """Modules whose distribution has another name."""
 
