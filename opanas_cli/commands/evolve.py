@@ -114,6 +114,10 @@ def evolved(
         reports = SearchReports(shown.candidate, shown.images, check, console.say)
         result = search_super_net(config, supernet, folder, device, asked, reports)
     best, rounds = result.best, []
+    if not best.fitness:
+        console.warn(
+            "every candidate has a fitness of 0: the super-net has learnt too little to rank them; train it longer"
+        )
     if section_of(config, "search").finalists > 1:
         with console.progress("finalists") as report:
             best, rounds = hold_final(config, supernet, result, asked, folder, device, report)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -52,6 +53,8 @@ def init(data: Path, detector: str | None, budget: str | None, device: str, outp
     from opanas_cli.detection.pacing import Pacing
     from opanas_cli.detection.processes.devices import select_device
 
+    if output.exists():
+        raise UsageError(f"{output}: already exists; choose another -o, or delete it")
     require_writable(output.parent)
     target = select_device(device)
     name = detector or ("custom" if target.type == "cuda" else "custom-small")
@@ -71,9 +74,9 @@ def init(data: Path, detector: str | None, budget: str | None, device: str, outp
                 f"--budget: {budget} is too short for {pacing.images.retrain} training images on {target}; "
                 f"{math.ceil(least / 60)}m would do ({parts}), and less with a smaller --detector"
             )
-    held_out, tested = pacing.images.search, pacing.images.test
-    if min(held_out, tested) < FEW:
-        console.warn(f"{held_out} images held out and {tested} to test on: the AP of fewer than {FEW} says little")
+    for count, what in ((pacing.images.search, "held out for the search"), (pacing.images.test, "to test on")):
+        if count < FEW:
+            console.warn(f"{count} images {what}: the AP of fewer than {FEW} says little")
     table = [_images(pacing.images), *_rows(sums, seconds), *_changes(base, plan, name)]
     how = f"opanas search {quote(str(output))}"
     notes = [shown(line) for line in (f"A search with {name} on {data}: {how}", *table)]
@@ -117,5 +120,10 @@ def _rows(sums: Sequence[Any], budget: float | None) -> list[str]:
     total = sum(one.seconds for one in sums)
     rows = [*((one.stage, one.factors, one.seconds) for one in sums), ("left over", "", budget - total)]
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
-    lines = [f"{stage:{widths[0]}}  {factors:{widths[1]}}  {duration(value):>8}" for stage, factors, value in rows]
-    return [*lines, f"{'budget':{widths[0]}}  {'':{widths[1]}}  {duration(budget):>8}"]
+    rows.append(("budget", "", budget))
+    return [f"{stage:{widths[0]}}  {factors:{widths[1]}}  {_hours(value):>10}" for stage, factors, value in rows]
+
+
+def _hours(seconds: float) -> str:
+    """A sum as h:mm:ss, so that sums can be checked."""
+    return str(timedelta(seconds=round(seconds)))

@@ -123,19 +123,22 @@ def search_and_train(
     from opanas_cli.formats.text import line_of
     from opanas_cli.search import Constraints
 
-    seconds = _seconds_before(folder) if run.resume else {}
+    before = _summary_before(folder) if run.resume else {}
+    seconds = _seconds_of(before)
+    # What a finished search has found stays if it is asked for something else and refuses.
+    timed_in = folder if "winner" not in before else None
     last = "retrain" if asked.against is None else "compare"
     stages: dict[str, Result] = {}
     with console.stages("super-net", "search", "detector" if asked.against is None else "trainings"):
-        with _timed("train-supernet", seconds, folder):
+        with _timed("train-supernet", seconds, timed_in):
             stages["train-supernet"] = trained_super_net(config, folder, run.seed, device, True, console)
         if stages["train-supernet"].document["genotype"] is None:
-            with _timed("evolve", seconds, folder):
+            with _timed("evolve", seconds, timed_in):
                 options = SearchOptions(run.seed, constraints=asked.constraints or Constraints(), resume=True)
                 stages["evolve"] = evolved(config, folder / "supernet.pth", folder, device, options, console)
         winner = read_record(SearchFiles.of(folder).best).genotype
         files = _written_winner(winner, name, folder, run.cfg_options)
-        with _timed(last, seconds, folder):
+        with _timed(last, seconds, timed_in):
             if asked.against is None:
                 stage = sub_net_config(config, winner)
                 stages[last] = trained_detector(stage, folder, run.seed, device, True, console)
@@ -172,8 +175,11 @@ def _written_winner(winner: Any, name: str, folder: Path, overrides: tuple[str, 
 
 
 @contextmanager
-def _timed(stage: str, seconds: dict[str, float], folder: Path) -> Iterator[None]:
-    """Add what the block takes to the seconds of a stage, and write them if it was begun, also if it is interrupted."""
+def _timed(stage: str, seconds: dict[str, float], folder: Path | None) -> Iterator[None]:
+    """Add what the block takes to the seconds of a stage.
+
+    They are written to a folder, if one is given and the stage was begun, also if the block is interrupted.
+    """
     from opanas_cli.detection.processes.group import from_first
 
     before, started = seconds.get(stage, 0.0), time.monotonic()
@@ -182,7 +188,7 @@ def _timed(stage: str, seconds: dict[str, float], folder: Path) -> Iterator[None
         from_first(lambda: None)  # The others wait, and find what it has written.
     finally:
         seconds[stage] = round(before + time.monotonic() - started, 1)
-        if any(_traces(folder)):
+        if folder and any(_traces(folder)):
             _write(folder, {"seconds": seconds})
 
 
@@ -193,11 +199,18 @@ def _write(folder: Path, document: dict[str, Any]) -> None:
         write_atomically(folder / SUMMARY, json.dumps({"version": 1, **document}, indent=2) + "\n")
 
 
-def _seconds_before(folder: Path) -> dict[str, float]:
-    """What the stages took before they were interrupted; nothing if that is not known."""
+def _summary_before(folder: Path) -> dict[str, Any]:
+    """What an earlier run wrote; nothing if that is not known."""
     from opanas_cli.regular_files import read_regular
 
-    with suppress(OSError, ValueError, LookupError, AttributeError, TypeError):
-        seconds = json.loads(read_regular(folder / SUMMARY))["seconds"]
-        return {str(stage): float(value) for stage, value in seconds.items() if stage != "total"}
+    with suppress(OSError, ValueError):
+        document = json.loads(read_regular(folder / SUMMARY))
+        return document if isinstance(document, dict) else {}
+    return {}
+
+
+def _seconds_of(document: dict[str, Any]) -> dict[str, float]:
+    """What the stages took; nothing if that is not known."""
+    with suppress(ValueError, LookupError, AttributeError, TypeError):
+        return {str(stage): float(value) for stage, value in document["seconds"].items() if stage != "total"}
     return {}

@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 
 from opanas_cli.commands import run
+from opanas_cli.commands.init import _rows
 from opanas_cli.detection.configs.files import load_config, shipped_configs
 from opanas_cli.detection.configs.necks import search_space
+from opanas_cli.detection.configs.own_config import OwnDetector
 from opanas_cli.detection.pacing import Pacing
-from opanas_cli.search.budget import Pace
+from opanas_cli.search.budget import Pace, Sum
 
 TINY = """
 _base_ = {base!r}
@@ -114,8 +116,26 @@ def test_a_budget_that_is_too_small_is_refused_with_what_would_do(
     assert enough, said
     assert run([*init(shapes_root, "--detector", tiny, "--budget", f"{enough[1]}m"), "-q"]) == 0
     assert "image_scale=(32, 32)" in Path("cells.py").read_text()
+    assert refused(2, *init(shapes_root)) == "cells.py: already exists; choose another -o, or delete it"
+    Path("cells.py").unlink()
     too_short = f"{int(enough[1]) - 1}m"
     assert "too short" in refused(5, *init(shapes_root, "--detector", tiny, "--budget", too_short), "-q")
+
+
+@pytest.mark.parametrize(
+    ("name", "lr"),
+    [("rtmdet/rtmdet_tiny_8xb32-300e_coco", 0.004 * 16 / 256), ("fcos/fcos_r50-caffe_fpn_gn-head_1x_coco", 0.01)],
+)
+def test_the_learning_rate_is_that_of_as_many_images_as_the_name_says(shapes_root: Path, name: str, lr: float) -> None:
+    own = OwnDetector.named(f"mmdet::{name}", shapes_root)
+    assert own.schedule["lr"] == pytest.approx(lr)
+    assert own.config.supernet.lr == own.schedule["lr"]
+
+
+def test_sums_can_be_checked(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = _rows([Sum("evolve", "2 × 3", 3725.4)], 90000)
+    assert [row.split()[-1] for row in rows] == ["1:02:05", "23:57:55", "1:00:00"]
+    assert "1 day" in rows[-1]
 
 
 def test_any_detector_of_mmdet(
@@ -134,6 +154,7 @@ def test_any_detector_of_mmdet(
     assert run(["search", "cells.py", *options, "model.neck.num_nodes=1"]) == 0
     assert "OPAFPN" in Path("runs/cells/winner.py").read_text()
     mask = "mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco"
+    Path("cells.py").unlink()
     assert refused(3, *init(shapes_root, "--detector", mask)).startswith(f"{mask}: learns masks")
 
 

@@ -119,7 +119,10 @@ def test_a_finished_search_is_found_and_another_is_refused(
 ) -> None:
     said = refused(2, *search(whole, tiny_options, "-q"))
     assert said == f"{whole / 'supernet.pth'}: already exists; add --resume to continue, or choose another --work-dir"
-    before = json.loads((whole / "search.json").read_text())
+    summary = (whole / "search.json").read_bytes()
+    assert "lr was" in refused(2, *search(whole, (*tiny_options, "supernet.lr=0.5"), "-q", "--resume"))
+    assert (whole / "search.json").read_bytes() == summary
+    before = json.loads(summary)
     assert run(search(whole, tiny_options, "--resume", "--json")) == 0
     out, err = capsys.readouterr()
     document = json.loads(out)

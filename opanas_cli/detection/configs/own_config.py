@@ -104,10 +104,16 @@ def _setting(stage: str, name: str, value: Any) -> str:
 
 
 def _schedule(config: Config) -> dict[str, Any]:
-    """The optimizer of an mmdet config, its learning rate in proportion to our batch size."""
+    """The optimizer of an mmdet config, its learning rate in proportion to our batch size.
+
+    The images of a step are those in the name of the file, such as 8 GPUs times 32 images in ``8xb32``; what is written
+    for mmdet's `--auto-scale-lr` is inherited, and often another config's.
+    """
     wrapper = config.get("optim_wrapper") or {}
     given, clip = wrapper.get("optimizer") or {}, wrapper.get("clip_grad") or {}
+    named = re.search(r"_(\d+)xb(\d+)", Path(config.filename or "").stem)
     batch = (config.get("auto_scale_lr") or {}).get("base_batch_size", TrainingSection.batch_size)
+    batch = int(named[1]) * int(named[2]) if named else batch
     found = {name: given[name] for name in ("weight_decay", "momentum") if name in given}
     if "type" in given:
         found["optimizer"] = given["type"]

@@ -130,6 +130,13 @@ def test_a_training_split_alone_is_divided(tmp_path: Path) -> None:
         assert list(images_in(config, "test")) == ["two"]
 
 
+def test_a_yolo_file_that_names_the_training_images_again_has_no_other_split(tmp_path: Path) -> None:
+    add_yolo(tmp_path / "images", tmp_path / "labels")
+    yaml_of(tmp_path, "train: images\nval: images\ntest: images\n")
+    config = config_of(tmp_path, ONE_EACH)
+    assert [list(images_in(config, split)) for split in ("train", "val", "test")] == [["one"], ["none"], ["two"]]
+
+
 def test_a_fraction_of_nothing_has_no_split(tmp_path: Path) -> None:
     yolo_of_labelimg(tmp_path)
     config = config_of(tmp_path, "split=0.6,0.4,0")

@@ -77,7 +77,10 @@ def _named_sources(root: Path, path: Path) -> Sources:
             raise InvalidDataError(f"{path}: {key} must be one folder of images, or one list of them")
         if images := _within(root, value):
             sources[split] = dict(type="YOLOFolder", ann_file=path.name, **_prefixes(root, images))
-    return sources if "train" in sources else {}
+    if "train" not in sources:
+        return {}
+    # Many such files name the training images for want of others: that is no split to test on.
+    return {split: source for split, source in sources.items() if split == "train" or source != sources["train"]}
 
 
 def _within(root: Path, named: str) -> str | None:
