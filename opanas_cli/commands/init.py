@@ -48,6 +48,7 @@ def init(data: Path, detector: str | None, budget: str | None, device: str, outp
     if output.suffix != ".py":
         raise UsageError(f"-o: a config is Python and ends in .py, but got {output.name}")
     from opanas_cli.atomic import require_writable, write_atomically
+    from opanas_cli.detection.configs.data_checks import check_data
     from opanas_cli.detection.configs.own_config import OwnDetector
     from opanas_cli.detection.configs.sections import section_of
     from opanas_cli.detection.pacing import Pacing
@@ -59,6 +60,7 @@ def init(data: Path, detector: str | None, budget: str | None, device: str, outp
     target = select_device(device)
     name = detector or ("custom" if target.type == "cuda" else "custom-small")
     own = OwnDetector.named(name, data)
+    check_data(own.config, ["train", "test"], console.warn, console.say)
     pacing = Pacing(own.config)
     base = Plan(pacing.images, *(section_of(own.config, stage) for stage in ("supernet", "search", "retrain")))
     plan, pace, sums = trained_enough(base), None, []

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from opanas_cli.commands import run
 from opanas_cli.commands.init import _rows
@@ -178,3 +179,14 @@ def test_what_it_refuses(
 
 def test_a_folder_that_holds_no_data(tmp_path: Path, tiny: str, refused: Callable[..., str]) -> None:
     assert refused(3, *init(tmp_path / "nothing")).startswith(f"{tmp_path / 'nothing'}: no such folder")
+
+
+def test_broken_data_is_named_as_data_names_it(tmp_path: Path, refused: Callable[..., str]) -> None:
+    for folder in ("images", "labels"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "classes.txt").write_text("cell\n")
+    for number in range(12):
+        Image.new("RGB", (64, 64)).save(tmp_path / "images" / f"{number}.png")
+        (tmp_path / "labels" / f"{number}.txt").write_text("7 0.5 0.5 0.5 0.5\n")
+    said = refused(3, "init", str(tmp_path), "-q", "--device", "cpu", "-o", str(tmp_path / "cells.py"))
+    assert re.fullmatch(rf"{re.escape(str(tmp_path))}/labels/\d+\.txt: line 1: class 7 has no name; .*", said)
