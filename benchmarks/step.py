@@ -30,6 +30,7 @@ import numpy as np
 import torch
 import torchvision
 from measuring import PRECISIONS, computing_in, multiply_adds, now, peak_memory
+from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
 from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper, build_optim_wrapper
@@ -38,7 +39,6 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 from torch.nn import functional as F
 
-from opanas_cli.detection.configs.building import build_detector
 from opanas_cli.detection.configs.files import load_config
 from opanas_cli.detection.configs.stages import super_net_stage
 from opanas_cli.detection.data.shapes import draw_image
@@ -116,7 +116,7 @@ class Step:
         stage.optim_wrapper.optimizer.lr = 0.0
         torch.manual_seed(0)
         with silenced(), DefaultScope.overwrite_default_scope("mmdet"):
-            self.model = build_detector(stage)
+            self.model = MODELS.build(stage.model)
             # mmengine tells of each weight that it initialises.
             MMLogger.get_current_instance().setLevel("ERROR")
             self.model.init_weights()
