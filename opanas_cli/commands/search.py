@@ -74,7 +74,7 @@ def search(config: str, constraints: Any, against: str | None, seeds: int, run: 
     from opanas_cli.detection.configs.data_checks import check_data
     from opanas_cli.detection.configs.files import load_config
     from opanas_cli.detection.configs.sections import section_of
-    from opanas_cli.detection.configs.stages import super_net_stage
+    from opanas_cli.detection.configs.stages import search_dataset, super_net_stage
     from opanas_cli.detection.experiments.contenders import check_names
     from opanas_cli.detection.processes.devices import select_device
     from opanas_cli.detection.processes.group import from_first
@@ -82,6 +82,7 @@ def search(config: str, constraints: Any, against: str | None, seeds: int, run: 
     device = select_device(run.device)
     settings = load_config(config, run.cfg_options)
     super_net_stage(settings, run.seed)  # Refuses what cannot be trained before it reads the data.
+    search_dataset(settings, 0.0, None)  # It needs the validation set's pipeline.
     if not section_of(settings, "supernet").search_split:
         raise UsageError("supernet.search_split: is 0, so that no images are held out to search on; set it above 0")
     check_names([] if against is None else against.split(","))

@@ -191,7 +191,7 @@ def _filled(least: Plan, base: Plan, pace: Pace, seconds: float) -> Plan:
 
 
 def _trained_enough(section: Section, images: int) -> Section:
-    """The section with the epochs that `STEPS` take, if it has fewer; the learning rate falls in proportion."""
+    """The section with the epochs that `STEPS` take, if it has fewer; the milestones move in proportion."""
     epochs = max(section.epochs, math.ceil(STEPS / steps_of(images, section)))
     milestones = section.milestones and tuple(round(epochs * one / section.epochs) for one in section.milestones)
     return replace(section, epochs=epochs, milestones=milestones)

@@ -167,6 +167,7 @@ SPLITS = ("train", "val", "test")
     [
         (["--budget", "8"], 2, "--budget: expected a positive number with a unit s, m, h or d"),
         (["-o", "cells.txt"], 2, "-o: a config is Python and ends in .py, but got cells.txt"),
+        (["--detector", "coco"], 3, "coco: names its own data sets; choose custom, custom-small or one of mmdet's"),
         (["--detector", "custm"], 3, "custm: no such config file; did you mean 'custom'?"),
         (["-o", "tiny.py/cells.py"], 1, "tiny.py: cannot be written"),
     ],

@@ -156,6 +156,8 @@ def test_a_comparison_in_place_of_the_last_training(
 def test_limits_hold_for_the_winner(tiny_options: tuple[str, ...], tmp_path: Path, refused: Callable[..., str]) -> None:
     line = refused(5, *search(tmp_path / "run", tiny_options, "-q", "--max-macs", "1K"))
     assert "1,000" in line or "1K" in line
+    line = refused(3, *search(tmp_path / "other", (*tiny_options, "val_dataloader=None"), "-q"))
+    assert "val_dataloader" in line
     line = refused(2, *search(tmp_path / "other", (*tiny_options, "supernet.search_split=0"), "-q"))
     assert line.startswith("supernet.search_split: is 0")
     assert not (tmp_path / "other").exists()

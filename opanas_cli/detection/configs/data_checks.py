@@ -71,6 +71,7 @@ def _check_splits(
     split_by = section_of(config, "supernet").split_by
     seen: set[str] = set()
     told: set[str] = set()
+    trained: set[Path] = set()
     for split in splits:
         datasets = required_datasets(config, split)
         named: Counter[str] = Counter()
@@ -82,6 +83,12 @@ def _check_splits(
             say(f"checking {Path(dataset.get('data_root') or '', dataset.get('ann_file') or '')}{of_part}")
             facts, classes = facts_of(dataset, config.filename), dataset_classes(dataset)
             named.update(facts.objects if facts.categories is None else classes)
+            if split == "train":
+                trained.update(facts.images)
+            elif shared := len(trained.intersection(facts.images)):
+                warn(
+                    f"{facts.source}: {shared} of its {len(facts.images)} {split} images are trained on: AP is too high"
+                )
             if which_images(dataset) in seen:
                 continue
             seen.add(which_images(dataset))

@@ -11,10 +11,10 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-from opanas_cli.detection.configs.files import find_config, load_config, shipped_configs
+from opanas_cli.detection.configs.files import find_config, load_config, read_config, shipped_configs
 from opanas_cli.detection.configs.necks import is_super_net
 from opanas_cli.detection.configs.other_data import on_data_of
-from opanas_cli.detection.configs.parts import dicts_in
+from opanas_cli.detection.configs.parts import DATALOADERS, dicts_in
 from opanas_cli.detection.configs.replaced_neck import with_super_net
 from opanas_cli.detection.configs.text import config_text
 from opanas_cli.errors import InvalidConfigError
@@ -58,12 +58,18 @@ class OwnDetector:
         """The detector of a config with a super-net, or of any other, whose neck becomes one.
 
         Raises:
-            InvalidConfigError: there is no such config, or its neck cannot become a super-net.
+            InvalidConfigError: there is no such config, its neck cannot become a super-net, or it has a super-net and
+                data of its own.
             InvalidDataError: the data has no layout that the config reads.
         """
         of_data, custom = [f"data_root={data}"], shipped_configs()["custom"]
         detector = load_config(name, of_data)
         if is_super_net(detector):
+            loaders = map(read_config(name).get, DATALOADERS)
+            if not any(part.get("type") == "OwnFolder" for part in dicts_in(list(loaders))):
+                raise InvalidConfigError(
+                    f"{name}: names its own data sets; choose custom, custom-small or one of mmdet's"
+                )
             return cls(detector, find_config(name).resolve())
         config = with_super_net(on_data_of(detector, load_config("custom", of_data)))
         if any(step.get("with_mask") for step in dicts_in(config.train_dataloader)):

@@ -89,7 +89,7 @@ def _yolo_images(dataset: Any, backend: str) -> Iterator[Found]:
     names, folder = class_names(source_of(dataset)), image_folder(dataset)
     for name, label in yolo_pairs(dataset):
         path = folder / name
-        size = stored_size(path)
+        size = stored_size(path, backend)
         if isinstance(size, str):
             yield InvalidDataError(f"{path}: {size}; restore or remove it")
             continue

@@ -83,7 +83,8 @@ def annotation_files(dataset: Any) -> list[Path]:
 def images_without_list(dataset: Any) -> list[str]:
     """The names of the images of a data set config, if no annotation file says alone which they are."""
     if is_yolo(dataset):
-        return [name for name, _ in yolo_pairs(dataset)]
+        # A label file enters by its content: it says nothing of the image that it is of.
+        return [f"{name} {label.exists():d}" for name, label in yolo_pairs(dataset)]
     part, source = dataset.get("part"), source_of(dataset)
     if is_voc(dataset):
         return list(listed_names(source, part)) if part or source.is_dir() else []

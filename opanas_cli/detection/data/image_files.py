@@ -25,6 +25,9 @@ EXIF_ORIENTATION = 0x0112
 QUARTER_TURNS = (5, 6, 7, 8)
 """The orientations whose width is the height of the stored pixels."""
 
+TURNED = {"cv2": ("JPEG", "PNG"), "pillow": ("JPEG", "PNG", "WEBP")}
+"""The formats that mmcv's backends turn by their EXIF data; the others turn JPEG alone."""
+
 Size = tuple[float, float]
 
 
@@ -32,7 +35,7 @@ def size_or_problem(path: Path, backend: str = "cv2") -> Size | str:
     """The (width, height) of an image, turned by its EXIF data, as mmcv's `backend` loads it; or its problem."""
     try:
         with open_regular(path, MAX_BYTES) as file:
-            quick = _quick_check(file, READ_BY_ALL.get(backend, ()))
+            quick = _quick_check(file, READ_BY_ALL.get(backend, ()), backend)
             return quick or _decoded_size(file, backend) or f"is not a readable image ({backend} does not decode it)"
     except FileNotFoundError:
         return _missing(path)
@@ -40,19 +43,23 @@ def size_or_problem(path: Path, backend: str = "cv2") -> Size | str:
         return _unreadable(error)
 
 
-def stored_size(path: Path) -> Size | str:
-    """The (width, height) that an image's header states, turned by its EXIF data; or its problem. Decodes nothing."""
+def stored_size(path: Path, backend: str = "cv2") -> Size | str:
+    """The (width, height) that an image's header states, turned as mmcv's `backend` does; or its problem."""
     try:
         with open_regular(path, MAX_BYTES) as file, Image.open(file) as image:
-            return _turned_size(image)
+            return _turned_size(image, backend)
     except FileNotFoundError:
         return _missing(path)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         return _unreadable(error)
 
 
-def _turned_size(image: Image.Image) -> Size:
-    turned = image.format == "JPEG" and image.getexif().get(EXIF_ORIENTATION) in QUARTER_TURNS
+def _turned_size(image: Image.Image, backend: str) -> Size:
+    if image.format not in TURNED.get(backend, ("JPEG",)):
+        return image.size
+    # Of a PNG without, pillow would decode all to look for some behind the pixels.
+    has_any = image.format != "PNG" or "exif" in image.info
+    turned = has_any and image.getexif().get(EXIF_ORIENTATION) in QUARTER_TURNS
     return image.size[::-1] if turned else image.size
 
 
@@ -60,13 +67,13 @@ def _unreadable(error: Exception) -> str:
     return f"is not a readable image ({getattr(error, 'strerror', None) or type(error).__name__})"
 
 
-def _quick_check(file: BinaryIO, formats: tuple[str, ...]) -> Size | str | None:
+def _quick_check(file: BinaryIO, formats: tuple[str, ...], backend: str) -> Size | str | None:
     """The size or the problem of an image in one of the formats; None if it is in another one."""
     try:
         with Image.open(file) as image:
             if image.format not in formats:
                 return None
-            size = _turned_size(image)
+            size = _turned_size(image, backend)
             whole = _is_whole_jpeg(image, file) if image.format == "JPEG" else _is_whole_png(image, file)
             return size if whole else "is truncated or damaged"
     except UnidentifiedImageError:

@@ -107,7 +107,9 @@ class DetectionAP(BaseMetric):
         else:
             # Detections of equal scores are ranked by the images' ids, as COCO's own tool does.
             results = sorted(results, key=lambda result: result[0])
-            truths = truths_of_file(self.ann_file, meta["classes"], [image_id for image_id, _, _ in results])
+            with_masks = any(found.masks is not None and len(found.boxes) for _, found, _ in results)
+            images = [image_id for image_id, _, _ in results]
+            truths = truths_of_file(self.ann_file, meta["classes"], images, with_masks)
         # Only data sets of VOC have a type.
         return score_population(
             [[found for _, found, _ in results]], GroundTruth(truths, meta), "dataset_type" in meta

@@ -69,7 +69,9 @@ class ImageTruth:
         return cls(boxes, labels[of_area], is_ignored[of_area], boxes[:, 2] * boxes[:, 3], masks)
 
 
-def truths_of_file(ann_file: str, classes: Sequence[str], image_ids: Sequence[Any]) -> list[ImageTruth]:
+def truths_of_file(
+    ann_file: str, classes: Sequence[str], image_ids: Sequence[Any], with_masks: bool
+) -> list[ImageTruth]:
     """What a COCO annotation file says of some of its images.
 
     Raises InvalidDataError if the file cannot be read, or lacks one of `classes`. mmdet labels categories in the order
@@ -93,7 +95,7 @@ def truths_of_file(ann_file: str, classes: Sequence[str], image_ids: Sequence[An
             np.array([labels[annotation["category_id"]] for annotation in own], dtype=np.int64),
             np.array([bool(annotation.get("iscrowd", 0)) for annotation in own], dtype=bool),
             np.array([annotation["area"] for annotation in own], dtype=np.float64),
-            masks_of_file(own, sizes[image_id]),
+            masks_of_file(own, sizes[image_id]) if with_masks else None,
         )
         for image_id, own in found.items()
     }

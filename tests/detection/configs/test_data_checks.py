@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import threading
 import time
@@ -26,6 +27,7 @@ from opanas_cli.detection.configs.files import load_config
 from opanas_cli.detection.configs.stages import search_dataset
 from opanas_cli.detection.data import annotation_files
 from opanas_cli.detection.data.annotation_files import read_coco
+from opanas_cli.detection.data.image_files import size_or_problem, stored_size
 from opanas_cli.detection.processes import group
 from opanas_cli.detection.quiet import silenced
 from opanas_cli.detection.scoring.image_results import truths_of_file
@@ -226,17 +228,32 @@ def test_boxes_outside_of_an_image_whose_stated_size_is_wrong(tmp_path: Path) ->
                 check_images({path: stated}, Path("list.json"), print, corners={path: corner})
 
 
-def test_sizes_are_those_that_mmcv_loads(tmp_path: Path) -> None:
+@pytest.mark.parametrize("backend", ["cv2", "pillow"])
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_sizes_are_those_that_mmcv_loads(form: str, backend: str, tmp_path: Path) -> None:
     import mmcv
 
     exif = Image.Exif()
     exif[0x0112] = 6
-    (tmp_path / "image.jpg").write_bytes(encoded("JPEG", exif=exif))
-    assert mmcv.imread(str(tmp_path / "image.jpg")).shape[:2] == (200, 120)
+    path = tmp_path / f"image.{form.lower()}"
+    path.write_bytes(encoded(form, exif=exif))
+    height, width = mmcv.imread(str(path), backend=backend).shape[:2]
+    assert {height, width} == {200, 120}
+    assert size_or_problem(path, backend) == stored_size(path, backend) == (width, height)
 
 
 def config_of(root: Path) -> Config:
     return load_config("shapes", (f"data_root={root}",))
+
+
+def test_images_that_are_trained_on_and_tested_on(shapes_root: Path) -> None:
+    config, warnings = config_of(shapes_root), []
+    check_data(config, ["train", "val"], warnings.append)
+    assert warnings == []
+    config.test_dataloader.dataset = config.train_dataloader.dataset
+    check_data(config, ["train", "test"], warnings.append)
+    (warning,) = warnings
+    assert re.search(r"train\.json: (\d+) of its \1 test images are trained on: AP is too high$", warning)
 
 
 def test_what_is_looked_at_is_told_before(shapes_root: Path) -> None:
@@ -317,5 +334,5 @@ def test_no_process_keeps_the_annotations_of_a_data_set(
     assert (len(checked) > 0) is (rank == "0")
     assert loaded > 10e6
     assert kept < 2e6
-    truths_of_file(str(file), config.classes, [1])
+    truths_of_file(str(file), config.classes, [1], with_masks=False)
     assert annotation_files._parsed.cache_info().currsize == 0

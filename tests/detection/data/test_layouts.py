@@ -32,6 +32,7 @@ from made_layouts import (
 )
 from mmdet.registry import DATASETS
 from mmengine.registry import DefaultScope
+from PIL import Image
 
 from opanas_cli.commands import run
 from opanas_cli.detection.checkpoints import fingerprint
@@ -202,6 +203,17 @@ def test_fingerprints_tell_which_images_there_are(make: Make, tmp_path: Path) ->
     # Without a label, and so without a file that changes.
     add_image(tmp_path, "new/one")
     assert (prints("split=0.8,0.1,0.1") != found) == (make is yolo_of_labelimg)
+
+
+def test_a_label_file_of_another_image_changes_the_fingerprint(tmp_path: Path) -> None:
+    yolo_of_labelimg(tmp_path)
+    dataset = config_of(tmp_path).train_dataloader.dataset
+    dataset.pop("part")
+    label = next(path for path in annotation_files(dataset)[1:] if path.read_text().strip())
+    Image.new("RGB", (9, 9)).save(label.with_name("new.png"))
+    before = fingerprint(*annotation_files(dataset), names=images_without_list(dataset))
+    label.rename(label.with_name("new.txt"))
+    assert fingerprint(*annotation_files(dataset), names=images_without_list(dataset)) != before
 
 
 def test_two_layouts_in_one_folder(tmp_path: Path) -> None:

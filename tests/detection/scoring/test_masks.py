@@ -60,6 +60,22 @@ def test_all_forms_of_a_file_are_read() -> None:
     assert masks_of_file([{"segmentation": [one]}, {"bbox": [0, 0, 1, 1]}], (HEIGHT, WIDTH)) is None
 
 
+@pytest.mark.parametrize("shape", [[[]], [[1, 2]], [1, 1, 5, 1, 5, 5], {"counts": "x"}])
+def test_masks_of_no_form_do_not_matter_where_boxes_are_found(shape: Any, tmp_path: Path) -> None:
+    box = [2.0, 2.0, 9.0, 9.0]
+    object_ = {"id": 1, "image_id": 1, "category_id": 1, "bbox": box, "area": 81.0, "iscrowd": 0, "segmentation": shape}
+    image = {"id": 1, "height": HEIGHT, "width": WIDTH, "file_name": "x"}
+    categories = [{"id": index + 1, "name": name} for index, name in enumerate(CLASSES)]
+    file = tmp_path / "val.json"
+    file.write_text(json.dumps({"images": [image], "annotations": [object_], "categories": categories}))
+    metric = DetectionAP(ann_file=str(file))
+    metric.dataset_meta = {"classes": CLASSES}
+    corners = torch.tensor([[2.0, 2.0, 11.0, 11.0]])
+    prediction = dict(bboxes=corners, scores=torch.ones(1), labels=torch.zeros(1, dtype=torch.long))
+    metric.process(None, [{"img_id": 1, "pred_instances": prediction}])
+    assert metric.compute_metrics(metric.results)["AP"] == pytest.approx(1)
+
+
 def test_results_with_masks_are_restored_from_arrays() -> None:
     masks = encoded_masks(np.stack([pixels_of(OCTAGON), pixels_of(moved(OCTAGON, 3))]))
     boxes = np.array([[5.0, 5, 40, 30], [8, 8, 43, 33]], dtype=np.float32)
