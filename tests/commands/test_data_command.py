@@ -114,7 +114,8 @@ def test_the_text_names_what_is_left_out(yolo: Path, capsys: pytest.CaptureFixtu
     labels[0].unlink()
     labels[1].write_text("")
     labels[2].write_text(labels[2].read_text() + "0 0.5 0.5 0.001 0.1\n")
-    (yolo / "data.yaml").write_text((yolo / "data.yaml").read_text() + "train: images\nval: images\n")
+    (yolo / "val.txt").write_text("".join(f"images/{image.name}\n" for image in images))
+    (yolo / "data.yaml").write_text((yolo / "data.yaml").read_text() + "train: images\nval: val.txt\n")
     assert run(["data", str(yolo), "--classes", "disk"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "layout: YOLO"
@@ -176,7 +177,8 @@ def test_the_contact_sheet_shows_the_boxes(yolo: Path, capsys: pytest.CaptureFix
     for image in (yolo / "images").iterdir():
         Image.new("RGB", (128, 128)).save(image)
         (yolo / "labels" / f"{image.stem}.txt").write_text("0 0.5 0.5 0.5 0.5\n")
-    (yolo / "data.yaml").write_text("names: ['größe 7']\ntrain: images\nval: images\n")
+    (yolo / "val.txt").write_text("".join(f"images/{image.name}\n" for image in (yolo / "images").iterdir()))
+    (yolo / "data.yaml").write_text("names: ['größe 7']\ntrain: images\nval: val.txt\n")
     code, found = told(capsys, yolo, "--sheet", "sheet.png")
     assert (code, found["files"]) == (0, {"contact_sheet": "sheet.png"})
     with Image.open("sheet.png") as sheet:
