@@ -183,9 +183,9 @@ def test_the_contact_sheet_shows_the_boxes(yolo: Path, capsys: pytest.CaptureFix
     assert (code, found["files"]) == (0, {"contact_sheet": "sheet.png"})
     with Image.open("sheet.png") as sheet:
         pixels = np.asarray(sheet)
-    assert pixels.shape == (8 + 3 * (320 + 8 + 18), 8 + 4 * (320 + 8), 3)
+    assert pixels.shape == (8 + 4 * (320 + 8 + 18), 8 + 4 * (320 + 8), 3)
     red = (pixels == [255, 51, 51]).all(axis=2)
-    for row in range(3):
+    for row in range(4):
         for column in range(4):
             left, top = 8 + column * 328, 8 + 18 + row * 346
             own = red[top : top + 320, left : left + 320]
