@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
 from functools import cache
 from pathlib import Path
@@ -19,6 +20,7 @@ from mmengine.runner import Runner
 from tiny_detectors import FAMILIES, WIDTH, WITH_MASKS, tiny_detector, tiny_detector_on, with_octagons
 from torch import Tensor, nn
 
+from opanas_cli.commands import run
 from opanas_cli.detection.configs.building import build_detector
 from opanas_cli.detection.configs.replaced_neck import with_super_net
 from opanas_cli.detection.evaluating.evaluator import SuperNetEvaluator
@@ -182,3 +184,22 @@ def test_an_exported_genotype_takes_a_step(data: Path, tmp_path: Path, family: s
     wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.01))
     batch = first_batch(again)
     assert parts_that_stay(model.neck, lambda: model.train_step(batch, wrapper)) == set()
+
+
+def test_a_search_on_ones_own_data_with_masks(
+    shapes_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tiny_detector("mask-rcnn").dump("mask.py")
+    root = with_octagons(shapes_root, tmp_path / "data")
+    assert run(["init", str(root), "-o", "cells.py", "--device", "cpu", "--detector", "mask.py", "-q"]) == 0
+    few = ("epochs=1", "milestones=()", "image_scale=(64,64)", "warmup_iters=0", "lr=0.001")
+    settings = [f"{stage}.{setting}" for stage in ("supernet", "retrain") for setting in few]
+    settings += ["search.population=2", "search.generations=0", "search.top_k=1", "search.metric=segm_AP"]
+    settings += [f"{split}_dataloader.num_workers=0" for split in ("train", "val", "test")]
+    settings += ["model.neck.num_nodes=1"]
+    capsys.readouterr()
+    assert run(["search", "cells.py", "--device", "cpu", "--json", "--cfg-options", *settings]) == 0
+    stages = json.loads(capsys.readouterr().out)["stages"]
+    assert "segm_AP" in stages["evolve"]["best"]["metrics"]
+    assert "segm_AP" in stages["retrain"]["metrics"]

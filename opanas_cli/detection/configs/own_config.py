@@ -44,7 +44,7 @@ class OwnDetector:
     Attributes:
         config: with a super-net and the user's data.
         base: the file that it comes from, and the text begins with.
-        parts: of the config in place of the base's: a model, and what it imports.
+        parts: of the config in place of the base's: a model, what it imports, and pipelines if it learns masks.
         schedule: settings of both trainings in place of the base's.
     """
 
@@ -72,11 +72,12 @@ class OwnDetector:
                 )
             return cls(detector, find_config(name).resolve())
         config = with_super_net(on_data_of(detector, load_config("custom", of_data)))
-        if any(step.get("with_mask") for step in dicts_in(config.train_dataloader)):
-            raise InvalidConfigError(f"{name}: learns masks, which {custom} does not load; choose another")
         preprocessor = config.model.setdefault("data_preprocessor", ConfigDict(type="DetDataPreprocessor"))
         preprocessor.pad_size_divisor = max(PAD, preprocessor.get("pad_size_divisor", 1))
         parts = {"model": ConfigDict(_delete_=True, **config.model), "custom_imports": config.custom_imports}
+        if any(step.get("with_mask") for step in dicts_in(config.train_dataloader)):
+            pipelines = {loader: config[loader].dataset.pipeline for loader in DATALOADERS}
+            parts |= {loader: dict(dataset=dict(pipeline=pipeline)) for loader, pipeline in pipelines.items()}
         schedule = _schedule(detector)
         for stage in ("supernet", "retrain"):
             config[stage].update(schedule)
