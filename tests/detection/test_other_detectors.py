@@ -199,7 +199,10 @@ def test_a_search_on_ones_own_data_with_masks(
     settings += [f"{split}_dataloader.num_workers=0" for split in ("train", "val", "test")]
     settings += ["model.neck.num_nodes=1"]
     capsys.readouterr()
-    assert run(["search", "cells.py", "--device", "cpu", "--json", "--cfg-options", *settings]) == 0
+    against = ["--against", "fpn", "--seeds", "1"]
+    assert run(["search", "cells.py", "--device", "cpu", "--json", *against, "--cfg-options", *settings]) == 0
     stages = json.loads(capsys.readouterr().out)["stages"]
     assert "segm_AP" in stages["evolve"]["best"]["metrics"]
-    assert "segm_AP" in stages["retrain"]["metrics"]
+    assert stages["compare"]["metric"] == "segm_AP"
+    winner, fpn = stages["compare"]["networks"]
+    assert fpn["macs"] == pytest.approx(winner["macs"], rel=0.05)
