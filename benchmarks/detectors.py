@@ -27,10 +27,6 @@ IRRELEVANT = {
     *("depth", "groups", "base_width", "frozen_stages", "norm_eval", "style", "with_cp", "reg_decoded_bbox"),
 }
 """Settings that do not matter to the neck: models that differ in nothing else are tried once."""
-MOST = 130
-"""Letters of a line in the table."""
-IRRELEVANT = ("train_cfg", "test_cfg", "data_preprocessor")
-"""Parts of a model that do not matter to its neck."""
 
 
 def config_names(folders: list[str]) -> Iterator[str]:
