@@ -8,6 +8,7 @@ from typing import Any
 from mmdet.datasets import BaseDetDataset
 
 from opanas_cli.detection.data.annotated_images import annotated_images
+from opanas_cli.detection.data.facts import decoder_of
 from opanas_cli.detection.data.split_parts import Part
 from opanas_cli.detection.data.streamed import Streamed
 from opanas_cli.errors import InvalidDataError
@@ -33,12 +34,13 @@ class YOLOFolder(Streamed, BaseDetDataset):
             images=images,
             part=part,
         )
+        self.backend = decoder_of(kwargs)
         super().__init__(**kwargs)
 
     def data_infos(self) -> Iterator[dict[str, Any]]:
         """Path, size and instances of each image."""
         labels = {name: label for label, name in enumerate(self.metainfo["classes"])}
-        for image in annotated_images(self.source, "cv2"):
+        for image in annotated_images(self.source, self.backend):
             if isinstance(image, InvalidDataError):
                 raise image
             objects = [(labels[name], box) for name, box in image.objects if name in labels]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from made_layouts import add_text
@@ -80,11 +81,15 @@ def test_lines_that_are_refused(line: str, said: str, tmp_path: Path) -> None:
         yolo_boxes(tmp_path / "a.txt", ("cat", "dog"))
 
 
-def test_boxes_are_fractions_of_the_image_as_it_is_shown(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("suffix", "pipeline"),
+    [("jpg", []), ("webp", [dict(type="LoadImageFromFile", imdecode_backend="pillow")])],
+)
+def test_boxes_are_fractions_of_the_image_as_it_is_shown(suffix: str, pipeline: list[Any], tmp_path: Path) -> None:
     """Cameras store pictures lying, and both mmcv and the tools that draw boxes turn them."""
     exif = Image.Exif()
     exif[0x0112] = 6
-    Image.new("RGB", (100, 50)).save(tmp_path / "a.jpg", exif=exif)
+    Image.new("RGB", (100, 50)).save(tmp_path / f"a.{suffix}", exif=exif)
     add_text(tmp_path / "a.txt", "0 0.5 0.5 1 0.5\n0 0.5 0.5 0.01 0.01\n")
     add_text(tmp_path / "classes.txt", "cat\n")
     dataset = dict(
@@ -93,7 +98,7 @@ def test_boxes_are_fractions_of_the_image_as_it_is_shown(tmp_path: Path) -> None
         ann_file="classes.txt",
         data_prefix=dict(img=".", ann="."),
         metainfo=dict(classes=("cat",)),
-        pipeline=[],
+        pipeline=pipeline,
     )
     with DefaultScope.overwrite_default_scope("mmdet"):
         info = DATASETS.build(dataset).get_data_info(0)
