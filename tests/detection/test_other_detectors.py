@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import math
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,9 @@ from mmengine.logging import MessageHub
 from mmengine.optim import OptimWrapper
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
+from tiny_config import GENOTYPES, sure_weights
 from tiny_detectors import FAMILIES, WIDTH, WITH_MASKS, tiny_detector, tiny_detector_on, with_octagons
-from torch import Tensor, nn
+from torch import nn
 
 from opanas_cli.commands import run
 from opanas_cli.detection.configs.building import build_detector
@@ -33,11 +33,6 @@ from opanas_cli.genotype import Genotype
 from opanas_cli.stage_settings import SearchSection
 
 CPU = torch.device("cpu")
-GENOTYPES = [
-    Genotype.of(["top_down", "none", "bottom_up"]),
-    Genotype.of(["scale_equalizing", "fusing_splitting", "skip_connect"]),
-    Genotype.of(["none", "skip_connect", "none"]),
-]
 LEVELS = {
     "fcos": (4, 1, 5, True),
     "rtmdet": (3, 0, 3, False),
@@ -102,23 +97,6 @@ def test_a_super_net_takes_a_step(data: Path, family: str) -> None:
     assert parts_that_stay(model.detector.neck, lambda: model.train_step(batch, wrapper)) == set()
 
 
-def sure(config: Config) -> dict[str, Tensor]:
-    """The weights of a detector that is sure of many things, right or wrong."""
-    torch.manual_seed(0)
-    with silenced():
-        detector = build_detector(config)
-        detector.init_weights()
-    with torch.no_grad():
-        for name, parameter in detector.named_parameters():
-            if "offset" in name or "edge_importance" in name:
-                parameter += 0.3 * torch.randn_like(parameter)
-            elif ("cls" in name or "logits" in name) and parameter.ndim > 1:
-                parameter.copy_(torch.randn_like(parameter) / math.sqrt(parameter[0].numel()))
-            elif "cls" in name and name.endswith("bias"):
-                parameter.zero_()
-    return detector.state_dict()
-
-
 def one_by_one(evaluator: SuperNetEvaluator, genotype: Genotype) -> list[Any]:
     """What mmdet's own test step finds in each image with one genotype."""
     images = [evaluator.dataset[index] for index in range(len(evaluator.dataset))]
@@ -143,7 +121,9 @@ def best_of(sample: Any) -> ImageTruth:
 def test_candidates_get_the_figures_of_the_plain_loop(data: Path, family: str, monkeypatch: pytest.MonkeyPatch) -> None:
     config = searched(data, family)
     metric = "segm_AP" if family in WITH_MASKS else "AP"
-    evaluator = SuperNetEvaluator(config, sure(config), "test", 0.0, CPU, SearchSection(batch_size=2, metric=metric))
+    evaluator = SuperNetEvaluator(
+        config, sure_weights(config), "test", 0.0, CPU, SearchSection(batch_size=2, metric=metric)
+    )
     plainly = [one_by_one(evaluator, genotype) for genotype in GENOTYPES]
     truths = {sample.img_id: best_of(sample) for sample in plainly[0]}
     monkeypatch.setattr(ImageTruth, "of", lambda sample, with_masks=True: truths[sample["img_id"]])

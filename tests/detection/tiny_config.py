@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
+import torch
 from mmengine.config import Config, ConfigDict
+from torch import Tensor
 
+from opanas_cli.detection.configs.building import build_detector
 from opanas_cli.detection.configs.files import load_config
 from opanas_cli.detection.exporting.detector_config import export_config
+from opanas_cli.detection.quiet import silenced
 from opanas_cli.genotype import Genotype
+
+GENOTYPES = [
+    Genotype.of(["top_down", "none", "bottom_up"]),
+    Genotype.of(["scale_equalizing", "fusing_splitting", "skip_connect"]),
+    Genotype.of(["none", "skip_connect", "none"]),
+]
+"""Of two nodes; together they have every path."""
 
 TINY_OPTIONS = (
     "model.backbone.base_channels=8",
@@ -62,3 +74,20 @@ def tiny_config(root: Path, detector: str = "faster-rcnn", *options: str) -> Con
         head["fc_out_channels"] = 16
     config.model = model
     return config
+
+
+def sure_weights(config: Config) -> dict[str, Tensor]:
+    """The weights of a detector that is sure of many things, right or wrong."""
+    torch.manual_seed(0)
+    with silenced():
+        detector = build_detector(config)
+        detector.init_weights()
+    with torch.no_grad():
+        for name, parameter in detector.named_parameters():
+            if "offset" in name or "edge_importance" in name:
+                parameter += 0.3 * torch.randn_like(parameter)
+            elif ("cls" in name or "logits" in name) and parameter.ndim > 1:
+                parameter.copy_(torch.randn_like(parameter) / math.sqrt(parameter[0].numel()))
+            elif "cls" in name and name.endswith("bias"):
+                parameter.zero_()
+    return detector.state_dict()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
-from tiny_config import tiny_config
+from tiny_config import GENOTYPES, sure_weights, tiny_config
 
 from opanas_cli.detection.configs.building import build_detector
 from opanas_cli.detection.configs.necks import with_sub_net
@@ -27,28 +26,6 @@ from opanas_cli.necks import inherited_state_dict
 from opanas_cli.stage_settings import SearchSection
 
 CPU = torch.device("cpu")
-GENOTYPES = [
-    Genotype.of(["top_down", "none", "bottom_up"]),
-    Genotype.of(["scale_equalizing", "fusing_splitting", "skip_connect"]),
-    Genotype.of(["none", "skip_connect", "none"]),
-]
-
-
-def with_weights(config: Config) -> dict[str, torch.Tensor]:
-    """A state of the super-net's detector that is sure of many things, right or wrong."""
-    torch.manual_seed(0)
-    with silenced():
-        detector = build_detector(config)
-        detector.init_weights()
-    with torch.no_grad():
-        for name, parameter in detector.named_parameters():
-            if "offset" in name or "edge_importance" in name:
-                parameter += 0.3 * torch.randn_like(parameter)
-            elif "cls" in name and parameter.ndim > 1:
-                parameter.copy_(torch.randn_like(parameter) / math.sqrt(parameter[0].numel()))
-            elif name == "bbox_head.retina_cls.bias":
-                parameter.zero_()
-    return detector.state_dict()
 
 
 def stand_alone(config: Config, state: dict[str, torch.Tensor], genotype: Genotype, work_dir: Path) -> Runner:
@@ -93,7 +70,7 @@ def found_by(runner: Runner, root: Path, target: Path) -> Path:
 @pytest.mark.parametrize("detector", ["faster-rcnn", "cascade-rcnn", "retinanet"])
 def test_metrics_are_those_of_the_stand_alone_sub_nets(shapes_root: Path, tmp_path: Path, detector: str) -> None:
     config = tiny_config(shapes_root, detector)
-    state = with_weights(config)
+    state = sure_weights(config)
     first = stand_alone(config, state, GENOTYPES[0], tmp_path / f"{detector}-first")
     config = tiny_config(found_by(first, shapes_root, tmp_path / "data"), detector)
 
@@ -113,7 +90,7 @@ def test_a_genotype_is_judged_alike_alone_and_in_company_and_whatever_the_batch(
     shapes_root: Path, tmp_path: Path
 ) -> None:
     config = tiny_config(shapes_root)
-    state = with_weights(config)
+    state = sure_weights(config)
     first = stand_alone(config, state, GENOTYPES[0], tmp_path / "first")
     config = tiny_config(found_by(first, shapes_root, tmp_path / "data"))
 
@@ -132,7 +109,7 @@ def test_a_genotype_is_judged_alike_alone_and_in_company_and_whatever_the_batch(
 
 def test_detections_are_those_of_the_stand_alone_sub_nets(shapes_root: Path, tmp_path: Path) -> None:
     config = tiny_config(shapes_root)
-    state = with_weights(config)
+    state = sure_weights(config)
     evaluator = SuperNetEvaluator(config, state, "test", 0.0, CPU, SearchSection(batch_size=2))
     found = evaluator._pass(GENOTYPES, 0).found
     for index, genotype in enumerate(GENOTYPES):
@@ -153,7 +130,7 @@ def test_detections_are_those_of_the_stand_alone_sub_nets(shapes_root: Path, tmp
 
 def test_little_memory_gives_the_same_figures(shapes_root: Path) -> None:
     config = tiny_config(shapes_root)
-    state = with_weights(config)
+    state = sure_weights(config)
     parts = []
     for memory_mb in (None, 0.3, 1e-6):
         section = SearchSection(batch_size=3, memory_mb=memory_mb)
@@ -172,7 +149,7 @@ def rounded(boxes: np.ndarray) -> np.ndarray:
 
 def test_the_worse_half_is_judged_on_a_quarter_of_the_images(shapes_root: Path, tmp_path: Path) -> None:
     config = tiny_config(shapes_root)
-    state = with_weights(config)
+    state = sure_weights(config)
     first = stand_alone(config, state, GENOTYPES[0], tmp_path / "first")
     config = tiny_config(found_by(first, shapes_root, tmp_path / "data"))
     arguments = (config, state, "test", 0.0)
@@ -194,7 +171,7 @@ def test_all_are_judged_on_all_images_if_the_quarter_has_no_object_of_the_metric
     shapes_root: Path, tmp_path: Path
 ) -> None:
     config = tiny_config(shapes_root)
-    state = with_weights(config)
+    state = sure_weights(config)
     first = stand_alone(config, state, GENOTYPES[0], tmp_path / "first")
     data = found_by(first, shapes_root, tmp_path / "data")
     config = tiny_config(data)
@@ -220,7 +197,7 @@ def test_a_killed_pass_is_taken_up_where_it_was(
     shapes_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = tiny_config(shapes_root)
-    evaluator = SuperNetEvaluator(config, with_weights(config), "test", 0.0, CPU, SearchSection(batch_size=2))
+    evaluator = SuperNetEvaluator(config, sure_weights(config), "test", 0.0, CPU, SearchSection(batch_size=2))
     expected = evaluator.evaluate(GENOTYPES)
     original, runs = PopulationPass.run, []
 
@@ -243,7 +220,7 @@ def test_survivors_of_a_changed_ranking_do_not_get_the_boxes_of_others(
 ) -> None:
     """Another version of torch or another device may rank close candidates the other way round."""
     config = tiny_config(shapes_root)
-    state = with_weights(config)
+    state = sure_weights(config)
     first = stand_alone(config, state, GENOTYPES[0], tmp_path / "first")
     config = tiny_config(found_by(first, shapes_root, tmp_path / "data"))
     evaluator = SuperNetEvaluator(config, state, "test", 0.0, CPU, SearchSection(batch_size=2, halving=True))
@@ -260,7 +237,7 @@ def test_survivors_of_a_changed_ranking_do_not_get_the_boxes_of_others(
 
 def test_the_heads_are_left_as_they_were(shapes_root: Path) -> None:
     config = tiny_config(shapes_root)
-    evaluator = SuperNetEvaluator(config, with_weights(config), "test", 0.4, CPU, SearchSection(max_images=2))
+    evaluator = SuperNetEvaluator(config, sure_weights(config), "test", 0.4, CPU, SearchSection(max_images=2))
     before = {name: value.clone() for name, value in evaluator.detector.state_dict().items()}
     assert evaluator.num_images == 2
     evaluator.evaluate(GENOTYPES)
@@ -270,7 +247,7 @@ def test_the_heads_are_left_as_they_were(shapes_root: Path) -> None:
 
 def test_other_genotypes_and_other_necks_are_refused(shapes_root: Path) -> None:
     config = tiny_config(shapes_root)
-    state = with_weights(config)
+    state = sure_weights(config)
     evaluator = SuperNetEvaluator(config, state, "test", 0.4, CPU)
     with pytest.raises(InvalidGenotypeError, match="got a dense one of 5 nodes"):
         evaluator.evaluate([Genotype.of(["top_down"] * 15)])
