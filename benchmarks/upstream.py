@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,13 @@ def main() -> None:
         python = environment(options.environment or Path(temporary) / "environment")
         seconds = time.perf_counter() - started
         rows = {kind: steps_of(kind, python, Path(temporary)) for kind in ("plain", "standalone")}
-    document = {"version": 1, "packages": installed(python), "environment_seconds": round(seconds), "configs": rows}
+    names = {package.split("==")[0] for package in PACKAGES} | {"numpy", "setuptools"}
+    document = {
+        "version": 1,
+        "packages": installed(python, names),
+        "environment_seconds": round(seconds),
+        "configs": rows,
+    }
     if options.json:
         print(json.dumps(document, indent=2))
         return
@@ -104,10 +111,9 @@ def environment(folder: Path) -> Path:
     return python
 
 
-def installed(python: Path) -> dict[str, str]:
-    """The versions of what matters in an environment."""
+def installed(python: Path, names: Collection[str]) -> dict[str, str]:
+    """The versions of packages in an environment."""
     listed = json.loads(checked([str(python), "-m", "pip", "list", "--format", "json"]))
-    names = {package.split("==")[0] for package in PACKAGES} | {"numpy", "setuptools"}
     return {entry["name"]: entry["version"] for entry in listed if entry["name"] in names}
 
 
@@ -131,9 +137,9 @@ def steps_of(kind: str, python: Path, folder: Path) -> dict[str, Any]:
     return {step: found.get(step, f"not reached: {last}") for step in STEPS}
 
 
-def checked(command: list[str], folder: Path | None = None) -> str:
+def checked(command: list[str], folder: Path | None = None, env: Mapping[str, str] | None = None) -> str:
     """The output of a command; a failure ends the program with its message."""
-    process = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    process = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
     if process.returncode:
         sys.exit(f"{' '.join(command[:4])} … failed: {process.stderr[-2000:]}")
     return process.stdout

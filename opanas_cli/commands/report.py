@@ -74,7 +74,7 @@ def _watch(work_dir: Path, path: Path, console: Console) -> None:
 def _show(found: WorkDir, path: Path, console: Console) -> None:
     lines = [f"candidates: {len(found.candidates)}, retrained detectors: {len(found.trained)}"]
     if found.missing:
-        lines.append(f"missing: {', '.join(found.missing)}")
+        lines.append(f"not there yet: {', '.join(found.missing)}")
     lines += [f"cannot be read: {name}: {reason}" for name, reason in found.problems.items()]
     document = {
         "candidates": len(found.candidates),

@@ -23,7 +23,9 @@ def test_it_writes_a_page_into_the_work_dir(tmp_path: Path, capsys: pytest.Captu
     (tmp_path / "population.json").write_text("{")
     assert run(["report", str(tmp_path)]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("candidates: 0, retrained detectors: 0\nmissing: supernet.pth, best.json, finalists.jsonl,")
+    assert out.startswith(
+        "candidates: 0, retrained detectors: 0\nnot there yet: supernet.pth, best.json, finalists.jsonl,"
+    )
     assert "\ncannot be read: population.json: Expecting property name" in out
     assert out.endswith(f"  report  {tmp_path / 'report.html'}\n")
     assert "What was searched" in (tmp_path / "report.html").read_text()
@@ -62,7 +64,7 @@ def test_watching_writes_the_page_anew_until_it_is_interrupted(tmp_path: Path) -
     command = [sys.executable, "-c", program, "report", str(tmp_path), "--watch"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        wait_for(lambda: page.exists() and "Nothing yet: history.jsonl" in page.read_text())
+        wait_for(lambda: page.exists() and "Candidates: of history.jsonl" in page.read_text())
         assert 'data-reload="0.1"' in page.read_text()
         written = page.stat().st_mtime_ns
         time.sleep(0.5)

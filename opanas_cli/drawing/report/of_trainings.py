@@ -38,7 +38,10 @@ IMPORTANCE = re.compile(r"edge_importance/(\d{1,2})_(\d{1,2})")
 
 def progress(found: WorkDir) -> Html | None:
     """How far the super-net's training is."""
-    return paragraph(f"Super-net: {found.super_net.position}") if found.super_net else None
+    if found.super_net is None:
+        return None
+    has_ended = "supernet.pth" not in (*found.missing, *found.problems)
+    return paragraph(f"Super-net: {found.super_net.position(has_ended)}")
 
 
 def losses(found: WorkDir) -> Html | None:
@@ -108,7 +111,7 @@ def retrained(found: WorkDir) -> Html | None:
             folder,
             *(training.tested.get(name) for name in names),
             *(entry(found.documents, "search.json", "stages", folder, cost) for cost in ("macs", "params")),
-            training.position,
+            training.position(has_ended=bool(training.tested)),
             _neck(training),
         ]
         for folder, training in found.trained.items()

@@ -22,20 +22,21 @@ class Section(NamedTuple):
 
 
 SECTIONS = (
-    Section("What was searched", search.settings, "history.jsonl", "opanas evolve"),
+    Section("Comparison", trainings.comparison, "comparison.json", "opanas compare"),
+    Section("Retrained detectors", trainings.retrained, "retrain", "opanas retrain"),
+    Section("Best genotypes", search.best, "history.jsonl", "opanas evolve"),
+    Section("Candidates", search.candidates, "history.jsonl", "opanas evolve"),
+    Section("Finalists", trainings.finalists, "finalists.jsonl", "opanas evolve --finalists"),
+    Section("Fitness by generation", search.fitness, "history.jsonl", "opanas evolve"),
+    Section("Paths on each edge", search.paths, "history.jsonl", "opanas evolve"),
     Section("Training of the super-net", trainings.losses, SUPER_NET_LOG, "opanas train-supernet"),
     Section("Edge importances", trainings.importances, SUPER_NET_LOG, "opanas train-supernet"),
-    Section("Fitness by generation", search.fitness, "history.jsonl", "opanas evolve"),
-    Section("Candidates", search.candidates, "history.jsonl", "opanas evolve"),
-    Section("Paths on each edge", search.paths, "history.jsonl", "opanas evolve"),
-    Section("Best genotypes", search.best, "history.jsonl", "opanas evolve"),
-    Section("Finalists", trainings.finalists, "finalists.jsonl", "opanas evolve --finalists"),
-    Section("Retrained detectors", trainings.retrained, "retrain", "opanas retrain"),
-    Section("Comparison", trainings.comparison, "comparison.json", "opanas compare"),
     Section("Ranking of the super-net", trainings.correlation, "correlation.json", "opanas correlate"),
     Section("Time and memory", trainings.times, "a log", "opanas train-supernet, retrain, search"),
+    Section("What was searched", search.settings, "history.jsonl", "opanas evolve"),
     Section("Config and versions", trainings.config, SUPER_NET_LOG, "opanas train-supernet"),
 )
+"""In the order of the page: what came out first, then how it came about."""
 
 ICON = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'/%3E"
 """An empty one, as browsers would look for another beside the page."""
@@ -47,13 +48,13 @@ def to_page(found: WorkDir, reload_seconds: int | None = None) -> str:
     Args:
         reload_seconds: how often the page loads itself again; None is never.
     """
-    shown = [(section, _shown(section, found)) for section in SECTIONS]
+    shown = [(section, content) for section in SECTIONS if (content := _shown(section, found))]
     links = (element("a", section.title, href=f"#{_id(section)}") for section, _ in shown)
     title = f"{found.folder.resolve().name or found.folder}: report of opanas"
     body = [
         element("header", element("h1", title), paragraph(code(found.folder))),
         element("nav", *links, aria_label="Sections"),
-        element("main", _summary(found), *(part for _, part in shown)),
+        element("main", _summary(found), *(part for _, part in shown), _not_yet([section for section, _ in shown])),
     ]
     return whole_page(title, body, reload_seconds)
 
@@ -93,13 +94,19 @@ def _guarded(show: Callable[[WorkDir], Html | None], found: WorkDir, source: str
         return paragraph(f"Cannot be shown: {source} does not hold what it should ({reason}).", kind="problem")
 
 
-def _shown(section: Section, found: WorkDir) -> Html:
+def _shown(section: Section, found: WorkDir) -> Html | None:
     content = _guarded(section.show, found, section.source)
     if content is None and section.source in found.problems:
         content = paragraph(f"{section.source} cannot be read: {found.problems[section.source]}", kind="problem")
-    if content is None:
-        content = paragraph(f"Nothing yet: {section.source} is written by {section.command}.", kind="missing")
-    return element("section", element("h2", section.title), content, id=_id(section))
+    return element("section", element("h2", section.title), content, id=_id(section)) if content else None
+
+
+def _not_yet(shown: Sequence[Section]) -> Html:
+    """What the page would show if its file were there, and what writes that."""
+    rest = [section for section in SECTIONS if section not in shown]
+    items = (element("li", f"{section.title}: of {section.source}, by {section.command}") for section in rest)
+    content = element("h2", "Not there yet"), element("ul", *items)
+    return element("section", *content, id="not-there-yet", class_="missing") if rest else Html()
 
 
 def _summary(found: WorkDir) -> Html:
@@ -109,7 +116,7 @@ def _summary(found: WorkDir) -> Html:
         problems = (element("li", code(name), f": {why}") for name, why in found.problems.items())
         parts.append(paragraph("Cannot be read, or only in part:", kind="problem"))
         parts.append(element("ul", *problems, class_="problem"))
-    state = dict.fromkeys(found.missing, "missing") | dict.fromkeys(found.problems, "broken")
+    state = dict.fromkeys(found.missing, "not there yet") | dict.fromkeys(found.problems, "broken")
     rows = ([code(name), state.get(name, "there"), command] for name, (command, _) in FILES.items())
     parts.append(folded("Files", table(["file", "", "written by"], rows)))
     return element("section", *(part for part in parts if part), id="summary")

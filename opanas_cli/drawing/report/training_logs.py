@@ -49,11 +49,13 @@ class Training:
         """The rows with a number of this name."""
         return [row for row in self.steps if is_number(row.get(name))]
 
-    @property
-    def position(self) -> str:
-        """How far it is."""
+    def position(self, has_ended: bool) -> str:
+        """How far it is: the log has no row of the last steps."""
+        epochs = self.settings.get("epochs", "–")
+        if has_ended:
+            return f"all {epochs} epochs"
         last = (self.having("epoch") or [{"epoch": 0, "step": 0}])[-1]
-        return f"epoch {last['epoch']} of {self.settings.get('epochs', '–')}, step {last['step']}"
+        return f"epoch {last['epoch']} of {epochs}, step {last['step']}"
 
 
 def read_training(folder: Path) -> Training | None:

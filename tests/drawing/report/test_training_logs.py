@@ -65,7 +65,7 @@ def test_a_run_that_has_not_logged_yet(tmp_path: Path) -> None:
         (run / name).unlink()
     training = read_training(tmp_path)
     assert training is not None
-    assert (training.steps, training.seconds, training.position) == ([], 0.0, "epoch 0 of –, step 0")
+    assert (training.steps, training.seconds, training.position(has_ended=False)) == ([], 0.0, "epoch 0 of –, step 0")
 
 
 def test_settings_are_found_in_the_config_without_running_it(tmp_path: Path) -> None:
