@@ -1,10 +1,11 @@
 """What search strategies find among all necks of the ground truth: what their best lacks to the best of all.
 
-    python benchmarks/regret.py --setting all-xboth1
+    python benchmarks/regret.py --setting all-xboth1 [--finalists 5]
     python benchmarks/regret.py
 
 A candidate's fitness is what a super-net of benchmarks/rankings.py gives it, or without --setting its AP alone in the
-table of benchmarks/ground_truth.py, as a perfect super-net would. Regret is in AP alone. Nothing is trained.
+table of benchmarks/ground_truth.py, as a perfect super-net would. Of the finalists the one with the best AP alone is
+chosen, as if each had been trained alone at the end of the search. Regret is in AP alone. Nothing is trained.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from opanas_cli.genotype import Genotype, SearchSpace
 from opanas_cli.genotype.architecture import Architecture
 from opanas_cli.search import STRATEGIES, Constraints, Cost, History, StrategySettings, fittest, run_search
 from opanas_cli.search.evaluator import Evaluation
+from opanas_cli.search.findings import architectures
 
 RESULTS = Path(__file__).parent / "results"
 BUDGETS = (10, 20, 40, 80)
@@ -50,12 +53,15 @@ class Table:
         return self.lines[Architecture(genotype)]
 
 
-def regrets(table: Table, truth: Mapping[str, float], name: str, settings: StrategySettings, seed: int) -> list[float]:
+def regrets(
+    table: Table, truth: Mapping[str, float], name: str, settings: StrategySettings, seed: int, finalists: int
+) -> list[float]:
     """Those of one search after each of the budgets."""
     strategy = STRATEGIES.all[name](SearchSpace(2), settings, seed)
     found = run_search(strategy, table, table.cost, Constraints(), History(), batch_size=settings.population)
-    chosen = [fittest(found.evaluated[:budget], 1)[0] for budget in BUDGETS]
-    return [max(truth.values()) - truth[table.line(candidate.genotype)] for candidate in chosen]
+    ranked = (fittest(found.evaluated[:budget], budget) for budget in BUDGETS)
+    last = ([table.lines[one] for one in islice(architectures(candidates), finalists)] for candidates in ranked)
+    return [max(truth.values()) - max(truth[line] for line in lines) for lines in last]
 
 
 def main() -> None:
@@ -65,6 +71,7 @@ def main() -> None:
     parser.add_argument("--truth", type=Path, default=RESULTS / "ground_truth.json")
     parser.add_argument("--rankings", type=Path, default=RESULTS / "rankings.json")
     parser.add_argument("--seeds", type=int, default=100, metavar="N", help="searches of each strategy (100)")
+    parser.add_argument("--finalists", type=int, default=1, metavar="N", help="trained alone at the end (1)")
     parser.add_argument("--population", type=int, default=10, metavar="N", help="(10)")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args()
@@ -82,7 +89,7 @@ def main() -> None:
     table = Table(fitness, {row["genotype"]: row["macs"] for row in rows})
     settings = StrategySettings(options.population, BUDGETS[-1] // options.population - 1, options.population // 2)
     runs = {
-        name: [regrets(table, truth, name, settings, seed) for seed in range(options.seeds)]
+        name: [regrets(table, truth, name, settings, seed, options.finalists) for seed in range(options.seeds)]
         for name in buildable(list(STRATEGIES.all), settings)
     }
     report = {

@@ -103,6 +103,9 @@ def test_regret_falls_with_the_evaluations(program: Callable[[str], ModuleType],
         assert 0 <= means[-1] < means[0] <= 0.2
     for budgets in document("regret", *places, "--setting", "worst")["regret"].values():
         assert budgets["80"]["min"] > 0.6
+    # If as many as were evaluated are trained alone, nothing is lost by its ranking.
+    own = document("regret", *places, "--setting", "worst", "--finalists", 80)["regret"]["random"]["80"]
+    assert own == document("regret", *places)["regret"]["random"]["80"]
     table.write_text(json.dumps({"rows": rows[1:]}))
     with pytest.raises(SystemExit, match="1 networks are not trained yet"):
         document("regret", *places)
