@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from mmengine.hub import get_config
 
 from opanas_cli.detection.configs.data_checks import dataset_classes
 from opanas_cli.detection.configs.files import OF_MMDET, load_config, parse_overrides, shipped_configs
-from opanas_cli.detection.configs.necks import with_sub_net
+from opanas_cli.detection.configs.necks import is_super_net, with_sub_net
 from opanas_cli.detection.configs.other_data import on_data_of
 from opanas_cli.detection.configs.parts import DATALOADERS, class_heads, each_dataset, each_evaluator
 from opanas_cli.detection.configs.replaced_neck import with_super_net
@@ -109,7 +110,7 @@ def export_config(
         given = parse_overrides(overrides)
         changes = {name: value for name, value in SCHEDULES[schedule].items() if f"retrain.{name}" not in given}
         config.retrain = ConfigDict(asdict(replace(section_of(config, "retrain"), **changes)))
-    exported = retrain_stage(_with_neck(config, genotype, neck, channels))
+    exported = retrain_stage(_with_neck(config, genotype, neck, channels, parse_overrides(overrides)))
     exported.custom_imports = _importing_opanas(config)
     if config.get("retrain"):
         exported.train_cfg.val_interval = 1
@@ -225,9 +226,13 @@ def _mmdet_evaluator(evaluator: Any, dataset: Any) -> Any:
     return dict(type="VOCMetric", metric="mAP", eval_mode="11points" if is_2007 else "area")
 
 
-def _with_neck(config: Config, genotype: Genotype, neck: str | None, channels: int | None) -> Config:
+def _with_neck(
+    config: Config, genotype: Genotype, neck: str | None, channels: int | None, given: Mapping[str, Any]
+) -> Config:
     if neck is None:
-        return with_sub_net(config, genotype)
+        # γ is the super-net's: `opanas retrain` trains none alone either.
+        leaves_out = is_super_net(config) and "model.neck.edge_importance" not in given
+        return with_sub_net(config, genotype, **({"edge_importance": False} if leaves_out else {}))
     return with_baseline(config, neck, channels) if channels else baseline_at_macs(config, genotype, neck)
 
 

@@ -170,6 +170,16 @@ def test_a_schedule_of_a_config_without_settings_is_the_papers(shapes_root: Path
     assert resizing(several.test_dataloader.dataset.pipeline).scale == (1200, 900)
 
 
+@pytest.mark.parametrize("dataset", ["shapes", "coco", "voc"])
+def test_the_detector_is_the_one_that_retrain_trains(dataset: str) -> None:
+    """Else the weights of `retrain` and `compare` would be refused as those of another model."""
+    genotype = resolve_genotype("opa-fpn")
+    assert export_config(genotype, dataset).model == sub_net_config(load_config(dataset), genotype).model
+    with_importance = export_config(genotype, dataset, overrides=("model.neck.edge_importance=True",))
+    inherited = sub_net_config(load_config(dataset), genotype, edge_importance=True)
+    assert with_importance.model == inherited.model
+
+
 def test_what_is_not_asked_for_is_the_data_sets(shapes_root: Path, tmp_path: Path) -> None:
     config = export_config(SMALL, str(own_config(shapes_root, tmp_path)))
     assert config.model.type == "FasterRCNN"
