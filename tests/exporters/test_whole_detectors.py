@@ -109,6 +109,9 @@ def test_an_onnx_detector_of_one_size(
     image = noise(ODD)
     ranked = Network(network, (), ("image",), tuple(outputs), network.is_ranked)
     require_equal(ranked, session.run(None, {"image": image.numpy()}), network(image), "onnxruntime")
+    openvino = pytest.importorskip("openvino")
+    compiled = openvino.compile_model(output, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    require_equal(ranked, list(compiled({"image": image.numpy()}).values()), network(image), "OpenVINO")
 
 
 def test_the_ap_of_an_onnx_detector_of_open_sizes(genotype: Path, tmp_path: Path) -> None:

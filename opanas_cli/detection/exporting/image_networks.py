@@ -158,18 +158,18 @@ def _large_enough(boxes: Tensor, scores: Tensor, settings: Mapping[str, Any]) ->
 def _pooled(extractor: nn.Module, features: Sequence[Tensor], boxes: Tensor) -> Tensor:
     """The features in boxes (P, 4), each from its own level: (P, channels, height, width).
 
-    On the other levels a box is of no size, which costs nothing.
+    On the other levels a small box takes its place: of one without size, OpenVINO makes values that are not numbers.
     """
     sides = (boxes[:, 2:] - boxes[:, :2]).prod(dim=1).sqrt() / extractor.finest_scale + 1e-6
     level_of = sum((sides >= 2**level).long() for level in range(1, len(extractor.roi_layers)))
-    pooled: Any = 0
+    small, pooled = boxes.new_tensor([0.0, 0.0, 1.0, 1.0]), torch.zeros(())
     for level, layer in enumerate(extractor.roi_layers):
-        here = (level_of == level).to(boxes)
-        rois = torch.cat([torch.zeros_like(boxes[:, :1]), boxes * here[:, None]], dim=1)  # In front the image's number.
+        here = (level_of == level)[:, None]
+        rois = torch.cat([torch.zeros_like(boxes[:, :1]), torch.where(here, boxes, small)], dim=1)
         own = torch.ops.torchvision.roi_align(
             features[level], rois, layer.spatial_scale, *layer.output_size, layer.sampling_ratio, layer.aligned
         )
-        pooled = pooled + own * here[:, None, None, None]
+        pooled = torch.where(here[..., None, None], own, pooled)
     return pooled
 
 
