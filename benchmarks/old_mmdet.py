@@ -46,7 +46,7 @@ from mmdet.models import build_neck
 
 folder, config = sys.argv[1:]
 Config.fromfile(config)  # Its custom imports register the neck.
-neck = build_neck(dict(type="StandaloneOPAFPN", **{options})).eval()
+neck = build_neck(dict(type="StandaloneOPAFPN", **{options})).double().eval()
 values = np.load(folder + "/ours.npz")
 state = {{name[2:]: torch.from_numpy(value) for name, value in values.items() if name.startswith("w ")}}
 print("keys", neck.load_state_dict(state))
@@ -122,12 +122,12 @@ def run(command: list[Any]) -> subprocess.CompletedProcess[str]:
 
 
 def distance(python: Path, config: Path, folder: Path) -> float | str:
-    """The largest difference between the outputs of the two necks with the same weights and inputs."""
+    """The largest difference between the outputs of the two necks with the same weights and inputs, in float64."""
     torch.manual_seed(0)
-    neck = OPAFPN(genotype="opa-fpn", **OPTIONS).eval()
+    neck = OPAFPN(genotype="opa-fpn", **OPTIONS).double().eval()
     for name, weight in neck.named_parameters():  # Offsets start at zero, and would leave the operator untried.
         torch.nn.init.normal_(weight, std=0.5 if "offset" in name else 0.1)
-    inputs = [torch.rand(2, width, *side) for width, side in zip(WIDTHS, SIDES, strict=True)]
+    inputs = [torch.rand(2, width, *side, dtype=torch.float64) for width, side in zip(WIDTHS, SIDES, strict=True)]
     with torch.no_grad():
         outputs = neck(inputs)
     values = {f"w {name}": weight for name, weight in neck.state_dict().items()}

@@ -190,9 +190,9 @@ FIND_NECK = """\
 __import__("sys").path.insert(0, __import__("os").path.dirname(__import__("sys")._getframe().f_code.co_filename))
 """
 
-# mmcv 1 imports a copy of a config, but replaces this in it before.
+# mmcv 1 imports a copy of a config, but replaces this in it before. Afterwards it takes the first folder off the path.
 FIND_NECK_IN_MMDET2 = """\
-__import__("sys").path.insert(0, r'''{{ fileDirname }}''')  # The neck is there.
+__import__("sys").path.insert(1, r'''{{ fileDirname }}''')  # The neck is there.
 """
 
 

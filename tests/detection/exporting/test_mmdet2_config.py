@@ -1,9 +1,11 @@
-"""Configs for mmdet 2: its keys, its steps, and nothing of mmdet 3. mmdet 2 itself is not run."""
+"""Configs for mmdet 2: its keys, its steps, and nothing of mmdet 3. `benchmarks/old_mmdet.py` runs them there."""
 
 from __future__ import annotations
 
 import ast
+import importlib.util
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -76,17 +78,22 @@ def test_what_has_no_counterpart_is_refused() -> None:
         mmdet2_config(config)
 
 
-def test_the_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_files(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     output = tmp_path / "winner.py"
     assert run(["export", "opa-fpn", "--to", "mmdet2-config", "-o", str(output)]) == 0
     assert f"train it by python tools/train.py {output} of mmdet 2.28" in capsys.readouterr().out
     neck = tmp_path / "winner_neck.py"
     assert sorted(tmp_path.iterdir()) == [output, neck]
-    # mmcv 1 puts the folder in before it imports the config.
+    # mmcv 1 puts the folder's name in, imports a copy from a folder that it puts first on the path, and takes that off.
     text = output.read_text().replace("{{ fileDirname }}", str(tmp_path))
     values: dict[str, Any] = {}
-    exec(compile(text.replace("__import__", "str or __import__"), str(output), "exec"), values)
+    monkeypatch.setattr(sys, "path", ["/folder/of/the/copy", *sys.path])
+    exec(compile(text, str(output), "exec"), values)
+    sys.path.pop(0)
     assert values["custom_imports"]["imports"] == ["winner_neck"]
+    found = importlib.util.find_spec("winner_neck")
+    assert found is not None
+    assert found.origin == str(neck)
     modules = {node.module for node in ast.walk(ast.parse(neck.read_text())) if isinstance(node, ast.ImportFrom)}
     assert modules >= {"mmcv.ops", "mmdet.models.builder"}
     assert not [module for module in modules if str(module).startswith("opanas")]
