@@ -9,14 +9,20 @@ from typing import Any
 import click
 
 from opanas_cli.commands.console import Console, Result
-from opanas_cli.commands.options import NECKS, RunOptions, run_options
+from opanas_cli.commands.options import NECKS, RunOptions, files, run_options
 from opanas_cli.commands.several_processes import OneProcessCommand
 from opanas_cli.commands.summary import of_networks
 
 
 @click.command(cls=OneProcessCommand)
-@click.argument("config")
-@click.option("--genotype", required=True, metavar="GENOTYPE", help="A file, or the name of a shipped genotype.")
+@click.argument("config", shell_complete=files)
+@click.option(
+    "--genotype",
+    required=True,
+    shell_complete=files,
+    metavar="GENOTYPE",
+    help="A file, or the name of a shipped genotype.",
+)
 @click.option(
     "--against",
     required=True,

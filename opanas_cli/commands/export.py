@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from opanas_cli.commands.console import Console
-from opanas_cli.commands.options import CFG_OPTIONS, IMAGE_SIZE, NECKS, ConfigCommand, common_options, output_option
+from opanas_cli.commands.options import (
+    CFG_OPTIONS,
+    IMAGE_SIZE,
+    NECKS,
+    ConfigCommand,
+    common_options,
+    files,
+    output_option,
+)
 from opanas_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=ConfigCommand)
-@click.argument("genotype")
+@click.argument("genotype", shell_complete=files)
 @click.option(
     "--to",
     "form",
@@ -28,6 +36,7 @@ if TYPE_CHECKING:
 @output_option("Output file.")
 @click.option(
     "--detector",
+    shell_complete=files,
     metavar="NAME|FILE|mmdet::NAME",
     help="faster-rcnn, cascade-rcnn or retinanet; or the config of any detector whose neck makes a pyramid of a "
     "pyramid, on its own data unless --dataset is given.  [default: the data set's]",
@@ -44,7 +53,10 @@ if TYPE_CHECKING:
     help="Another neck in place of GENOTYPE's: at the width with the same MACs, or with --channels at that width.",
 )
 @click.option(
-    "--dataset", metavar="coco|voc|FILE", help="Shipped config or config file to take the data from.  [default: coco]"
+    "--dataset",
+    shell_complete=files,
+    metavar="coco|voc|FILE",
+    help="Shipped config or config file to take the data from.  [default: coco]",
 )
 @click.option("--num-classes", type=click.IntRange(1), help="[default: the data set's]")
 @click.option("--schedule", type=click.Choice(["1x", "2x-ms"]), help="[default: the data set's, 1x]")
@@ -60,7 +72,7 @@ if TYPE_CHECKING:
     "--nms", is_flag=True, help="Suppress boxes in the network, as test_cfg says: the best boxes, with labels."
 )
 @click.option("--dynamic", is_flag=True, help="Leave image sizes open.")
-@click.option("--opset", type=click.IntRange(16), help="Version of ONNX's operators.  [default: 18]")
+@click.option("--opset", type=click.IntRange(16, 23), help="Version of ONNX's operators.  [default: 18]")
 @click.option(
     "--standalone",
     is_flag=True,

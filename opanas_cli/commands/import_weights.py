@@ -7,18 +7,23 @@ from pathlib import Path
 import click
 
 from opanas_cli.commands.console import Console
-from opanas_cli.commands.options import CFG_OPTIONS, ConfigCommand, common_options, output_option
+from opanas_cli.commands.options import CFG_OPTIONS, ConfigCommand, common_options, files, output_option
 from opanas_cli.errors import InvalidCheckpointError, UsageError
 
 
 @click.command(cls=ConfigCommand)
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.option(
-    "--genotype", required=True, metavar="GENOTYPE", help="Of its neck: a file, or the name of a shipped one."
+    "--genotype",
+    required=True,
+    shell_complete=files,
+    metavar="GENOTYPE",
+    help="Of its neck: a file, or the name of a shipped one.",
 )
 @output_option("Checkpoint to write; the config gets the same name with the suffix .py.", required=True)
 @click.option(
     "--dataset",
+    shell_complete=files,
     metavar="coco|voc|FILE",
     default="coco",
     show_default=True,

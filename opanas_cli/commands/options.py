@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from opanas_cli.commands.console import Console
 from opanas_cli.errors import UsageError
@@ -48,6 +49,11 @@ CFG_OPTIONS = click.option(
     metavar="KEY=VALUE...",
     help="Override settings of the config, as in mmdet's tools.",
 )
+
+
+def files(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Has the shell complete files where an argument may also be a name."""
+    return [CompletionItem(incomplete, type="file")]
 
 
 def output_option(help: str, required: bool = False) -> Callable[[Command], Command]:

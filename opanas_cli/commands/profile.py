@@ -9,15 +9,20 @@ from typing import Any
 import click
 
 from opanas_cli.commands.console import Console
-from opanas_cli.commands.options import CFG_OPTIONS, DEVICE, IMAGE_SIZE, ConfigCommand, common_options
+from opanas_cli.commands.options import CFG_OPTIONS, DEVICE, IMAGE_SIZE, ConfigCommand, common_options, files
 from opanas_cli.errors import UsageError
 
 WHOLE = "whole"
 
 
 @click.command(cls=ConfigCommand)
-@click.argument("configs", nargs=-1, required=True, metavar="CONFIG...")
-@click.option("--genotype", metavar="GENOTYPE", help="The neck of each CONFIG that has a super-net: a file or a name.")
+@click.argument("configs", nargs=-1, required=True, metavar="CONFIG...", shell_complete=files)
+@click.option(
+    "--genotype",
+    shell_complete=files,
+    metavar="GENOTYPE",
+    help="The neck of each CONFIG that has a super-net: a file or a name.",
+)
 @IMAGE_SIZE
 @click.option("--latency", is_flag=True, help="Time the detectors, too, with weights as they are initialised.")
 @DEVICE

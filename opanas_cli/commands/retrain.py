@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from opanas_cli.commands.console import Console, Result
-from opanas_cli.commands.options import NECKS, RunOptions, run_options, setting_option
+from opanas_cli.commands.options import NECKS, RunOptions, files, run_options, setting_option
 from opanas_cli.commands.several_processes import SeveralProcessesCommand
 from opanas_cli.commands.summary import Part
 from opanas_cli.commands.work_dir_lock import work_dir_lock
@@ -16,8 +16,13 @@ from opanas_cli.errors import UsageError
 
 
 @click.command(cls=SeveralProcessesCommand)
-@click.argument("config")
-@click.option("--genotype", metavar="GENOTYPE", help="The neck to train: a file, or the name of a shipped genotype.")
+@click.argument("config", shell_complete=files)
+@click.option(
+    "--genotype",
+    shell_complete=files,
+    metavar="GENOTYPE",
+    help="The neck to train: a file, or the name of a shipped genotype.",
+)
 @click.option(
     "--neck",
     type=click.Choice(["opa", *NECKS]),

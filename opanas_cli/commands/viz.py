@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from opanas_cli.commands.console import Console, rich_console, shown
-from opanas_cli.commands.options import common_options, output_option
+from opanas_cli.commands.options import CFG_OPTIONS, ConfigCommand, common_options, files, output_option
 from opanas_cli.errors import InvalidGenotypeError, UsageError
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ MOST_GENOTYPES = 64
 """So many make a figure that can still be looked at."""
 
 
-@click.command()
-@click.argument("genotypes", nargs=-1, required=True, metavar="GENOTYPE...")
+@click.command(cls=ConfigCommand)
+@click.argument("genotypes", nargs=-1, required=True, metavar="GENOTYPE...", shell_complete=files)
 @output_option("Output file; its suffix selects the format: .svg, .png, .pdf, .dot, .mmd (Mermaid) or .html.")
 @click.option("--hide-dead", is_flag=True, help="Leave out dead parts instead of fading them.")
 @click.option("--diff", is_flag=True, help="Mark the edges whose path is not that of the first GENOTYPE.")
@@ -37,9 +37,11 @@ MOST_GENOTYPES = 64
 )
 @click.option(
     "--config",
+    shell_complete=files,
     metavar="CONFIG",
     help="Show in .html the parameters and MACs (at cost_input) of each edge in the detector of CONFIG.",
 )
+@CFG_OPTIONS
 @common_options
 def viz(
     genotypes: tuple[str, ...],
@@ -48,6 +50,7 @@ def viz(
     diff: bool,
     super_net: Path | None,
     config: str | None,
+    cfg_options: tuple[str, ...],
     console: Console,
 ) -> None:
     """Draw one or more genotypes as graphs, side by side.
@@ -69,6 +72,8 @@ def viz(
         raise UsageError("--diff: an edge may differ because it is dead in one genotype; leave out --hide-dead")
     if config is not None and (output is None or output.suffix.lower() != ".html"):
         raise UsageError("--config: only a page shows what edges cost; add -o FILE.html")
+    if cfg_options and config is None:
+        raise UsageError("--cfg-options: are settings of a config; add --config CONFIG")
     from opanas_cli.formats import resolve_record
 
     if output is not None:
@@ -81,7 +86,7 @@ def viz(
     if diff:
         _require_one_space(named)
     importances = () if super_net is None else _importances(super_net, named)
-    costs = {} if config is None else _costs(config, named)
+    costs = {} if config is None else _costs(config, cfg_options, named)
     if output is not None or not console.as_json:
         from opanas_cli.drawing import Diagram, Notes, draw
 
@@ -130,12 +135,12 @@ def _importances(super_net: Path, named: dict[str, Genotype]) -> tuple[float, ..
     return tuple(importances)
 
 
-def _costs(config: str, named: dict[str, Genotype]) -> dict[PathType, Cost]:
+def _costs(config: str, cfg_options: tuple[str, ...], named: dict[str, Genotype]) -> dict[PathType, Cost]:
     """What each path costs in the detector of a config; raises InvalidGenotypeError if a genotype has another."""
     from opanas_cli.detection.configs.files import load_config
     from opanas_cli.detection.costs.profiling import CostModel
 
-    costs = CostModel(load_config(config)).per_path
+    costs = CostModel(load_config(config, cfg_options)).per_path
     for name, genotype in named.items():
         for path in genotype.paths:
             if path not in costs:

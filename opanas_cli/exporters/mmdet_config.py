@@ -63,8 +63,7 @@ def _neck_module(output: Path) -> str:
 
 def _how_to_run(request: ExportRequest) -> str:
     file = quote(str(request.output))
-    by_opanas = "" if request.options.get("standalone") else f"opanas retrain {file}, or by "
-    return f"train it by {by_opanas}mmdet's python tools/train.py {file}"
+    return f"train it by opanas retrain {file}, or, with a compiled mmcv, by mmdet's python tools/train.py {file}"
 
 
 def _how_to_run_mmdet2(request: ExportRequest) -> str:

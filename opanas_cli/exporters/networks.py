@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from opanas_cli.detection.exporting.network import Network
 
 OPTIONS = frozenset(
-    {"detector", "backbone", "channels", "dataset", "num_classes", "cfg_options", "part", "image_size", "nms"}
+    {"detector", "backbone", "channels", "neck", "dataset", "num_classes", "cfg_options", "part", "image_size", "nms"}
 )
 DYNAMIC = "dynamic"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -53,10 +54,12 @@ def _model(network: Any, program: Any, opset: int) -> bytes:
         reason = f"{type(error).__name__}: {reason_of(error):.300}"
         raise OpanasError(f"torch cannot write this network as ONNX: {reason}") from error
     assert exported is not None
-    return _older(exported.model_proto, opset)
+    model = _older(exported.model_proto, opset)
+    model.metadata_props.add(key="classes", value=json.dumps(network.classes))
+    return bytes(model.SerializeToString())
 
 
-def _older(model: Any, opset: int) -> bytes:
+def _older(model: Any, opset: int) -> Any:
     """A model in an opset before that which torch writes, if one is asked for."""
     from onnx import version_converter
 
@@ -71,7 +74,7 @@ def _older(model: Any, opset: int) -> bytes:
             if len(kept) < len(node.attribute):
                 del node.attribute[:]
                 node.attribute.extend(kept)
-    return bytes(model.SerializeToString())
+    return model
 
 
 def _too_old(opset: int) -> OpanasError:

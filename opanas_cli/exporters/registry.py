@@ -7,7 +7,7 @@ from shlex import quote
 
 from opanas_cli.exporters.exporter import OPTIONS, ExportedFile, Exporter, ExportRequest
 from opanas_cli.formats import dump_record
-from opanas_cli.formats.registry import FORMATS
+from opanas_cli.formats.registry import FORMATS, Codec
 from opanas_cli.plug_ins import Registry, instance_called
 
 
@@ -23,14 +23,19 @@ def _checked(thing: object, name: str, loaded: Mapping[str, Exporter]) -> Export
 
 
 def _formats() -> dict[str, Exporter]:
-    return {name: _of_format(name) for name, codec in FORMATS.all.items() if codec.dumps}
+    return {name: _of_format(name, codec) for name, codec in FORMATS.all.items() if codec.dumps}
 
 
-def _of_format(name: str) -> Exporter:
+def _of_format(name: str, codec: Codec) -> Exporter:
     def files(request: ExportRequest) -> list[ExportedFile]:
         return [ExportedFile(name, dump_record(request.record, name))]
 
-    return Exporter(name, files, how_to_run=lambda request: f"draw it by opanas viz {quote(str(request.output))}")
+    def how_to_run(request: ExportRequest) -> str:
+        is_known = request.output is not None and request.output.suffix.lower() in codec.suffixes
+        how = f"draw it by opanas viz {quote(str(request.output))}"
+        return how if is_known else f"opanas reads it if its name ends in {' or '.join(codec.suffixes)}"
+
+    return Exporter(name, files, how_to_run=how_to_run)
 
 
 EXPORTERS = Registry(

@@ -26,6 +26,17 @@ def commands_with_json(group: click.Group, path: str = "") -> Iterator[str]:
             yield f"{path}{name}"
 
 
+def test_the_shell_completes_files_where_a_config_or_a_genotype_is_asked_for() -> None:
+    paths = ("compare", "correlate", "evolve", "export", "profile", "retrain", "search", "train-supernet", "viz")
+    for command in (cli.get_command(click.Context(cli), path) for path in paths):
+        assert command is not None
+        (first,) = [given for given in command.params if isinstance(given, click.Argument)][:1]
+        asked = [first, *(one for one in command.params if {"--genotype", "--dataset", "--config"} & {*one.opts})]
+        for parameter in asked:
+            completed = parameter.shell_complete(click.Context(command), "wi")
+            assert [(item.type, item.value) for item in completed] == [("file", "wi")], (command.name, parameter.name)
+
+
 def test_each_command_that_has_json_has_a_schema() -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     assert set(SCHEMA["properties"]) == set(commands_with_json(cli))

@@ -102,6 +102,7 @@ def test_dead_parts_can_be_hidden(tmp_path: Path) -> None:
         (["viz", "opa-fpn", "top-down", "--diff", "--json"], 3, "top-down: is dense with N = 1"),
         (["viz", "opa-fpn", "--config", "shapes", "-o", "drawing.svg"], 2, "add -o FILE.html"),
         (["viz", "opa-fpn", "--config", "shapes"], 2, "add -o FILE.html"),
+        (["viz", "opa-fpn", "--cfg-options", "cost_input=(64,64)"], 2, "--cfg-options: are settings of a config"),
         (["viz", "opa-fpn", "-o", "file/drawing.svg"], 1, "cannot be written"),
     ],
 )

@@ -106,7 +106,10 @@ def test_the_costs_of_a_page_add_up_to_what_the_genotype_costs(tiny_options: tup
 
 
 def test_a_page_shows_the_costs_of_a_config(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--cfg-options", "cost_input=(64,64)"]
     assert run(["viz", "two.txt", "--config", "shapes", "-o", "drawing.html"]) == 0
+    assert run(["viz", "two.txt", "--config", "shapes", "-o", "narrow.html", *options]) == 0
+    assert Path("narrow.html").read_text(encoding="utf-8") != Path("drawing.html").read_text(encoding="utf-8")
     page = Path("drawing.html").read_text(encoding="utf-8")
     assert "P to x1: top-down, parameters " in page
     assert "x1 to x2: skip-connect, parameters 0, MACs 0" in page

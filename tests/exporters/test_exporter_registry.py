@@ -114,3 +114,11 @@ def test_no_file_is_written_over_another_or_elsewhere(files: list[ExportedFile],
 def test_bytes_do_not_go_to_stdout() -> None:
     with pytest.raises(UsageError, match="--to edges: is not text; choose a file with -o FILE"):
         checked_files(EDGES, [ExportedFile("a", b"")], None)
+
+
+@pytest.mark.parametrize(
+    ("name", "how"), [("b.txt", "draw it by opanas viz {}"), ("b.text", "opanas reads it if its name ends in .txt")]
+)
+def test_a_format_says_how_it_is_read(name: str, how: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["export", "panet", "--to", "text", "-o", str(tmp_path / name)]) == 0
+    assert how.format(tmp_path / name) in capsys.readouterr().out

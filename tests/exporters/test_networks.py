@@ -80,7 +80,8 @@ def test_weights_of_another_network_are_refused(genotype: Path, tmp_path: Path, 
         "--part",
         "neck",
     ]
-    line = refused(3, "export", genotype, "--to", "pt2", *options, "--cfg-options", *NARROW)  # type: ignore[operator]
+    changed = [*NARROW, "model.test_cfg.rcnn.max_per_img=20"]  # That is not what it is refused for.
+    line = refused(3, "export", genotype, "--to", "pt2", *options, "--cfg-options", *changed)  # type: ignore[operator]
     assert "was trained with model.neck.genotype[2] = 'skip_connect', but the export has 'none'" in line
     assert not (tmp_path / "x.pt2").exists()
 

@@ -34,6 +34,12 @@ def is_super_net(config: Config) -> bool:
     return isinstance(neck, dict) and neck.get("type") == "OPASuperNet"
 
 
+def is_ours(config: Config) -> bool:
+    """Whether the neck of a config is made of information paths: a super-net, or that of one genotype."""
+    neck = config.model.get("neck")
+    return isinstance(neck, dict) and neck.get("type") in ("OPASuperNet", "OPAFPN", "StandaloneOPAFPN")
+
+
 def super_net_neck(config: Config) -> Any:
     """The neck's settings of a super-net's config; raises InvalidConfigError if its neck is not a super-net."""
     neck = neck_of(config)

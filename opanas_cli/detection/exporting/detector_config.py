@@ -13,7 +13,7 @@ from mmengine.hub import get_config
 
 from opanas_cli.detection.configs.data_checks import dataset_classes
 from opanas_cli.detection.configs.files import OF_MMDET, load_config, parse_overrides, shipped_configs
-from opanas_cli.detection.configs.necks import is_super_net, with_sub_net
+from opanas_cli.detection.configs.necks import is_ours, is_super_net, with_sub_net
 from opanas_cli.detection.configs.other_data import on_data_of
 from opanas_cli.detection.configs.parts import DATALOADERS, class_heads, each_dataset, each_evaluator
 from opanas_cli.detection.configs.replaced_neck import with_super_net
@@ -97,6 +97,8 @@ def export_config(
     for part in ("train_dataloader", "test_dataloader"):
         if not config.get(part):
             raise InvalidConfigError(f"{config.filename}: has no {part}; give --dataset a config with data")
+    if config.model.get("neck") and not is_ours(config):
+        config = with_super_net(config, for_search=False)
     if detector in DETECTORS or backbone:
         config.model = _detector_model(config, detector, backbone)
         _override_model(config, overrides)

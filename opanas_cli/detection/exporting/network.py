@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from opanas_cli.detection.checkpoints import load_weights, read_checkpoint
 from opanas_cli.detection.configs.building import build_detector, reason_of
+from opanas_cli.detection.configs.data_checks import dataset_classes
+from opanas_cli.detection.configs.parts import each_dataset
 from opanas_cli.detection.costs.profiling import input_size
 from opanas_cli.detection.exporting.image_networks import image_network
 from opanas_cli.detection.exporting.trained_model import require_same_model
@@ -31,13 +33,14 @@ class Network:
 
     It is traced with the first of `trials`. If its sizes are open there is another one, with odd sizes where the first
     has even ones. `inputs` and `outputs` are the names of its arguments and results. `is_ranked` says that results list
-    boxes (1, N, …), best first, so that rounding may swap two of them.
+    boxes (1, N, …), best first, so that rounding may swap two of them. `classes` are the names of what it finds.
     """
 
     module: nn.Module
     trials: tuple[tuple[Tensor, ...], ...]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    classes: tuple[str, ...]
     is_ranked: bool = False
 
 
@@ -85,15 +88,16 @@ def network(
     if dynamic:
         height, width = max(height, LEAST_OPEN), max(width, LEAST_OPEN)
         sizes = [(height, width), (height + 33, width + 17)]
+    classes = dataset_classes(next(iter(each_dataset(config.test_dataloader))))
     if part == "neck":
         trials = tuple(_feature_maps(detector.backbone, size) for size in sizes)
         names = tuple(f"feature{level}" for level in range(len(trials[0])))
         outputs = tuple(f"level{level}" for level in range(config.model.neck["num_outs"]))
-        return Network(NeckNetwork(detector.neck).eval(), trials, names, outputs)
+        return Network(NeckNetwork(detector.neck).eval(), trials, names, outputs, classes)
     whole = image_network(detector, config.model.data_preprocessor, nms)
     trials = tuple((255 * torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0)),) for size in sizes)
     outputs = ("boxes", "scores", *(("labels",) if nms else ()))
-    return Network(whole, trials, ("image",), outputs, whole.is_ranked)
+    return Network(whole, trials, ("image",), outputs, classes, whole.is_ranked)
 
 
 def _feature_maps(backbone: nn.Module, size: tuple[int, int]) -> tuple[Tensor, ...]:

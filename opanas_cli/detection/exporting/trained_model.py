@@ -15,8 +15,8 @@ from mmengine.config import Config
 
 from opanas_cli.errors import InvalidCheckpointError
 
-NOT_THE_NETWORK = ("init_cfg", "train_cfg", "loss_cls", "loss_bbox", "frozen_stages", "norm_eval")
-"""Settings of training, of the same network."""
+NOT_THE_NETWORK = ("init_cfg", "train_cfg", "test_cfg", "loss_cls", "loss_bbox", "frozen_stages", "norm_eval")
+"""Settings of training, or of what is kept of its output, of the same network."""
 
 
 def require_same_model(meta: Any, config: Config, source: Path) -> None:

@@ -183,7 +183,8 @@ def times(found: WorkDir) -> Html | None:
     for name, own in found.rows.items():
         every = [entry(row, "spent", "device_seconds") or row.get("seconds") for row in own]
         known = list(filter(is_number, every))
-        rows.append([f"{name}, trainings: {len(known)}", fsum(known), None, None, "sum of the rows"])
+        measured = "sum of the rows" if len(known) == len(own) else f"sum of the {len(known)} rows that have it"
+        rows.append([f"{name}, trainings: {len(own)}", fsum(known), None, None, measured])
     return table(["stage", "seconds", "images", "peak MB", "measured by"], rows) if rows else None
 
 

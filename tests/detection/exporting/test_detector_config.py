@@ -234,6 +234,16 @@ def test_a_contradicting_number_of_classes_is_refused(shapes_root: Path, tmp_pat
     assert class_heads(export_config(SMALL, "coco", num_classes=2, overrides=cats).model)[0]["num_classes"] == 2
 
 
+def test_an_exported_baseline_takes_a_genotype_again(shapes_root: Path, tmp_path: Path) -> None:
+    """FPN's own settings do not stay under the new neck."""
+    file = own_config(shapes_root, tmp_path)
+    baseline = tmp_path / "fpn.py"
+    baseline.write_text(exported_text(export_config(SMALL, str(file), neck="fpn", channels=16)))
+    again, wanted = export_config(SMALL, str(baseline)), export_config(SMALL, str(file), channels=16)
+    assert build_detector(again).neck.genotype == SMALL
+    assert detector_cost(again) == detector_cost(wanted)
+
+
 def test_configs_without_data_or_neck_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "bare.py"
     file.write_text("model = dict(type='RetinaNet', neck=dict(type='FPN'))")

@@ -13,6 +13,7 @@ from made_work_dir import CANDIDATES, HOSTILE, SETTINGS, Page, write_everything,
 from opanas_cli.drawing.report import read_work_dir, to_page
 from opanas_cli.formats.text import line_of
 from opanas_cli.genotype import Genotype
+from opanas_cli.json_lines import with_checksum
 from opanas_cli.search import Candidate, Cost, History, Proposal, SearchSettings, StrategySettings
 from opanas_cli.search.cost import format_quantity
 from opanas_cli.search.history import dump_candidate
@@ -106,6 +107,13 @@ def test_trained_networks(work_dir: Path) -> None:
     assert times["search: train-supernet"][0] == "115.5"
     assert times["finalists.jsonl, trainings: 1"][0] == "12.5"
     assert {"2.9.1", "Imaginary GPU", "/data/cells", "0.1.0"} <= {row[1] for row in page.rows["config-and-versions"]}
+
+
+def test_trainings_of_unknown_time_are_counted(work_dir: Path) -> None:
+    rows = [{"network": "td|none,td", "seed": seed, "seconds": seconds} for seed, seconds in ((0, 12.5), (1, None))]
+    (work_dir / "comparison.jsonl").write_text("".join(with_checksum(row) + "\n" for row in rows))
+    times = {row[0]: row[1:] for row in page_of(work_dir).rows["time-and-memory"]}
+    assert times["comparison.jsonl, trainings: 2"] == ["12.5", "–", "–", "sum of the 1 rows that have it"]
 
 
 def test_a_chain_is_not_taken_for_a_dense_genotype(work_dir: Path) -> None:
