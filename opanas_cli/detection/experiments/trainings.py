@@ -17,9 +17,6 @@ import torch
 from filelock import FileLock, Timeout
 from mmengine.config import Config
 
-from opanas_cli.detection.checkpoints import fingerprint
-from opanas_cli.detection.configs.parts import each_dataset
-from opanas_cli.detection.data.annotation_files import annotation_files, images_without_list
 from opanas_cli.detection.experiments.training_log import Row, TrainingLog
 from opanas_cli.detection.training.progress import OnStep, TrainingStep
 from opanas_cli.detection.training.retraining import train_detector
@@ -61,10 +58,7 @@ class Training:
     @cached_property
     def settings(self) -> str:
         """The digest of what decides the result: the config, the seed, and the annotations."""
-        datasets = [own for part in ("train", "test") for own in each_dataset(self.config.get(f"{part}_dataloader"))]
-        files = [path for dataset in datasets for path in annotation_files(dataset)]
-        names = [name for dataset in datasets for name in images_without_list(dataset)]
-        return _digest(result_identity(self.config, self.seed) + fingerprint(*files, names=names))
+        return _digest(result_identity(self.config, self.seed))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,9 @@ from typing import Any
 
 from mmengine.config import Config
 
-from opanas_cli.detection.configs.parts import without
+from opanas_cli.detection.checkpoints import fingerprint
+from opanas_cli.detection.configs.parts import each_dataset, without
+from opanas_cli.detection.data.annotation_files import annotation_files, images_without_list
 from opanas_cli.errors import InvalidCheckpointError
 
 DECISIVE = ("model", "train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler", "auto_scale_lr")
@@ -31,9 +33,11 @@ HARMLESS = {
 def run_identity(config: Config, seed: int, **more: Any) -> dict[str, Any]:
     """What two runs of an mmengine config must share to be the same run, as JSON-able values.
 
-    The device, the number of workers, the place of the data and the number of epochs may differ.
+    The device, the number of workers, the place of the data and the number of epochs may differ; the annotations of the
+    training images may not.
     """
-    identity = {"seed": seed, **more, **_parts(config, DECISIVE)}
+    annotations = _annotations(config, "train_dataloader")
+    identity = {"seed": seed, "annotations": annotations, **more, **_parts(config, DECISIVE)}
     return json.loads(json.dumps(identity, default=repr))
 
 
@@ -42,8 +46,8 @@ def result_identity(config: Config, seed: int, **more: Any) -> str:
 
     Beside what makes them the same run these are the number of epochs, and what was tested on.
     """
-    epochs = (config.get("train_cfg") or {}).get("max_epochs")
-    return json.dumps(run_identity(config, seed, epochs=epochs, **more, **_parts(config, TESTED)))
+    epochs, tested = (config.get("train_cfg") or {}).get("max_epochs"), _annotations(config, "test_dataloader")
+    return json.dumps(run_identity(config, seed, epochs=epochs, tested=tested, **more, **_parts(config, TESTED)))
 
 
 def finished(read: Callable[[], dict[str, Any]], identity: str) -> dict[str, Any] | None:
@@ -54,6 +58,13 @@ def finished(read: Callable[[], dict[str, Any]], identity: str) -> dict[str, Any
         return None
     meta = content.get("meta")
     return content if isinstance(meta, dict) and meta.get("settings") == identity else None
+
+
+def _annotations(config: Config, loader: str) -> str:
+    """The fingerprint of the annotations of a part of the images, as far as there are such files."""
+    datasets = [dataset for dataset in each_dataset(config.get(loader)) if dataset.get("ann_file")]
+    files = [path for dataset in datasets for path in annotation_files(dataset) if path.is_file()]
+    return fingerprint(*files, names=[name for dataset in datasets for name in images_without_list(dataset)])
 
 
 def _parts(config: Config, names: Iterable[str]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,26 @@ def test_settings_that_decide_and_those_that_do_not(shapes_root: Path) -> None:
         identity("supernet.milestones=(1,)", inherited="abc"),
     )
     assert all(other != base for other in others)
+
+
+def test_a_run_does_not_go_on_with_other_annotations(shapes_root: Path, tmp_path: Path) -> None:
+    """The place of the data may be another one, what is in it not; a super-net is not tested."""
+
+    def identities(root: Path) -> tuple[dict[str, Any], str]:
+        config = super_net_stage(tiny_config(root, "faster-rcnn"), 0)
+        return run_identity(config, 0), result_identity(config, 0)
+
+    copied = shutil.copytree(shapes_root, tmp_path / "copied")
+    run, result = identities(shapes_root)
+    assert identities(copied) == (run, result)
+    for part, is_same_run in (("val", True), ("train", False)):
+        file = copied / "annotations" / f"{part}.json"
+        document = json.loads(file.read_text())
+        document["annotations"][0]["bbox"][0] += 1
+        file.write_text(json.dumps(document))
+        assert [ours == theirs for ours, theirs in zip(identities(copied), (run, result), strict=True)] == [
+            is_same_run
+        ] * 2
 
 
 def test_names_of_free_settings_decide_elsewhere(shapes_root: Path) -> None:
