@@ -80,7 +80,7 @@ def report_of_super_net(row: Row, rows: Sequence[Row]) -> dict[str, Any]:
         **{name: row[name] for name in ("setting", "seed", "steps", "train_cpu_seconds")},
         "genotypes": len(lines),
         "tau": ranking(row["AP"], means),
-        "tau_on_many_images": ranking(row["AP_many"], means),
+        "tau_on_many_images": ranking(row["AP_many"], means) if row["AP_many"] else None,
         "tau_at_equal_macs": bootstrapped(kendall_at_equal_cost, columns).document(),
         "tau_of_macs": ranking({line: macs[line] for line in lines}, means),
         "regret": {count: max(means.values()) - max(means[line] for line in chosen[:count]) for count in (1, 5)},
@@ -107,5 +107,6 @@ def print_super_net(report: dict[str, Any]) -> None:
     """A report of a super-net as lines of text."""
     print(f"{report['setting']}, seed {report['seed']}: {report['genotypes']} genotypes, {report['steps']} steps")
     for name in ("tau", "tau_on_many_images", "tau_at_equal_macs", "tau_of_macs"):
-        print(f"  {name.replace('_', ' '):20} {Estimate.of(report[name])}")
+        if report[name] is not None:
+            print(f"  {name.replace('_', ' '):20} {Estimate.of(report[name])}")
     print("  regret of the best {:.3f}, of the best five {:.3f}".format(*report["regret"].values()))

@@ -55,14 +55,15 @@ def main() -> None:
     options = parser.parse_args()
     rows = json.loads(options.truth.read_text())["rows"]
     means, macs = means_of(rows), {row["genotype"]: row["macs"] for row in rows}
-    judged = next(row["AP"] for row in rows_of(options.rankings) if row["setting"] == options.setting)
+    judged = [row["AP"] for row in rows_of(options.rankings) if row["setting"] == options.setting]
     lines, rng = list(means), np.random.default_rng(0)
     alone = np.array([means[line] for line in lines])
-    features = features_of(lines, judged, macs)
+    each = [features_of(lines, one, macs) for one in judged]
     report = []
     for count in FITTED:
-        taus: dict[str, list[float]] = {name: [] for name in ("super-net", *features)}
-        for _ in range(options.draws):
+        taus: dict[str, list[float]] = {name: [] for name in ("super-net", *each[0])}
+        for draw in range(options.draws):
+            features = each[draw % len(each)]
             fitted, others = np.split(rng.permutation(len(lines)), [count])
             ranked = {"super-net": features["AP"][:, 0]}
             ranked |= {name: predicted(columns, alone, fitted) for name, columns in features.items()}
@@ -72,8 +73,8 @@ def main() -> None:
     if options.json:
         print(json.dumps({"version": 1, "setting": options.setting, "genotypes": len(lines), "mean_tau": report}))
         return
-    print(f"mean Kendall tau on the other networks of {len(lines)}, {options.draws} draws of those fitted")
-    print(f"{'fitted':>8}" + "".join(f"{name:>18}" for name in ("super-net", *features)))
+    print(f"mean Kendall tau on the other networks of {len(lines)}, {options.draws} draws, {len(each)} super-nets")
+    print(f"{'fitted':>8}" + "".join(f"{name:>18}" for name in ("super-net", *each[0])))
     for row in report:
         print("".join(f"{value:>8}" if name == "fitted" else f"{value:18.3f}" for name, value in row.items()))
 

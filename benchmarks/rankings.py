@@ -32,7 +32,6 @@ from opanas_cli.detection.training.supernet_training import train_super_net
 from opanas_cli.drawing.charts import draw_correlation
 from opanas_cli.formats.text import line_of
 
-MORE_IMAGES = 600
 MORE_SEED = 1000
 
 
@@ -42,8 +41,9 @@ def main() -> None:
     torch.set_num_threads(1)
     if options.seeds:
         prepare(options)
+    if options.seeds and options.more_images:
         with FileLock(options.work_dir / "preparing.lock"):
-            generate_shapes(options.work_dir / "more", 1, MORE_IMAGES, MORE_SEED, HARD_SHAPES)
+            generate_shapes(options.work_dir / "more", 1, options.more_images, MORE_SEED, HARD_SHAPES)
     for seed in range(options.seeds):
         key = (options.setting, seed)
         if key not in {(row["setting"], row["seed"]) for row in rows_of(options.results)}:
@@ -69,6 +69,9 @@ def parsed_options() -> argparse.Namespace:
     parser.add_argument("--images", nargs=2, type=int, default=(400, 200))
     parser.add_argument("--data-seed", type=int, default=0)
     parser.add_argument("--start-epochs", default=24, type=int)
+    parser.add_argument(
+        "--more-images", type=int, default=600, metavar="N", help="evaluate on these too; 0 is none (600)"
+    )
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--work-dir", type=Path, default=Path("runs/ground-truth"))
     parser.add_argument("--results", type=Path, default=HERE / "results" / "rankings.json")
@@ -93,7 +96,7 @@ def row_of(options: argparse.Namespace, seed: int) -> dict[str, Any]:
     held_out = evaluated(config, content, trained.path, content["meta"]["search_split"], device, genotypes)
     evaluation = time.process_time() - started
     config.val_dataloader.dataset.data_root = str(options.work_dir / "more")
-    many = evaluated(config, content, trained.path, 0, device, genotypes)
+    many = evaluated(config, content, trained.path, 0, device, genotypes) if options.more_images else {}
     if options.keep:
         options.keep.mkdir(parents=True, exist_ok=True)
         shutil.copy(trained.path, options.keep / f"{options.setting}-{seed}.pth")
