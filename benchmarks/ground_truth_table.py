@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy.stats import rankdata
 
 from opanas_cli.statistics.estimate import Estimate, bootstrapped
 from opanas_cli.statistics.noise import kendall_ceiling, noise, spread
@@ -69,13 +71,16 @@ def ranking(predicted: Mapping[str, float], means: Mapping[str, float]) -> dict[
 def report_of_super_net(row: Row, rows: Sequence[Row]) -> dict[str, Any]:
     """How a super-net, a row of `rankings.py`, ranks the genotypes of the table: on its held-out images, and on many.
 
-    `regret` is what its best, and the best of its best five, lack to the best of all.
+    `regret` is what its best, and the best of its best five, lack to the best of all. `shift` is by how many places the
+    networks with a path on some edge are ranked too high on average.
     """
     means = means_of(rows)
     macs = {one["genotype"]: one["macs"] for one in rows}
     lines = [line for line in means if line in row["AP"]]
     chosen = sorted(lines, key=lambda line: -row["AP"][line])
     columns = [[one[line] for line in lines] for one in (row["AP"], means, macs)]
+    places = rankdata(columns[0]) - rankdata(columns[1])
+    paths = {line: set(re.findall(r"\w+", line)) for line in lines}
     return {
         **{name: row[name] for name in ("setting", "seed", "steps", "train_cpu_seconds")},
         "genotypes": len(lines),
@@ -84,6 +89,10 @@ def report_of_super_net(row: Row, rows: Sequence[Row]) -> dict[str, Any]:
         "tau_at_equal_macs": bootstrapped(kendall_at_equal_cost, columns).document(),
         "tau_of_macs": ranking({line: macs[line] for line in lines}, means),
         "regret": {count: max(means.values()) - max(means[line] for line in chosen[:count]) for count in (1, 5)},
+        "shift": {
+            path: float(np.mean([place for place, line in zip(places, lines, strict=True) if path in paths[line]]))
+            for path in sorted(set().union(*paths.values()))
+        },
     }
 
 
@@ -110,3 +119,4 @@ def print_super_net(report: dict[str, Any]) -> None:
         if report[name] is not None:
             print(f"  {name.replace('_', ' '):20} {Estimate.of(report[name])}")
     print("  regret of the best {:.3f}, of the best five {:.3f}".format(*report["regret"].values()))
+    print("  ranked too high by" + "".join(f"  {path} {shift:+.0f}" for path, shift in report["shift"].items()))
