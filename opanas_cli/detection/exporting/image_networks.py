@@ -162,7 +162,7 @@ def _pooled(extractor: nn.Module, features: Sequence[Tensor], boxes: Tensor) -> 
     """
     sides = (boxes[:, 2:] - boxes[:, :2]).prod(dim=1).sqrt() / extractor.finest_scale + 1e-6
     level_of = sum((sides >= 2**level).long() for level in range(1, len(extractor.roi_layers)))
-    small, pooled = boxes.new_tensor([0.0, 0.0, 1.0, 1.0]), torch.zeros(())
+    small, pooled = boxes.new_tensor([0.0, 0.0, 1.0, 1.0]), boxes.new_zeros(())
     for level, layer in enumerate(extractor.roi_layers):
         here = (level_of == level)[:, None]
         rois = torch.cat([torch.zeros_like(boxes[:, :1]), torch.where(here, boxes, small)], dim=1)
