@@ -108,7 +108,7 @@ def test_an_onnx_detector_of_one_size(
     assert [result.name for result in session.get_outputs()] == outputs
     network = whole(genotype, model, detector, "--nms" in options)
     image = noise(ODD)
-    ranked = Network(network, (), ("image",), tuple(outputs), (), network.is_ranked)
+    ranked = Network(network, (), ("image",), tuple(outputs), network.is_ranked)
     require_equal(ranked, session.run(None, {"image": image.numpy()}), network(image), "onnxruntime")
     openvino = pytest.importorskip("openvino")
     compiled = openvino.compile_model(output, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})

@@ -40,8 +40,8 @@ class Network:
     trials: tuple[tuple[Tensor, ...], ...]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    classes: tuple[str, ...]
     is_ranked: bool = False
+    classes: tuple[str, ...] = ()
 
 
 class NeckNetwork(nn.Module):
@@ -93,11 +93,11 @@ def network(
         trials = tuple(_feature_maps(detector.backbone, size) for size in sizes)
         names = tuple(f"feature{level}" for level in range(len(trials[0])))
         outputs = tuple(f"level{level}" for level in range(config.model.neck["num_outs"]))
-        return Network(NeckNetwork(detector.neck).eval(), trials, names, outputs, classes)
+        return Network(NeckNetwork(detector.neck).eval(), trials, names, outputs, classes=classes)
     whole = image_network(detector, config.model.data_preprocessor, nms)
     trials = tuple((255 * torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0)),) for size in sizes)
     outputs = ("boxes", "scores", *(("labels",) if nms else ()))
-    return Network(whole, trials, ("image",), outputs, classes, whole.is_ranked)
+    return Network(whole, trials, ("image",), outputs, whole.is_ranked, classes)
 
 
 def _feature_maps(backbone: nn.Module, size: tuple[int, int]) -> tuple[Tensor, ...]:

@@ -56,6 +56,7 @@ def two_processes(folder: Path, data_root: Path, device: str, options: tuple[str
         environment = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
         environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
         environment["PYTHONPATH"] = os.pathsep.join(sys.path)
+        environment["TORCH_CPP_LOG_LEVEL"] = "ERROR"  # torch warns where one process is gone before the other.
         command = [sys.executable, str(PROGRAM), str(folder), str(data_root), device, *options]
         process = subprocess.Popen(
             command, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
