@@ -9,17 +9,17 @@ from typing import Any
 import click
 
 from opanas_cli.commands.console import Console, Result
-from opanas_cli.commands.options import NECKS, RunOptions, files, run_options
+from opanas_cli.commands.options import NAME_OR_FILE, NECKS, RunOptions, run_options
 from opanas_cli.commands.several_processes import OneProcessCommand
 from opanas_cli.commands.summary import of_networks
 
 
 @click.command(cls=OneProcessCommand)
-@click.argument("config", shell_complete=files)
+@click.argument("config", type=NAME_OR_FILE)
 @click.option(
     "--genotype",
     required=True,
-    shell_complete=files,
+    type=NAME_OR_FILE,
     metavar="GENOTYPE",
     help="A file, or the name of a shipped genotype.",
 )

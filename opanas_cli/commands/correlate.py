@@ -8,13 +8,13 @@ from typing import Any
 import click
 
 from opanas_cli.commands.console import Console
-from opanas_cli.commands.options import RunOptions, files, limit, run_options
+from opanas_cli.commands.options import NAME_OR_FILE, RunOptions, limit, run_options
 from opanas_cli.commands.several_processes import OneProcessCommand
 from opanas_cli.commands.summary import Part
 
 
 @click.command(cls=OneProcessCommand)
-@click.argument("config", shell_complete=files)
+@click.argument("config", type=NAME_OR_FILE)
 @click.argument("supernet", type=click.Path(path_type=Path))
 @click.option("--num", type=click.IntRange(3), default=30, show_default=True, help="Number of sub-nets to train.")
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Trainings of each sub-net.")

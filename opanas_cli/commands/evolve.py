@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from opanas_cli.commands.console import Console, Result, SearchProgress
-from opanas_cli.commands.options import RunOptions, checked_by, files, limit_options, run_options, setting_option
+from opanas_cli.commands.options import NAME_OR_FILE, RunOptions, checked_by, limit_options, run_options, setting_option
 from opanas_cli.commands.several_processes import SeveralProcessesCommand
 from opanas_cli.commands.summary import Part
 from opanas_cli.commands.work_dir_lock import work_dir_lock
@@ -17,7 +17,7 @@ from opanas_cli.stage_settings import PART
 
 
 @click.command(cls=SeveralProcessesCommand)
-@click.argument("config", shell_complete=files)
+@click.argument("config", type=NAME_OR_FILE)
 @click.argument("supernet", type=click.Path(path_type=Path))
 @click.option(
     "--strategy",

@@ -12,10 +12,10 @@ from opanas_cli.commands.console import Console
 from opanas_cli.commands.options import (
     CFG_OPTIONS,
     IMAGE_SIZE,
+    NAME_OR_FILE,
     NECKS,
     ConfigCommand,
     common_options,
-    files,
     output_option,
 )
 from opanas_cli.errors import UsageError
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=ConfigCommand)
-@click.argument("genotype", shell_complete=files)
+@click.argument("genotype", type=NAME_OR_FILE)
 @click.option(
     "--to",
     "form",
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 @output_option("Output file.")
 @click.option(
     "--detector",
-    shell_complete=files,
+    type=NAME_OR_FILE,
     metavar="NAME|FILE|mmdet::NAME",
     help="faster-rcnn, cascade-rcnn or retinanet; or the config of any detector whose neck makes a pyramid of a "
     "pyramid, on its own data unless --dataset is given.  [default: the data set's]",
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--dataset",
-    shell_complete=files,
+    type=NAME_OR_FILE,
     metavar="coco|voc|FILE",
     help="Shipped config or config file to take the data from.  [default: coco]",
 )

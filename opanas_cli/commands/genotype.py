@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from opanas_cli.commands.console import Console, complain, shown
-from opanas_cli.commands.options import SuggestingGroup, common_options, files, output_option
+from opanas_cli.commands.options import NAME_OR_FILE, SuggestingGroup, common_options, output_option
 from opanas_cli.errors import InvalidGenotypeError
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def list_command(console: Console) -> None:
 
 
 @genotype.command()
-@click.argument("genotypes", metavar="GENOTYPE...", nargs=-1, required=True, shell_complete=files)
+@click.argument("genotypes", metavar="GENOTYPE...", nargs=-1, required=True, type=NAME_OR_FILE)
 @common_options
 def validate(genotypes: tuple[str, ...], console: Console) -> int:
     """Check genotypes; exit with 3 if one is invalid.
@@ -83,7 +83,7 @@ def validate(genotypes: tuple[str, ...], console: Console) -> int:
 
 
 @genotype.command()
-@click.argument("genotype_name", metavar="GENOTYPE", shell_complete=files)
+@click.argument("genotype_name", metavar="GENOTYPE", type=NAME_OR_FILE)
 @common_options
 def show(genotype_name: str, console: Console) -> None:
     """Show the facts of a genotype.
@@ -112,7 +112,7 @@ def show(genotype_name: str, console: Console) -> None:
 
 
 @genotype.command()
-@click.argument("genotype_name", metavar="GENOTYPE", shell_complete=files)
+@click.argument("genotype_name", metavar="GENOTYPE", type=NAME_OR_FILE)
 @click.option("--from", "source", metavar="FORMAT", help="Format to read.  [default: by the suffix]")
 @click.option("--to", "target", metavar="FORMAT", help="Format to write: json, released, text, or one from a plug-in.")
 @output_option("Output file.  [default: stdout]")

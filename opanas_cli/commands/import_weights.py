@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from opanas_cli.commands.console import Console
-from opanas_cli.commands.options import CFG_OPTIONS, ConfigCommand, common_options, files, output_option
+from opanas_cli.commands.options import CFG_OPTIONS, NAME_OR_FILE, ConfigCommand, common_options, output_option
 from opanas_cli.errors import InvalidCheckpointError, UsageError
 
 
@@ -16,14 +16,14 @@ from opanas_cli.errors import InvalidCheckpointError, UsageError
 @click.option(
     "--genotype",
     required=True,
-    shell_complete=files,
+    type=NAME_OR_FILE,
     metavar="GENOTYPE",
     help="Of its neck: a file, or the name of a shipped one.",
 )
 @output_option("Checkpoint to write; the config gets the same name with the suffix .py.", required=True)
 @click.option(
     "--dataset",
-    shell_complete=files,
+    type=NAME_OR_FILE,
     metavar="coco|voc|FILE",
     default="coco",
     show_default=True,

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from opanas_cli.commands.console import Console, duration, shown
-from opanas_cli.commands.options import DEVICE, common_options, files, limit, output_option
+from opanas_cli.commands.options import DEVICE, NAME_OR_FILE, common_options, limit, output_option
 from opanas_cli.errors import InfeasibleError, UsageError
 
 FEW = 20
@@ -24,7 +24,7 @@ FEW = 20
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option(
     "--detector",
-    shell_complete=files,
+    type=NAME_OR_FILE,
     metavar="NAME|FILE|mmdet::NAME",
     help="A shipped config, a config file, or one of mmdet's, whose neck becomes a super-net.  [default: custom on a "
     "GPU, else custom-small]",

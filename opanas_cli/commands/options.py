@@ -11,7 +11,6 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 import click
-from click.shell_completion import CompletionItem
 
 from opanas_cli.commands.console import Console
 from opanas_cli.errors import UsageError
@@ -40,6 +39,9 @@ IMAGE_SIZE = click.option(
     help="Size of the image in pixels, width first.  [default: cost_input of CONFIG (height first), else 1280 800]",
 )
 
+NAME_OR_FILE = click.Path(readable=False)
+"""A text that may be a file, so that the shell completes files. Nothing is checked."""
+
 NECKS = ("fpn", "pafpn", "bfp", "nasfpn", "sepc", "bifpn")
 """The necks that others designed, by the names of `BASELINES`, which only mmdet's side knows."""
 
@@ -49,11 +51,6 @@ CFG_OPTIONS = click.option(
     metavar="KEY=VALUE...",
     help="Override settings of the config, as in mmdet's tools.",
 )
-
-
-def files(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Has the shell complete files where an argument may also be a name."""
-    return [CompletionItem(incomplete, type="file")]
 
 
 def output_option(help: str, required: bool = False) -> Callable[[Command], Command]:

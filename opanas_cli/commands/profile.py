@@ -9,17 +9,17 @@ from typing import Any
 import click
 
 from opanas_cli.commands.console import Console
-from opanas_cli.commands.options import CFG_OPTIONS, DEVICE, IMAGE_SIZE, ConfigCommand, common_options, files
+from opanas_cli.commands.options import CFG_OPTIONS, DEVICE, IMAGE_SIZE, NAME_OR_FILE, ConfigCommand, common_options
 from opanas_cli.errors import UsageError
 
 WHOLE = "whole"
 
 
 @click.command(cls=ConfigCommand)
-@click.argument("configs", nargs=-1, required=True, metavar="CONFIG...", shell_complete=files)
+@click.argument("configs", nargs=-1, required=True, metavar="CONFIG...", type=NAME_OR_FILE)
 @click.option(
     "--genotype",
-    shell_complete=files,
+    type=NAME_OR_FILE,
     metavar="GENOTYPE",
     help="The neck of each CONFIG that has a super-net: a file or a name.",
 )

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from opanas_cli.commands.console import Console, Result
-from opanas_cli.commands.options import NECKS, RunOptions, files, run_options, setting_option
+from opanas_cli.commands.options import NAME_OR_FILE, NECKS, RunOptions, run_options, setting_option
 from opanas_cli.commands.several_processes import SeveralProcessesCommand
 from opanas_cli.commands.summary import Part
 from opanas_cli.commands.work_dir_lock import work_dir_lock
@@ -16,10 +16,10 @@ from opanas_cli.errors import UsageError
 
 
 @click.command(cls=SeveralProcessesCommand)
-@click.argument("config", shell_complete=files)
+@click.argument("config", type=NAME_OR_FILE)
 @click.option(
     "--genotype",
-    shell_complete=files,
+    type=NAME_OR_FILE,
     metavar="GENOTYPE",
     help="The neck to train: a file, or the name of a shipped genotype.",
 )

@@ -15,7 +15,7 @@ import click
 from opanas_cli.commands.compare import compared
 from opanas_cli.commands.console import Console, Result
 from opanas_cli.commands.evolve import evolved
-from opanas_cli.commands.options import NECKS, RunOptions, files, limit_options, run_options
+from opanas_cli.commands.options import NAME_OR_FILE, NECKS, RunOptions, limit_options, run_options
 from opanas_cli.commands.retrain import trained_detector
 from opanas_cli.commands.several_processes import SeveralProcessesCommand, is_follower, num_processes
 from opanas_cli.commands.train_supernet import trained_super_net
@@ -48,7 +48,7 @@ class Asked(NamedTuple):
 
 
 @click.command(cls=SeveralProcessesCommand)
-@click.argument("config", shell_complete=files)
+@click.argument("config", type=NAME_OR_FILE)
 @limit_options
 @click.option(
     "--against",

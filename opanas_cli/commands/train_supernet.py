@@ -8,14 +8,14 @@ from typing import Any
 import click
 
 from opanas_cli.commands.console import Console, Result
-from opanas_cli.commands.options import RunOptions, files, run_options, setting_option
+from opanas_cli.commands.options import NAME_OR_FILE, RunOptions, run_options, setting_option
 from opanas_cli.commands.several_processes import SeveralProcessesCommand
 from opanas_cli.commands.summary import Part
 from opanas_cli.commands.work_dir_lock import work_dir_lock
 
 
 @click.command(cls=SeveralProcessesCommand)
-@click.argument("config", shell_complete=files)
+@click.argument("config", type=NAME_OR_FILE)
 @setting_option("supernet", "method")
 @setting_option("supernet", "search_split")
 @setting_option("supernet", "amp")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from opanas_cli.commands.console import Console, rich_console, shown
-from opanas_cli.commands.options import CFG_OPTIONS, ConfigCommand, common_options, files, output_option
+from opanas_cli.commands.options import CFG_OPTIONS, NAME_OR_FILE, ConfigCommand, common_options, output_option
 from opanas_cli.errors import InvalidGenotypeError, UsageError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ MOST_GENOTYPES = 64
 
 
 @click.command(cls=ConfigCommand)
-@click.argument("genotypes", nargs=-1, required=True, metavar="GENOTYPE...", shell_complete=files)
+@click.argument("genotypes", nargs=-1, required=True, metavar="GENOTYPE...", type=NAME_OR_FILE)
 @output_option("Output file; its suffix selects the format: .svg, .png, .pdf, .dot, .mmd (Mermaid) or .html.")
 @click.option("--hide-dead", is_flag=True, help="Leave out dead parts instead of fading them.")
 @click.option("--diff", is_flag=True, help="Mark the edges whose path is not that of the first GENOTYPE.")
@@ -37,7 +37,7 @@ MOST_GENOTYPES = 64
 )
 @click.option(
     "--config",
-    shell_complete=files,
+    type=NAME_OR_FILE,
     metavar="CONFIG",
     help="Show in .html the parameters and MACs (at cost_input) of each edge in the detector of CONFIG.",
 )
