@@ -16,6 +16,10 @@ SUPER_NET_OPTIONS = ("num_nodes", "space", "paths")
 """Settings of a super-net that the neck of one genotype does not have."""
 
 
+OF_ONE_GENOTYPE = ("OPAFPN", "StandaloneOPAFPN")
+"""The types of necks of one genotype."""
+
+
 def neck_of(config: Config) -> Any:
     """The neck's settings of a config; raises InvalidConfigError if there is no neck."""
     neck = config.model.get("neck")
@@ -37,13 +41,13 @@ def is_super_net(config: Config) -> bool:
 def is_ours(config: Config) -> bool:
     """Whether the neck of a config is made of information paths: a super-net, or that of one genotype."""
     neck = config.model.get("neck")
-    return isinstance(neck, dict) and neck.get("type") in ("OPASuperNet", "OPAFPN", "StandaloneOPAFPN")
+    return is_super_net(config) or (isinstance(neck, dict) and neck.get("type") in OF_ONE_GENOTYPE)
 
 
 def super_net_neck(config: Config) -> Any:
     """The neck's settings of a super-net's config; raises InvalidConfigError if its neck is not a super-net."""
     neck = neck_of(config)
-    if neck.type in ("OPAFPN", "StandaloneOPAFPN"):
+    if neck.type in OF_ONE_GENOTYPE:
         raise InvalidConfigError(
             f"{config.filename}: its neck is already that of one genotype; give the super-net's config instead, or "
             "leave out --genotype"
