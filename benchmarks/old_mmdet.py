@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from upstream import NARROW, checked, installed
+from upstream import NARROW, checked, installed, last_line
 
 from opanas_cli.detection.data.shapes import generate_shapes
 from opanas_cli.detection.exporting.detector_config import DETECTORS
@@ -70,14 +70,23 @@ def main() -> None:
         python = environment(options.environment or folder / "environment", options.python)
         seconds = time.perf_counter() - started
         generate_shapes(folder / "shapes", num_train=12, num_val=6)
-        rows = {detector: row_of(detector, python, folder) for detector in DETECTORS}
+        configs = {detector: exported(detector, folder) for detector in DETECTORS}
+        rows = {detector: row_of(config, python) for detector, config in configs.items()}
+        apart = distance(python, next(iter(configs.values())), folder)  # All have the same neck.
     packages = installed(python, ("torch", "mmcv-full", "mmdet", "numpy"))
-    document = {"version": 1, "packages": packages, "environment_seconds": round(seconds), "detectors": rows}
+    document = {
+        "version": 1,
+        "packages": packages,
+        "environment_seconds": round(seconds),
+        "detectors": rows,
+        "neck apart": apart,
+    }
     if options.json:
         print(json.dumps(document, indent=2))
         return
     for detector, row in rows.items():
         print(f"{detector:14}" + "  ".join(f"{name} {value}" for name, value in row.items()))
+    print(f"neck apart {apart}")
 
 
 def environment(folder: Path, base: str) -> Path:
@@ -94,25 +103,29 @@ def environment(folder: Path, base: str) -> Path:
     return python
 
 
-def row_of(detector: str, python: Path, folder: Path) -> dict[str, Any]:
-    """What becomes of each step with a detector, ``ok`` or the last line of its error, and the necks' distance."""
+def exported(detector: str, folder: Path) -> Path:
+    """The config of a small detector, with its neck beside it."""
     config = folder / f"{detector.replace('-', '_')}.py"
     export = [sys.executable, "-m", "opanas_cli", "export", "opa-fpn", "--to", "mmdet2-config", "--dataset", "shapes"]
     settings = [*NARROW, f"data_root={folder / 'shapes'}"]
     checked([*export, "--detector", detector, "-o", str(config), "--cfg-options", *settings])
-    work, tools = folder / detector, python.parent.parent / "lib/python3.10/site-packages/mmdet/.mim/tools"
+    return config
+
+
+def row_of(config: Path, python: Path) -> dict[str, str]:
+    """What becomes of each step with a config: ``ok``, or the last line of its error."""
+    work, tools = config.with_suffix(""), python.parent.parent / "lib/python3.10/site-packages/mmdet/.mim/tools"
     checkpoint = work / "latest.pth"
     return {
         "train": outcome([python, tools / "train.py", config, "--work-dir", work]),
         "test": outcome([python, tools / "test.py", config, checkpoint, "--eval", "bbox", "--work-dir", work]),
-        "neck apart": distance(python, config, folder),
     }
 
 
 def outcome(command: list[Any]) -> str:
     """``ok``, or the last line of the error."""
     process = run(command)
-    return "ok" if process.returncode == 0 else (process.stderr.strip().splitlines() or ["no message"])[-1]
+    return "ok" if process.returncode == 0 else last_line(process)
 
 
 def run(command: list[Any]) -> subprocess.CompletedProcess[str]:
@@ -136,7 +149,7 @@ def distance(python: Path, config: Path, folder: Path) -> float | str:
     np.savez(folder / "ours.npz", **{name: value.numpy() for name, value in values.items()})
     process = run([python, "-c", NECK.format(options=OPTIONS, inputs=len(WIDTHS)), folder, config])
     found = [line.split()[1] for line in process.stdout.splitlines() if line.startswith("RESULT ")]
-    return float(found[0]) if found else (process.stderr.strip().splitlines() or ["no message"])[-1]
+    return float(found[0]) if found else last_line(process)
 
 
 if __name__ == "__main__":

@@ -133,8 +133,12 @@ def steps_of(kind: str, python: Path, folder: Path) -> dict[str, Any]:
     process = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     lines = [line.split(maxsplit=2)[1:] for line in process.stdout.splitlines() if line.startswith("RESULT ")]
     found = dict(lines)
-    last = (process.stderr.strip().splitlines() or ["no message"])[-1]
-    return {step: found.get(step, f"not reached: {last}") for step in STEPS}
+    return {step: found.get(step, f"not reached: {last_line(process)}") for step in STEPS}
+
+
+def last_line(process: subprocess.CompletedProcess[str]) -> str:
+    """What a program said last of its error."""
+    return (process.stderr.strip().splitlines() or ["no message"])[-1]
 
 
 def checked(command: list[str], folder: Path | None = None, env: Mapping[str, str] | None = None) -> str:
