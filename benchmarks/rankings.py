@@ -1,7 +1,7 @@
 """How well super-nets rank all necks of the ground truth, by how they were trained.
 
 python benchmarks/rankings.py --setting all-paths [--seeds N] [--cfg-options KEY=VALUE ...]
-python benchmarks/rankings.py --setting all-paths --seeds 0 [--truth TABLE]
+python benchmarks/rankings.py --setting all-paths --seeds 0 [--truth TABLE] [--max-macs G]
 
 Trains the super-net of benchmarks/configs/hard_shapes.py from the FPN detector of benchmarks/ground_truth.py, and
 evaluates every neck of the table in it, on the images held out from its training and on many more of the same kind. A
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import shutil
 import time
 from pathlib import Path
@@ -48,7 +49,7 @@ def main() -> None:
         key = (options.setting, seed)
         if key not in {(row["setting"], row["seed"]) for row in rows_of(options.results)}:
             add(options, in_a_child(row_of, options, seed))
-    truth = json.loads(options.truth.read_text())["rows"]
+    truth = [row for row in json.loads(options.truth.read_text())["rows"] if row["macs"] <= options.max_macs * 1e9]
     own = [row for row in rows_of(options.results) if row["setting"] == options.setting]
     reports = [report_of_super_net(row, truth) for row in own]
     if options.chart:
@@ -76,6 +77,7 @@ def parsed_options() -> argparse.Namespace:
     parser.add_argument("--work-dir", type=Path, default=Path("runs/ground-truth"))
     parser.add_argument("--results", type=Path, default=HERE / "results" / "rankings.json")
     parser.add_argument("--truth", type=Path, default=HERE / "results" / "ground_truth.json", help="the table")
+    parser.add_argument("--max-macs", type=float, default=math.inf, metavar="G", help="of the networks (no limit)")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--chart", type=Path, help="an SVG of the first super-net's ranking")
     parser.add_argument("--keep", type=Path, help="keep supernet.pth files in this folder")

@@ -1,12 +1,12 @@
 """What search strategies find among all necks of the ground truth: what their best lacks to the best of all.
 
-    python benchmarks/regret.py --setting all-xboth1 [--finalists 5]
+    python benchmarks/regret.py --setting all-xboth1 [--finalists 8] [--max-macs 0.227]
     python benchmarks/regret.py
 
 A candidate's fitness is what a super-net of benchmarks/rankings.py gives it, those of a setting in turn, or without
 --setting its AP alone in the table of benchmarks/ground_truth.py, as a perfect super-net would. Of the finalists the
 one with the best AP alone is chosen, as if each had been trained alone at the end of the search. Regret is in AP
-alone. Nothing is trained.
+alone, to the best network within the limit. Nothing is trained.
 """
 
 from __future__ import annotations
@@ -55,14 +55,21 @@ class Table:
 
 
 def regrets(
-    table: Table, truth: Mapping[str, float], name: str, settings: StrategySettings, seed: int, finalists: int
+    table: Table,
+    truth: Mapping[str, float],
+    name: str,
+    settings: StrategySettings,
+    seed: int,
+    finalists: int,
+    limit: Constraints,
 ) -> list[float]:
     """Those of one search after each of the budgets."""
     strategy = STRATEGIES.all[name](SearchSpace(2), settings, seed)
-    found = run_search(strategy, table, table.cost, Constraints(), History(), batch_size=settings.population)
+    found = run_search(strategy, table, table.cost, limit, History(), batch_size=settings.population)
     ranked = (fittest(found.evaluated[:budget], budget) for budget in BUDGETS)
     last = ([table.lines[one] for one in islice(architectures(candidates), finalists)] for candidates in ranked)
-    return [max(truth.values()) - max(truth[line] for line in lines) for lines in last]
+    best = max(ap for line, ap in truth.items() if limit.max_macs is None or table.macs[line] <= limit.max_macs)
+    return [best - max(truth[line] for line in lines) for lines in last]
 
 
 def main() -> None:
@@ -73,6 +80,7 @@ def main() -> None:
     parser.add_argument("--rankings", type=Path, default=RESULTS / "rankings.json")
     parser.add_argument("--seeds", type=int, default=100, metavar="N", help="searches of each strategy (100)")
     parser.add_argument("--finalists", type=int, default=1, metavar="N", help="trained alone at the end (1)")
+    parser.add_argument("--max-macs", type=float, metavar="G", help="limit of the search (none)")
     parser.add_argument("--population", type=int, default=10, metavar="N", help="(10)")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args()
@@ -89,10 +97,11 @@ def main() -> None:
         sys.exit(f"{options.truth}: {missing} networks are not trained yet; benchmarks/ground_truth.py trains them")
     macs = {row["genotype"]: row["macs"] for row in rows}
     tables = [Table(fitness, macs) for fitness in judged]
+    limit = Constraints(max_macs=None if options.max_macs is None else round(options.max_macs * 1e9))
     settings = StrategySettings(options.population, BUDGETS[-1] // options.population - 1, options.population // 2)
     runs = {
         name: [
-            regrets(tables[seed % len(tables)], truth, name, settings, seed, options.finalists)
+            regrets(tables[seed % len(tables)], truth, name, settings, seed, options.finalists, limit)
             for seed in range(options.seeds)
         ]
         for name in buildable(list(STRATEGIES.all), settings)

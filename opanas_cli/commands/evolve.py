@@ -168,13 +168,12 @@ def _found(result: Any, best: Any, rounds: Any, files: Any) -> Result:
 
 def _parts(fitness: float, rounds: Any, files: Any, metric: str) -> Iterator[Part]:
     """The search, whose cost is in ``best.json``, and the finalists if there were any."""
-    from opanas_cli.detection.experiments.training_log import TrainingLog
     from opanas_cli.formats import read_record
 
-    yield Part("search", files.best, [read_record(files.best).metadata["spent"].get("evolve")], fitness, metric)
+    spent = read_record(files.best).metadata["spent"]
+    yield Part("search", files.best, [spent.get("evolve")], fitness, metric)
     if rounds:
-        spent = [row.get("spent") for row in TrainingLog(files.finalists).rows()]
-        yield Part("finalists", files.finalists, spent, max(rounds[-1]["figures"].values()), metric)
+        yield Part("finalists", files.finalists, [spent["finalists"]], max(rounds[-1]["figures"].values()), metric)
 
 
 def _figures(figures: dict[str, float]) -> str:

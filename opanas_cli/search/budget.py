@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from opanas_cli.errors import UsageError
+from opanas_cli.search.rounds import epochs_of, rounds_of
 from opanas_cli.stage_settings import SMALLEST_SIDE, RetrainSection, SearchSection, SuperNetSection, TrainingSection
 
 Section = TypeVar("Section", bound=TrainingSection)
@@ -121,10 +122,23 @@ class Plan:
                 f"{generations} × {self.searched_images} images × {now.search:.3g} s",
                 self.candidates * self.searched_images * now.search,
             ),
+            *self._finalists(now.retrain),
             _training("retrain", self.retrain, self.images.retrain, now.retrain),
             # At most: a training goes through each image backwards too.
             Sum("test", f"{self.images.test} images × {now.retrain:.3g} s", self.images.test * now.retrain),
         ]
+
+    def _finalists(self, seconds: float) -> list[Sum]:
+        """What the finalists take if there are several: their trainings, and a test after each round of a training."""
+        rounds = rounds_of(self.search.finalists, self.retrain.epochs)
+        if not rounds:
+            return []
+        alone = replace(self.retrain, epochs=epochs_of(rounds))
+        trained = _training("finalists", alone, self.images.supernet, seconds)
+        tests = sum(one.networks for one in rounds)
+        tested = f" + {tests} tests × {self.images.search} images × {seconds:.3g} s"
+        took = trained.seconds + tests * self.images.search * seconds
+        return [Sum(trained.stage, trained.factors + tested, took)]
 
     def seconds(self, pace: Pace) -> float:
         """What all stages take together."""
@@ -154,8 +168,9 @@ def trained_enough(base: Plan) -> Plan:
 def fitted(base: Plan, pace: Pace, seconds: float) -> Plan:
     """The best plan that takes at most so many seconds, or the shortest one if none does.
 
-    First the search has fewer candidates, then the super-net fewer images, but no fewer steps than `STEPS`, and at last
-    images are smaller; epochs are never fewer. Candidates are evaluated on no more images than ranking takes.
+    First the search has fewer candidates, then the super-net fewer images, but no fewer steps than `STEPS`, then there
+    are fewer finalists, and at last images are smaller; epochs are never fewer. Candidates are evaluated on no more
+    images than ranking takes.
     """
     most = max(IMAGES, IMAGES_OF_A_CLASS * base.images.classes)
     limit = min(base.searched_images, most)
@@ -169,15 +184,17 @@ def fitted(base: Plan, pace: Pace, seconds: float) -> Plan:
 
 
 def _least(base: Plan) -> Plan:
-    """The plan with the fewest images that take `STEPS` in its epochs, and with the fewest candidates."""
+    """The plan with the fewest images that take `STEPS` in its epochs, with the fewest candidates, one of them final."""
     enough = math.ceil(STEPS / base.supernet.epochs) * base.supernet.batch_size / base.images.supernet
     fraction = min(base.supernet.data_fraction, math.ceil(1000 * enough) / 1000)
     supernet = replace(base.supernet, data_fraction=fraction)
-    return trained_enough(replace(base, supernet=supernet, search=_with_candidates(base.search, CANDIDATES)))
+    search = replace(_with_candidates(base.search, CANDIDATES), finalists=1)
+    return trained_enough(replace(base, supernet=supernet, search=search))
 
 
 def _filled(least: Plan, base: Plan, pace: Pace, seconds: float) -> Plan:
-    """The plan with as many more images, and then candidates, as fit; at most those of the base."""
+    """The plan with as many more finalists, then images, and then candidates, as fit; at most those of the base."""
+    least = _with_finalists(least, base.search.finalists, pace, seconds)
     now, supernet = pace.at(least.scale), least.supernet
     left = seconds - least.seconds(pace)
     steps = steps_of(least.trained_images, supernet)
@@ -187,7 +204,16 @@ def _filled(least: Plan, base: Plan, pace: Pace, seconds: float) -> Plan:
     plan = replace(least, supernet=replace(supernet, data_fraction=fraction))
     left = seconds - plan.seconds(pace)
     more = math.floor(left / (plan.searched_images * now.search))
-    return replace(plan, search=_with_candidates(base.search, least.candidates + more))
+    search = replace(base.search, finalists=plan.search.finalists)
+    return replace(plan, search=_with_candidates(search, least.candidates + more))
+
+
+def _with_finalists(plan: Plan, most: int, pace: Pace, seconds: float) -> Plan:
+    """The plan with as many finalists as fit, of `most`, half of them, a quarter, and so on."""
+    more = replace(plan, search=replace(plan.search, finalists=most))
+    if most == 1 or more.seconds(pace) <= seconds:
+        return more
+    return _with_finalists(plan, math.ceil(most / 2), pace, seconds)
 
 
 def _trained_enough(section: Section, images: int) -> Section:

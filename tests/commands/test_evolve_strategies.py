@@ -137,6 +137,7 @@ def test_finalists_are_trained_alone(evolve: Evolve, tmp_path: Path) -> None:
     assert best["metadata"]["provenance"]["finalists"] == document["finalists"]
     assert best["metadata"]["provenance"]["search"]["strategy"] == "evolution"
     assert best["metadata"]["fitness"]["AP"] == document["best"]["fitness"]
+    assert list(best["metadata"]["spent"]) == ["train-supernet", "evolve", "finalists"]
     trained = (tmp_path / "finalists.jsonl").read_bytes()
     assert evolve(tmp_path, "--finalists", "3", "--resume") == document
     assert (tmp_path / "finalists.jsonl").read_bytes() == trained

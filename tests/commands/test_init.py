@@ -30,7 +30,7 @@ model = dict(
     roi_head=dict(bbox_roi_extractor=dict(out_channels=8), bbox_head=dict(in_channels=8, fc_out_channels=8)),
 )
 supernet = dict(image_scale=(64, 64), epochs=1, milestones=())
-search = dict(population=4, generations=1, top_k=2)
+search = dict(population=4, generations=1, top_k=2, finalists=2)
 retrain = dict(image_scale=(64, 64), epochs=1, milestones=())
 for_loaders = dict(num_workers=0, persistent_workers=False)
 train_dataloader = for_loaders
@@ -49,7 +49,7 @@ model = dict(
 
 FEW = (
     *("supernet.epochs=1", "supernet.milestones=()", "supernet.image_scale=(64,64)", "supernet.warmup_iters=0"),
-    *("search.population=2", "search.generations=0", "search.top_k=1"),
+    *("search.population=2", "search.generations=0", "search.top_k=1", "search.finalists=1"),
     *("retrain.epochs=1", "retrain.milestones=()", "retrain.image_scale=(64,64)", "retrain.warmup_iters=0"),
 )
 
@@ -92,7 +92,7 @@ def test_with_a_budget_search_takes_what_it_writes(
 ) -> None:
     assert run(init(shapes_root, "--detector", tiny, "--budget", "9d", "--json")) == 0
     document = json.loads(capsys.readouterr().out)
-    assert [one["stage"] for one in document["stages"]] == ["train-supernet", "evolve", "retrain", "test"]
+    assert [one["stage"] for one in document["stages"]] == ["train-supernet", "evolve", "finalists", "retrain", "test"]
     assert all(seconds > 0 for seconds in document["seconds_per_image"].values())
     assert sum(one["seconds"] for one in document["stages"]) < 9 * 86400
     text = Path("cells.py").read_text()
@@ -103,6 +103,8 @@ def test_with_a_budget_search_takes_what_it_writes(
     found = json.loads(capsys.readouterr().out)
     assert found["stages"]["train-supernet"]["steps"] == epochs * steps
     assert found["stages"]["evolve"]["evaluated"] == 8
+    (final,) = found["stages"]["evolve"]["finalists"]
+    assert len(final["figures"]) == 2
     assert Path("runs/cells/detector.pth").exists()
 
 

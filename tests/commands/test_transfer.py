@@ -27,7 +27,7 @@ def test_a_winner_is_trained_on_the_other_kind_of_data(
         own = [f"data_root={roots[data]}", f"classes={CLASSES[data]}", "retrain.warmup_iters=0", *tiny]
         return ["--work-dir", str(tmp_path / folder), "--device", "cpu", "-q", "--cfg-options", *own]
 
-    search = ["--population", "2", "--generations", "0", "--top-k", "1"]
+    search = ["--population", "2", "--generations", "0", "--top-k", "1", "--finalists", "1"]
     super_net, best = str(tmp_path / "search" / "supernet.pth"), str(tmp_path / "search" / "best.json")
     assert run(["train-supernet", "custom-small", *options(searched, "search")]) == 0
     assert run(["evolve", "custom-small", super_net, *search, *options(searched, "search")]) == 0

@@ -31,6 +31,7 @@ def settings(plan: Plan) -> dict[str, Any]:
         "epochs": supernet.epochs,
         "fraction": supernet.data_fraction,
         "candidates": (search.population, search.generations),
+        "finalists": search.finalists,
         "retrain": (retrain.image_scale, retrain.epochs),
     }
 
@@ -40,6 +41,7 @@ FULL = {
     "epochs": 16,
     "fraction": 1.0,
     "candidates": (24, 4),
+    "finalists": 1,
     "retrain": ((320, 320), 12),
 }
 
@@ -89,6 +91,33 @@ def test_the_sums() -> None:
     assert plan.seconds(PACE) == pytest.approx(WHOLE)
 
 
+FINALISTS = 48 * 160 * 10 * 0.2 + 14 * 400 * 0.2
+"""Eight for 3 of 12 epochs, four for 3 more, and two for 6: 24 + 12 + 12 epochs of 1,600 images, and 8 + 4 + 2 tests."""
+
+TWO_FINALISTS = 2 * 12 * 160 * 10 * 0.2 + 2 * 400 * 0.2
+
+
+@pytest.mark.parametrize(
+    ("seconds", "changed"),
+    [
+        (WHOLE + FINALISTS, {"finalists": 8}),
+        # Finalists come before more images for the super-net: a second less takes a step of each epoch.
+        (WHOLE + FINALISTS - 145, {"finalists": 8, "fraction": 0.995, "candidates": (22, 4)}),
+        (16 * 88 * 8 + 96 + 4820 + FINALISTS, {"finalists": 8, "fraction": 0.44, "candidates": (12, 3)}),
+        (16 * 88 * 8 + 96 + 4820 + TWO_FINALISTS, {"finalists": 2, "fraction": 0.44, "candidates": (12, 3)}),
+    ],
+)
+def test_as_many_finalists_as_fit(seconds: float, changed: dict[str, Any]) -> None:
+    plan = fitted(replace(BASE, search=replace(BASE.search, finalists=8)), PACE, seconds + 1e-6)
+    assert settings(plan) == {**FULL, **changed}
+
+
+def test_the_sum_of_the_finalists() -> None:
+    (found,) = (one for one in replace(BASE, search=SearchSection(finalists=8)).sums(PACE) if one.stage == "finalists")
+    assert found.factors == "48 epochs × 160 steps × 2 s + 14 tests × 400 images × 0.2 s"
+    assert found.seconds == pytest.approx(FINALISTS)
+
+
 def test_a_budget_that_is_too_small_gets_the_shortest_plan() -> None:
     plan = fitted(BASE, PACE, 1.0)
     assert settings(plan) == {
@@ -96,6 +125,7 @@ def test_a_budget_that_is_too_small_gets_the_shortest_plan() -> None:
         "epochs": 16,
         "fraction": 0.44,
         "candidates": (12, 3),
+        "finalists": 1,
         "retrain": ((160, 160), 12),
     }
     # Half of the sides take 0.4 of the seconds, as measured.

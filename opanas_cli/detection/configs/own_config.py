@@ -22,7 +22,7 @@ from opanas_cli.stage_settings import TrainingSection, settings_of
 
 SHOWN = {
     "supernet": ("image_scale", "data_fraction", "epochs", "milestones", "batch_size", "lr"),
-    "search": ("population", "generations", "top_k", "max_images"),
+    "search": ("population", "generations", "top_k", "max_images", "finalists"),
     "retrain": ("image_scale", "epochs", "milestones", "batch_size", "lr"),
 }
 """The settings that the text names, of each stage."""

@@ -1,12 +1,11 @@
 """The final of a search: its best candidates trained alone, ever fewer for ever longer.
 
-Successive halving (Jamieson and Talwalkar, 2016). The paper trains the best candidate of the super-net only.
+The paper trains the best candidate of the super-net only.
 """
 
 from __future__ import annotations
 
 import copy
-import math
 import shutil
 from collections.abc import Sequence
 from functools import partial
@@ -23,6 +22,7 @@ from opanas_cli.detection.experiments.training_log import Row, TrainingLog
 from opanas_cli.detection.experiments.trainings import Report, Training, figure_of, on_step_of
 from opanas_cli.detection.processes.group import from_first
 from opanas_cli.detection.searching import SearchFiles, SearchOptions
+from opanas_cli.detection.spent import Spent
 from opanas_cli.detection.super_net_file import super_net_for
 from opanas_cli.detection.training.networks import sub_net_config
 from opanas_cli.detection.training.retraining import train_detector
@@ -31,6 +31,7 @@ from opanas_cli.formats.files import read_record
 from opanas_cli.formats.text import line_of
 from opanas_cli.search import Candidate, SearchResult, fittest
 from opanas_cli.search.findings import architectures, record_of
+from opanas_cli.search.rounds import rounds_of
 
 
 def hold_final(
@@ -58,8 +59,20 @@ def hold_final(
         path = SearchFiles.of(work_dir).best
         metadata = read_record(path).metadata
         provenance = {**metadata["provenance"], "finalists": rounds}
-        write_record(record_of(best, provenance, spent=metadata["spent"]), path)
+        cost = cost_of(TrainingLog(SearchFiles.of(work_dir).finalists).rows())
+        spent = {**metadata["spent"], "finalists": cost.document()}
+        write_record(record_of(best, provenance, spent=spent), path)
     return best, rounds
+
+
+def cost_of(rows: Sequence[Row]) -> Spent:
+    """The cost of finalists, of those of which it is known.
+
+    That of a training's last round has that of its earlier ones in it. What was trained again for another number of
+    finalists, once all were removed, counts once.
+    """
+    last = {(row["network"], row["seed"]): row for row in sorted(rows, key=lambda row: row["epochs"])}
+    return sum((Spent.of(row["spent"] or {}) for row in last.values()), Spent())
 
 
 def finalists_of(candidates: Sequence[Candidate], count: int) -> list[Candidate]:
@@ -93,23 +106,22 @@ def decide(
     log = TrainingLog(SearchFiles.of(work_dir).finalists)
     folder = work_dir / "finalists"
     left, rounds = list(finalists), []
-    halvings = math.ceil(math.log2(len(left)))
-    for last in reversed(range(halvings)):
-        trainings = [_training(config, finalist, split, seed, 2**last) for finalist in left]
+    for count, epochs in rounds_of(len(left), section_of(config, "retrain").epochs):
+        left = left[:count]
+        trainings = [_training(config, finalist, split, seed, epochs) for finalist in left]
         rows = [_row(training, log, folder, device, on_step_of(report, trainings, training)) for training in trainings]
         figures = [figure_of(config, row, metric) for row in rows]
         networks = [training.network for training in trainings]
-        rounds.append({"epochs": rows[0]["epochs"], "figures": dict(zip(networks, figures, strict=True))})
-        order = sorted(range(len(left)), key=lambda place: -figures[place])
-        left = [left[place] for place in order[: math.ceil(len(left) / 2)]]
+        rounds.append({"epochs": epochs, "figures": dict(zip(networks, figures, strict=True))})
+        left = [left[place] for place in sorted(range(count), key=lambda place: -figures[place])]
     from_first(partial(shutil.rmtree, folder, ignore_errors=True))
     return left[0], rounds
 
 
-def _training(config: Config, finalist: Candidate, split: float, seed: int, part: int) -> Training:
-    """One of the first `part`-th of all epochs, tested on the images of the search at the size that it trains on."""
+def _training(config: Config, finalist: Candidate, split: float, seed: int, epochs: int) -> Training:
+    """One of the first so many epochs, tested on the images of the search at the size that it trains on."""
     stage = sub_net_config(config, finalist.genotype)
-    stage.train_cfg.max_epochs = epochs = math.ceil(stage.train_cfg.max_epochs / part)
+    stage.train_cfg.max_epochs = epochs
     stage.train_cfg.val_interval = epochs + 1
     if split:
         stage.train_dataloader.dataset = training_part(config, stage.train_dataloader.dataset, split)

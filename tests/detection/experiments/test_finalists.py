@@ -13,7 +13,7 @@ from mmengine.registry import DefaultScope
 from tiny_config import tiny_config
 
 from opanas_cli.detection.experiments import finalists as module
-from opanas_cli.detection.experiments.finalists import decide, finalists_of
+from opanas_cli.detection.experiments.finalists import cost_of, decide, finalists_of
 from opanas_cli.detection.experiments.training_log import TrainingLog
 from opanas_cli.detection.training.retraining import TrainedDetector
 from opanas_cli.errors import InvalidConfigError
@@ -126,3 +126,6 @@ def test_a_round_goes_on_from_the_one_before(config: Config, tmp_path: Path) -> 
     assert len(totals) == (3 + 2) * steps_of_two_epochs, (
         "each training did two epochs, the last two their third and fourth"
     )
+    images = [row["spent"]["images"] for row in rows]
+    assert images == [18, 18, 18, 36, 36]
+    assert cost_of(rows).images == 18 + 36 + 36, "the cost of a last round has that of the rounds before in it"

@@ -1,0 +1,31 @@
+"""Successive halving (Jamieson and Talwalkar, 2016): ever fewer finalists are trained for ever longer."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+
+class Round(NamedTuple):
+    """So many networks are trained until they have had so many epochs."""
+
+    networks: int
+    epochs: int
+
+
+def rounds_of(finalists: int, epochs: int) -> list[Round]:
+    """The rounds that leave one finalist; none if there is only one.
+
+    A round drops the worse half and takes twice as many epochs as the round before, the last one `epochs`, rounded up.
+    """
+    rounds: list[Round] = []
+    for last in reversed(range(math.ceil(math.log2(finalists)))):
+        rounds.append(Round(finalists, math.ceil(epochs / 2**last)))
+        finalists = math.ceil(finalists / 2)
+    return rounds
+
+
+def epochs_of(rounds: list[Round]) -> int:
+    """Those of all trainings together, each of which goes on from the round before."""
+    before = [0, *(one.epochs for one in rounds)]
+    return sum(one.networks * (one.epochs - had) for one, had in zip(rounds, before, strict=False))
