@@ -184,7 +184,7 @@ def fitted(base: Plan, pace: Pace, seconds: float) -> Plan:
 
 
 def _least(base: Plan) -> Plan:
-    """The plan with the fewest images that take `STEPS` in its epochs, with the fewest candidates, one of them final."""
+    """The plan with the fewest images that take `STEPS` in its epochs, the fewest candidates and a single finalist."""
     enough = math.ceil(STEPS / base.supernet.epochs) * base.supernet.batch_size / base.images.supernet
     fraction = min(base.supernet.data_fraction, math.ceil(1000 * enough) / 1000)
     supernet = replace(base.supernet, data_fraction=fraction)

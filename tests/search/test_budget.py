@@ -92,7 +92,7 @@ def test_the_sums() -> None:
 
 
 FINALISTS = 48 * 160 * 10 * 0.2 + 14 * 400 * 0.2
-"""Eight for 3 of 12 epochs, four for 3 more, and two for 6: 24 + 12 + 12 epochs of 1,600 images, and 8 + 4 + 2 tests."""
+"""Eight for 3 epochs, four for 3 more, and two for 6 more: 24 + 12 + 12 epochs of 1,600 images; 8 + 4 + 2 tests."""
 
 TWO_FINALISTS = 2 * 12 * 160 * 10 * 0.2 + 2 * 400 * 0.2
 
