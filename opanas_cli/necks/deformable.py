@@ -34,31 +34,34 @@ def deform_conv2d(
     Raises:
         ValueError: the shape of the offset does not fit the input and the kernel.
     """
-    grid = _sampling_grid(input, offset, (weight.shape[2], weight.shape[3]), stride, padding)
-    taps = F.grid_sample(input.to(grid.dtype), grid, padding_mode="zeros", align_corners=False)
+    taps = _taps(input, offset, (weight.shape[2], weight.shape[3]), stride, padding)
     # (B, C, K·H', W') is (B, C·K, H', W') in memory, so one 1×1 convolution weights taps and channels together.
     pointwise = weight.reshape(len(weight), -1, 1, 1)
     columns = taps.reshape(len(input), pointwise.shape[1], *offset.shape[2:])
     return F.conv2d(columns.to(weight.dtype), pointwise, bias)
 
 
-def _sampling_grid(input: Tensor, offset: Tensor, kernel: tuple[int, int], stride: int, padding: int) -> Tensor:
-    """Where each tap reads, (B, K·H', W', 2), in the (x, y) coordinates of `grid_sample`."""
-    batch, _, *sides = input.shape
+def _taps(input: Tensor, offset: Tensor, kernel: tuple[int, int], stride: int, padding: int) -> Tensor:
+    """What each tap reads, (B, C, K·H', W'), K·H' being the rows of all taps one after the other."""
+    batch, channels, *sides = input.shape
     outputs = [(side + 2 * padding - taps) // stride + 1 for side, taps in zip(sides, kernel, strict=True)]
     expected = (batch, 2 * kernel[0] * kernel[1], *outputs)
     if tuple(offset.shape) != expected:
         raise ValueError(f"the offset must have shape {expected}, but got {tuple(offset.shape)}")
     dtype = torch.promote_types(offset.dtype, torch.float32)
+    rows = kernel[0] * kernel[1] * outputs[0]
+    if input.device.type == "meta":  # There torch takes hundreds of operations to learn the shape.
+        return input.new_empty(batch, channels, rows, outputs[1], dtype=dtype)
     shifts = offset.to(dtype).reshape(batch, *kernel, 2, *outputs)
-    rows, columns = (
+    (row_scale, row_base), (column_scale, column_base) = (
         _scale_and_shift(side, taps, count, stride, padding, shifts)
         for side, taps, count in zip(sides, kernel, outputs, strict=True)
     )
-    (row_scale, row_base), (column_scale, column_base) = rows, columns
     y = torch.add(row_base[:, None, :, None], shifts[:, :, :, 0], alpha=row_scale)
     x = torch.add(column_base[None, :, None, :], shifts[:, :, :, 1], alpha=column_scale)
-    return torch.stack((x, y), dim=-1).reshape(batch, kernel[0] * kernel[1] * outputs[0], outputs[1], 2)
+    # In the (x, y) coordinates of `grid_sample`.
+    grid = torch.stack((x, y), dim=-1).reshape(batch, rows, outputs[1], 2)
+    return F.grid_sample(input.to(dtype), grid, padding_mode="zeros", align_corners=False)
 
 
 def _scale_and_shift(side: int, taps: int, count: int, stride: int, padding: int, like: Tensor) -> tuple[float, Tensor]:

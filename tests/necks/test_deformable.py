@@ -57,6 +57,16 @@ def test_without_offsets_it_is_the_plain_convolution(size, stride):
     assert torch.allclose(deform_conv2d(input, offset, weight, bias, stride, 1), expected, atol=1e-12)
 
 
+@settings(deadline=None, max_examples=20)
+@given(st.tuples(st.integers(5, 9), st.integers(5, 9)), GEOMETRIES, st.sampled_from([torch.float32, torch.float64]))
+def test_where_only_shapes_are_known_the_result_has_that_of_the_computation(size, geometry, dtype):
+    arguments = [tensor.to(dtype) for tensor in tensors(size, geometry)]
+    computed = deform_conv2d(*arguments, *geometry[1:])
+    found = deform_conv2d(*(tensor.to("meta") for tensor in arguments), *geometry[1:])
+    assert found.device.type == "meta"
+    assert (found.shape, found.dtype) == (computed.shape, dtype)
+
+
 def test_far_outside_is_zero():
     input, offset, weight, bias = tensors((4, 4))
     output = deform_conv2d(input, torch.full_like(offset, 1e4), weight, bias, padding=1)
