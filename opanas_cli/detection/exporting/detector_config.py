@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
-from mmengine.hub import get_config
 
 from opanas_cli.detection.configs.data_checks import dataset_classes
-from opanas_cli.detection.configs.files import OF_MMDET, load_config, parse_overrides, shipped_configs
+from opanas_cli.detection.configs.files import OF_MMDET, load_config, parse_overrides, read_config, shipped_configs
 from opanas_cli.detection.configs.necks import is_ours, is_super_net, with_sub_net
 from opanas_cli.detection.configs.other_data import on_data_of
 from opanas_cli.detection.configs.parts import DATALOADERS, class_heads, each_dataset, each_evaluator
@@ -241,7 +240,7 @@ def _with_neck(
 def _detector_model(config: Config, detector: str | None, backbone: str | None) -> Any:
     """The model of a config with another detector or another backbone, its width and its classes kept."""
     old = config.model
-    model = copy.deepcopy(old) if detector is None else get_config(DETECTORS[detector]).model
+    model = copy.deepcopy(old) if detector is None else read_config(DETECTORS[detector]).model
     neck = copy.deepcopy(old.neck)
     if detector is not None:
         model.neck = neck

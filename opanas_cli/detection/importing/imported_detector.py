@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from mmdet.registry import MODELS
 from mmengine.config import Config, ConfigDict
-from mmengine.hub import get_config
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
@@ -18,7 +17,7 @@ from opanas_cli import __version__
 from opanas_cli.detection.checkpoints import read_checkpoint, tensors_of
 from opanas_cli.detection.configs.building import build_detector
 from opanas_cli.detection.configs.data_checks import dataset_classes
-from opanas_cli.detection.configs.files import load_config
+from opanas_cli.detection.configs.files import load_config, read_config
 from opanas_cli.detection.configs.parts import required_datasets
 from opanas_cli.detection.exporting.detector_config import BACKBONES, DETECTORS, export_config
 from opanas_cli.detection.importing.released_names import released_weights
@@ -72,7 +71,7 @@ def import_detector(path: Path, genotype: Genotype, dataset: str, overrides: tup
         wanted = f"'{LATERAL}' and one of {', '.join(map(repr, HEADS.values()))}"
         raise InvalidCheckpointError(f"{path}: is not a detector with the released neck: it needs {wanted}")
     settings = load_config(dataset, overrides)
-    is_own = get_config(DETECTORS[detector]).model.type == settings.model.get("type")
+    is_own = read_config(DETECTORS[detector]).model.type == settings.model.get("type")
     backbone, channels = _backbone(settings, state), len(state[LATERAL])
     config = export_config(genotype, dataset, None if is_own else detector, backbone, channels, overrides=overrides)
     found = released_weights(state, genotype)
