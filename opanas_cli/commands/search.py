@@ -30,6 +30,8 @@ TRACES = (
     "best.json",
     "evolve/*",
     "finalists.jsonl",
+    "finalists/*/detector.pth",
+    "finalists/*/retrain/step_*.pth",
     "detector.pth",
     "comparison.jsonl",
     "retrain/step_*.pth",
