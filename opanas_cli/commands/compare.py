@@ -96,7 +96,7 @@ def _result(document: dict[str, Any], files: Any) -> Result:
         costs = f"{network['macs'] / 1e9:>10.3f}{network['params'] / 1e6:>10.3f}{seconds:>9}"
         lines.append(f"{network['name']:{width}}{figures}{costs}  {network['verdict'] or ''}".rstrip())
     lines.append(
-        f"{len(document['seeds'])} seeds: mean ± standard deviation of {metric} on the test split; in a verdict ± is "
+        f"{len(document['seeds'])} seed{'s' if len(document['seeds']) > 1 else ''}: mean ± standard deviation of {metric} on the test split; in a verdict ± is "
         "half of the 95 % interval of the paired difference"
     )
     written = {"comparison": files.summary, "chart": files.chart, "trainings": files.rows}

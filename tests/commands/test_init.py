@@ -115,7 +115,9 @@ def test_a_budget_that_is_too_small_is_refused_with_what_would_do(
     said = refused(5, *init(shapes_root, "--detector", tiny, "--budget", "1m"), "-q")
     assert said.startswith("--budget: 1m is too short for 12 training images on cpu; ")
     assert not Path("cells.py").exists()
-    enough = re.search(r"; (\d+)m would do \(train-supernet 2 min, evolve 12 s, retrain 60 s, test 15 s\)", said)
+    enough = re.search(
+        r"; (\d+)m would do \(train-supernet 2 min, evolve 12 s, retrain 60 s, test 15 s\) at the speed", said
+    )
     assert enough, said
     assert run([*init(shapes_root, "--detector", tiny, "--budget", f"{enough[1]}m"), "-q"]) == 0
     assert "image_scale=(32, 32)" in Path("cells.py").read_text()
