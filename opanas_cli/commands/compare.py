@@ -95,9 +95,10 @@ def _result(document: dict[str, Any], files: Any) -> Result:
         figures = f"{network['mean']:>{18 - len(deviation)}.3f}{deviation}"
         costs = f"{network['macs'] / 1e9:>10.3f}{network['params'] / 1e6:>10.3f}{seconds:>9}"
         lines.append(f"{network['name']:{width}}{figures}{costs}  {network['verdict'] or ''}".rstrip())
+    count = len(document["seeds"])
     lines.append(
-        f"{len(document['seeds'])} seed{'s' if len(document['seeds']) > 1 else ''}: mean ± standard deviation of {metric} on the test split; in a verdict ± is "
-        "half of the 95 % interval of the paired difference"
+        f"{count} seed{'s' if count > 1 else ''}: mean ± standard deviation of {metric} on the test split; in a "
+        "verdict ± is half of the 95 % interval of the paired difference"
     )
     written = {"comparison": files.summary, "chart": files.chart, "trainings": files.rows}
     return Result("\n".join(lines), document, written)

@@ -75,7 +75,8 @@ def init(data: Path, detector: str | None, budget: str | None, device: str, outp
             parts = ", ".join(f"{one.stage} {duration(one.seconds)}" for one in sums)
             raise InfeasibleError(
                 f"--budget: {budget} is too short for {pacing.images.retrain} training images on {target}; "
-                f"{math.ceil(least / 60)}m would do ({parts}) at the speed just measured, and less with a smaller --detector"
+                f"{math.ceil(least / 60)}m would do ({parts}) at the speed just measured, and less with a "
+                "smaller --detector"
             )
     for count, what in ((pacing.images.search, "held out for the search"), (pacing.images.test, "to test on")):
         if count < FEW:
