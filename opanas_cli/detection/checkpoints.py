@@ -57,8 +57,7 @@ def _require_whole(path: Path, ours: bool) -> None:
             with ZipFile(file) as archive:
                 damaged = archive.testzip()
         except Exception as error:  # By what is damaged, zipfile raises one of many.
-            reason = type(error).__name__
-            raise BrokenCheckpointError(f"{path}: is truncated or not a checkpoint ({reason}); take another") from error
+            raise BrokenCheckpointError(f"{path}: is truncated or not a checkpoint; take another") from error
     if damaged is not None:
         raise BrokenCheckpointError(f"{path}: is damaged at {damaged} (checksum mismatch); take another")
 
@@ -71,13 +70,13 @@ def _loaded(source: Any, file: Any, map_location: Any) -> dict[str, Any]:
             content = _torch_load(file, map_location=map_location, weights_only=True)
         odd = next((leaf for leaf in leaves(content) if isinstance(leaf, torch.Tensor) and not _has_values(leaf)), None)
     except Exception as error:
-        way_out = "use a file written by opanas, or state_dict()s only"
         if _is_refusal(error):
             named = re.search(r"GLOBAL ([\w.]+)", str(error))
             what = f"holds more than tensors and plain data ({named[1] if named else 'unsafe objects'})"
-            raise InvalidCheckpointError(f"{source}: {what}, and is not loaded for safety; {way_out}") from error
-        what = f"is truncated or not a checkpoint ({type(error).__name__})"
-        raise BrokenCheckpointError(f"{source}: {what}; {way_out}") from error
+            raise InvalidCheckpointError(
+                f"{source}: {what}, and is not loaded for safety; use a file written by opanas, or state_dict()s only"
+            ) from error
+        raise BrokenCheckpointError(f"{source}: is truncated or not a checkpoint; take another") from error
     if odd is not None:
         raise InvalidCheckpointError(
             f"{source}: holds a tensor without values or of the layout {odd.layout}; use others"
