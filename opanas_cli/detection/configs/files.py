@@ -120,7 +120,7 @@ def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
     check_parts(config)
     with config_errors(config.filename, "cannot be used"):
         _spread_overrides(config, parsed)
-        check_settings(config)
+        check_settings(config, parsed)
         resolve_own_folders(config)
     return config
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from os import PathLike
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -115,14 +115,15 @@ def require_known_keys(config: Config, overrides: Iterable[str]) -> None:
             raise UsageError(f"--cfg-options: '{key:.64}' is not a config key; {hint}")
 
 
-def check_settings(config: Config) -> None:
+def check_settings(config: Config, overrides: Collection[str] = ()) -> None:
     """Check all of `SECTIONS` that the config has, and `cost_input`.
 
-    Raises InvalidConfigError if a setting is unknown, or its value is not what it must be.
+    Raises InvalidConfigError if a setting is unknown, or its value is not what it must be; of settings that `overrides`
+    has it names --cfg-options as the source.
     """
     for name in SECTIONS:
         if config.get(name) is not None:
-            _check_section(config, name)
+            _check_section(config, name, overrides)
     size = config.get("cost_input")
     if size is not None and not is_size(size, 1):
         raise InvalidConfigError(f"{config.filename}: cost_input must be (height, width), but got {size!r:.60}")
@@ -139,14 +140,15 @@ def section_of(config: Config, stage: str) -> Any:
     return STAGES[stage](**(given or {}))
 
 
-def _check_section(config: Config, section: str) -> None:
+def _check_section(config: Config, section: str, overrides: Collection[str] = ()) -> None:
     given, known = config[section], settings_of(section)
     if not isinstance(given, dict):
         raise InvalidConfigError(f"{config.filename}: {section} must be a dict of settings, but got {given!r:.60}")
     for name, value in given.items():
-        setting = f"{config.filename}: {section}.{name}"
+        setting = _where(config, f"{section}.{name}", overrides)
         if name not in known:
-            raise InvalidConfigError(f"{setting} is not a setting; the settings are {', '.join(known)}")
+            hint = suggestion(name, known, f"the settings are {', '.join(known)}")
+            raise InvalidConfigError(f"{setting} is not a setting; {hint}")
         check = known[name].metadata["check"]
         if not check.holds(value):
             raise InvalidConfigError(f"{setting} must be {check.wanted}, but got {value!r:.60}")
@@ -154,19 +156,25 @@ def _check_section(config: Config, section: str) -> None:
             wanted = "an optimizer of torch that takes lr and weight_decay, as SGD and AdamW do"
             raise InvalidConfigError(f"{setting} must be {wanted}, but got {value!r:.60}")
     if section == "supernet":
-        _check_method(config)
+        _check_method(config, overrides)
 
 
-def _check_method(config: Config) -> None:
+def _where(config: Config, setting: str, overrides: Collection[str]) -> str:
+    """A setting, and where it comes from."""
+    return f"{'--cfg-options' if setting in overrides else config.filename}: {setting}"
+
+
+def _check_method(config: Config, overrides: Collection[str]) -> None:
     """Refuse settings that the super-net's method does not have, unless they have no effect."""
     given, known = config.supernet, settings_of("supernet")
     method = given.get("method", known["method"].default)
     for name, value in given.items():
         methods, otherwise = (known[name].metadata[key] for key in ("methods", "otherwise"))
         if methods and method not in methods and value != otherwise:
+            setting = _where(config, f"supernet.{name}", overrides)
             raise InvalidConfigError(
-                f"{config.filename}: supernet.{name} is a setting of supernet.method {' and '.join(methods)}, not of "
-                f"{method}; leave it out, or set it to {otherwise}"
+                f"{setting} is a setting of supernet.method {' and '.join(methods)}, not of {method}; leave it out, or "
+                f"set it to {otherwise}"
             )
 
 
