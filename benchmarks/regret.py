@@ -68,7 +68,7 @@ def regrets(
     found = run_search(strategy, table, table.cost, limit, History(), batch_size=settings.population)
     ranked = (fittest(found.evaluated[:budget], budget) for budget in BUDGETS)
     last = ([table.lines[one] for one in islice(architectures(candidates), finalists)] for candidates in ranked)
-    best = max(ap for line, ap in truth.items() if limit.max_macs is None or table.macs[line] <= limit.max_macs)
+    best = max(ap for line, ap in truth.items() if limit.satisfied(Cost(table.macs[line], 0)))
     return [best - max(truth[line] for line in lines) for lines in last]
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 
 class Round(NamedTuple):
@@ -29,3 +30,12 @@ def epochs_of(rounds: list[Round]) -> int:
     """Those of all trainings together, each of which goes on from the round before."""
     before = [0, *(one.epochs for one in rounds)]
     return sum(one.networks * (one.epochs - had) for one, had in zip(rounds, before, strict=False))
+
+
+def last_rounds(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Of each training, a network and a seed, the row with the most epochs, whose cost has all earlier ones in it.
+
+    What was trained again for another number of finalists, once all were removed, counts once.
+    """
+    last = {(row.get("network"), row.get("seed")): row for row in sorted(rows, key=lambda row: row.get("epochs", 0))}
+    return list(last.values())

@@ -31,7 +31,7 @@ from opanas_cli.formats.files import read_record
 from opanas_cli.formats.text import line_of
 from opanas_cli.search import Candidate, SearchResult, fittest
 from opanas_cli.search.findings import architectures, record_of
-from opanas_cli.search.rounds import rounds_of
+from opanas_cli.search.rounds import last_rounds, rounds_of
 
 
 def hold_final(
@@ -66,13 +66,8 @@ def hold_final(
 
 
 def cost_of(rows: Sequence[Row]) -> Spent:
-    """The cost of finalists, of those of which it is known.
-
-    That of a training's last round has that of its earlier ones in it. What was trained again for another number of
-    finalists, once all were removed, counts once.
-    """
-    last = {(row["network"], row["seed"]): row for row in sorted(rows, key=lambda row: row["epochs"])}
-    return sum((Spent.of(row["spent"] or {}) for row in last.values()), Spent())
+    """The cost of finalists, of those of which it is known."""
+    return sum((Spent.of(row["spent"] or {}) for row in last_rounds(rows)), Spent())
 
 
 def finalists_of(candidates: Sequence[Candidate], count: int) -> list[Candidate]:

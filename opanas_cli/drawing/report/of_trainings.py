@@ -25,6 +25,7 @@ from opanas_cli.drawing.report.work_dir import WorkDir
 from opanas_cli.formats.text import line_of
 from opanas_cli.genotype import Genotype
 from opanas_cli.genotype.edges import Edge
+from opanas_cli.search.rounds import last_rounds
 
 MOST_POINTS = 300
 """Of a curve; of a longer one every second, third … row is shown."""
@@ -181,8 +182,8 @@ def times(found: WorkDir) -> Html | None:
         memory = max((row["memory"] for row in training.having("memory")), default=None)
         rows.append([f"{name}, log", training.seconds, None, memory, "first to last line"])
     for name, own in found.rows.items():
-        if name == "finalists.jsonl":  # The cost of a later round has that of the earlier ones in it.
-            own = list({(row.get("network"), row.get("seed")): row for row in own}.values())
+        if name == "finalists.jsonl":
+            own = last_rounds(own)
         every = [entry(row, "spent", "device_seconds") or row.get("seconds") for row in own]
         known = list(filter(is_number, every))
         measured = "sum of the rows" if len(known) == len(own) else f"sum of the {len(known)} rows that have it"

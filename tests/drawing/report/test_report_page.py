@@ -109,6 +109,14 @@ def test_trained_networks(work_dir: Path) -> None:
     assert {"2.9.1", "Imaginary GPU", "/data/cells", "0.1.0"} <= {row[1] for row in page.rows["config-and-versions"]}
 
 
+def test_a_finalist_counts_once_whatever_its_rounds(work_dir: Path) -> None:
+    found = (("td|none,td", 2, 10.0), ("bu|none,td", 2, 8.0), ("td|none,td", 4, 19.5))
+    rows = [{"network": name, "seed": 0, "epochs": epochs, "seconds": seconds} for name, epochs, seconds in found]
+    (work_dir / "finalists.jsonl").write_text("".join(with_checksum(row) + "\n" for row in rows))
+    times = {row[0]: row[1:] for row in page_of(work_dir).rows["time-and-memory"]}
+    assert times["finalists.jsonl, trainings: 2"] == ["27.5", "–", "–", "sum of the rows"]
+
+
 def test_trainings_of_unknown_time_are_counted(work_dir: Path) -> None:
     rows = [{"network": "td|none,td", "seed": seed, "seconds": seconds} for seed, seconds in ((0, 12.5), (1, None))]
     (work_dir / "comparison.jsonl").write_text("".join(with_checksum(row) + "\n" for row in rows))
