@@ -21,6 +21,7 @@ from opanas_cli.detection.configs.stages import search_dataset
 from opanas_cli.detection.data.image_subset import image_paths, lowest
 from opanas_cli.detection.evaluating.pass_result import PassResult
 from opanas_cli.detection.evaluating.population_pass import PopulationPass, default_memory_mb, head_threads
+from opanas_cli.detection.evaluating.tuned_heads import Heads, HeadTuning
 from opanas_cli.detection.evaluating.unfinished_pass import UnfinishedPass
 from opanas_cli.detection.processes.loader_workers import OutlivingLoader
 from opanas_cli.detection.quiet import silenced
@@ -86,6 +87,8 @@ class SuperNetEvaluator:
             self.detector = build_detector(config)
             load_weights(self.detector, state, source)
             self.detector.to(device).eval()
+            steps = self.section.head_steps
+            self.head_tuning = HeadTuning(config, search_split, steps, self.memory_mb) if steps else None
             with building(config):
                 self.num_workers = int(config.val_dataloader.get("num_workers", 0))
                 self.dataset = DATASETS.build(dataset)
@@ -105,13 +108,14 @@ class SuperNetEvaluator:
             self.detector.neck.check(genotype)
         if self.unfinished:
             self.unfinished.begin(genotypes)
-        result = self._pass(genotypes, 0)
+        heads = self.head_tuning.heads_for(self.detector, genotypes) if self.head_tuning else []
+        result = self._pass(genotypes, 0, heads)
         metrics = self._scores(result)
         if len(self.rounds) == 1:
             return list(map(Evaluation, metrics))
         found = [Evaluation(values, len(self.rounds[0]) / self.num_images) for values in metrics]
         better = self._better_half(metrics)
-        whole = self._pass([genotypes[index] for index in better], 1)
+        whole = self._pass([genotypes[index] for index in better], 1, [heads[index] for index in better if heads])
         whole.add(result.of_candidates(better))
         for index, values in zip(better, self._scores(whole), strict=True):
             found[index] = Evaluation(values)
@@ -138,8 +142,8 @@ class SuperNetEvaluator:
         order.sort(key=lambda index: -metrics[index][metric])
         return sorted(order[: (len(order) + 1) // 2])
 
-    def _pass(self, genotypes: Sequence[Genotype], round_number: int) -> PassResult:
-        """What the genotypes find in this process's share of the images of a round."""
+    def _pass(self, genotypes: Sequence[Genotype], round_number: int, heads: Sequence[Heads] = ()) -> PassResult:
+        """What the genotypes find in this process's share of the images of a round, by heads of their own if any."""
         positions = self.rounds[round_number]
         size = self.section.batch_size
         batches = [positions[start : start + size] for start in range(0, len(positions), size)]
@@ -155,7 +159,7 @@ class SuperNetEvaluator:
         )
         with silenced(), head_threads(self.device) as threads:
             with_masks = self.section.metric == SEGM_AP
-            run = PopulationPass(self.detector, Sharing.of(genotypes), self.memory_mb, threads, with_masks)
+            run = PopulationPass(self.detector, Sharing.of(genotypes), self.memory_mb, threads, with_masks, heads)
             for batch, data in zip(own, images_of(loader, self.source), strict=True):
                 with config_errors(self.source, "cannot be evaluated", runtime_errors=False):
                     found = run.run(data, batch)
