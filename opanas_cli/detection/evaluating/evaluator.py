@@ -57,7 +57,8 @@ class SuperNetEvaluator:
             InvalidDataError if there are no images.
         section: what to evaluate on and by, the config's section `search` by default. Its metric is computed beside
             COCO's statistics; without `memory_mb`, the least that any process may take is used.
-        on_images: called after each step of a pass with how many images are done, and how many there are.
+        on_images: called after each step of a pass, also of one that trains heads, with how many images are done, and
+            how many there are.
 
     Attributes:
         unfinished: keeps what a pass has found, so that a search that was killed resumes it; None keeps nothing.
@@ -87,8 +88,9 @@ class SuperNetEvaluator:
             self.detector = build_detector(config)
             load_weights(self.detector, state, source)
             self.detector.to(device).eval()
-            steps = self.section.head_steps
-            self.head_tuning = HeadTuning(config, search_split, steps, self.memory_mb) if steps else None
+            self.head_tuning = None
+            if steps := self.section.head_steps:
+                self.head_tuning = HeadTuning(config, search_split, steps, self.memory_mb, on_images)
             with building(config):
                 self.num_workers = int(config.val_dataloader.get("num_workers", 0))
                 self.dataset = DATASETS.build(dataset)

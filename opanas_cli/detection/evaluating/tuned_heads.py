@@ -12,7 +12,7 @@ import torch
 from mmdet.registry import DATASETS
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
-from mmengine.dist import broadcast, get_rank, get_world_size
+from mmengine.dist import all_gather_object, broadcast, get_rank, get_world_size
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 from torch import Tensor, nn
 
@@ -43,21 +43,30 @@ class HeadTuning:
     The heads of a super-net are trained behind all sub-nets at once, and suit some better than others, whatever those
     are worth alone. Backbone and neck stay as they are and run once for all sub-nets, of which each gets the same
     images. The optimizer is that of the super-net's training, without mixed precision; its learning rate falls linearly
-    to 0. Several processes tune a share of the sub-nets each.
+    to 0. Several processes train a share of the heads each.
 
     Args:
         config: the super-net's.
         search_split: the fraction of the training images that sub-nets are judged on, and that are left out here.
         steps: batches of the super-net's training.
         memory_mb: the most that the weights, gradients and moments of heads trained at once may take, in 10**6 bytes.
+        on_images: called after each step with how many images are done for the heads trained at once, and of how many.
     """
 
-    def __init__(self, config: Config, search_split: float, steps: int, memory_mb: float) -> None:
+    def __init__(
+        self,
+        config: Config,
+        search_split: float,
+        steps: int,
+        memory_mb: float,
+        on_images: Callable[[int, int], None] = lambda done, total: None,
+    ) -> None:
         runnable = copy.deepcopy(config)
         apply_schedule(runnable, section_of(config, "supernet"))
         self.optimizer = dict(runnable.optim_wrapper, type="OptimWrapper")
         self.source = str(config.filename)
         self.memory_mb = memory_mb
+        self.on_images = on_images
         self.num_workers = int(runnable.train_dataloader.get("num_workers", 0))
         with building(config):
             images = training_part(config, runnable.train_dataloader.dataset, search_split)
@@ -70,16 +79,11 @@ class HeadTuning:
         Raises OpanasError if a loss is not finite.
         """
         tuned = copies_of_heads(detector, len(genotypes))
-        own = range(get_rank(), len(genotypes), get_world_size())
         weights = sum(weight.nbytes for weight in tuned[0].parameters())
         at_once = max(1, int(self.memory_mb * 10**6 / (MEMORY_PER_WEIGHT * weights)))
-        for start in range(0, len(own), at_once):
-            part = own[start : start + at_once]
-            self._tune(detector, [genotypes[index] for index in part], [tuned[index] for index in part])
-        for index, heads in enumerate(tuned):
-            for weight in heads.state_dict().values():
-                broadcast(weight, src=index % get_world_size())
-            heads.eval()
+        for start in range(0, len(genotypes), at_once):
+            part = slice(start, start + at_once)
+            self._tune(detector, genotypes[part], tuned[part])
         return tuned
 
     def document(self) -> dict[str, Any]:
@@ -97,6 +101,12 @@ class HeadTuning:
         )
         for number, batch in enumerate(images_of(loader, self.source)):
             step(batch, number)
+            done = (number + 1) * len(self.batches[0])
+            self.on_images(done, len(self.batches) * len(self.batches[0]))
+        for index, heads in enumerate(tuned):
+            for weight in heads.state_dict().values():
+                broadcast(weight, src=index % get_world_size())
+            heads.eval()
 
     def step_of(
         self, detector: nn.Module, genotypes: Sequence[Genotype], tuned: Sequence[Heads]
@@ -106,27 +116,35 @@ class HeadTuning:
         optimizers = [build_optim_wrapper(heads.train(), copy.deepcopy(self.optimizer)) for heads in tuned]
 
         def step(batch: Any, number: int) -> None:
+            losses = []
             with torch.no_grad(), seeded(number):
                 data = detector.data_preprocessor(batch, True)
                 pyramid = detector.neck.project(detector.backbone(data["inputs"]))
+                # In each process all of them: the last digits depend on what runs at once.
                 for index, output in run_population(detector.neck, pyramid, sharing, self.memory_mb):
-                    behind = heads_on(detector, detector.neck.extra_outputs(output), tuned[index])
-                    with torch.enable_grad(), seeded(number):
-                        losses = behind.loss(data["inputs"], copies_of(data["data_samples"]))
-                        self._update(optimizers[index], behind.parse_losses(losses)[0], number)
+                    if index % get_world_size() == get_rank():
+                        behind = heads_on(detector, detector.neck.extra_outputs(output), tuned[index])
+                        with torch.enable_grad(), seeded(number):
+                            found = behind.loss(data["inputs"], copies_of(data["data_samples"]))
+                            losses.append(self._update(optimizers[index], behind.parse_losses(found)[0], number))
+            self._require_finite([loss for own in all_gather_object(losses) for loss in own], number)
 
         return step
 
-    def _update(self, optimizer: OptimWrapper, loss: Tensor, number: int) -> None:
-        """One update of some heads, at the learning rate of the step."""
-        if not math.isfinite(loss.item()):
-            raise OpanasError(
-                f"the loss is {loss.item()} at step {number + 1} of search.head_steps; lower supernet.lr, or set "
-                "search.head_steps=0"
-            )
+    def _update(self, optimizer: OptimWrapper, loss: Tensor, number: int) -> float:
+        """One update of some heads, at the learning rate of the step; returns the loss."""
         for group in optimizer.param_groups:
             group["lr"] = group.setdefault("initial_lr", group["lr"]) * (1 - number / len(self.batches))
         optimizer.update_params(loss)
+        return loss.item()
+
+    def _require_finite(self, losses: Sequence[float], number: int) -> None:
+        for loss in losses:
+            if not math.isfinite(loss):
+                raise OpanasError(
+                    f"the loss is {loss} at step {number + 1} of search.head_steps; lower supernet.lr, or set "
+                    "search.head_steps=0"
+                )
 
 
 def copies_of_heads(detector: nn.Module, count: int) -> list[Heads]:
