@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, count, islice
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,7 @@ class HeadTuning:
         with building(config):
             images = training_part(config, runnable.train_dataloader.dataset, search_split)
             self.dataset = DATASETS.build(images)
-        self.batches = _batches(len(self.dataset), steps, runnable.train_dataloader.batch_size)
+        self.batches = Batches(len(self.dataset), steps, runnable.train_dataloader.batch_size)
 
     def heads_for(self, detector: nn.Module, genotypes: Sequence[Genotype]) -> list[Heads]:
         """The heads of each genotype, trained behind it.
@@ -88,7 +89,7 @@ class HeadTuning:
 
     def document(self) -> dict[str, Any]:
         """What else than the images tuned heads depend on, as JSON-able values."""
-        return {"steps": len(self.batches), "batch_size": len(self.batches[0]), **self.optimizer}
+        return {"steps": len(self.batches), "batch_size": self.batches.batch_size, **self.optimizer}
 
     def _tune(self, detector: nn.Module, genotypes: Sequence[Genotype], tuned: Sequence[Heads]) -> None:
         """Train the heads of some genotypes on at once."""
@@ -101,8 +102,7 @@ class HeadTuning:
         )
         for number, batch in enumerate(images_of(loader, self.source)):
             step(batch, number)
-            done = (number + 1) * len(self.batches[0])
-            self.on_images(done, len(self.batches) * len(self.batches[0]))
+            self.on_images(*(steps * self.batches.batch_size for steps in (number + 1, len(self.batches))))
         for index, heads in enumerate(tuned):
             for weight in heads.state_dict().values():
                 broadcast(weight, src=index % get_world_size())
@@ -153,10 +153,20 @@ def copies_of_heads(detector: nn.Module, count: int) -> list[Heads]:
     return [copy.deepcopy(heads) for _ in range(count)]
 
 
-def _batches(num_images: int, steps: int, batch_size: int) -> list[list[tuple[int, int]]]:
-    """Batches of (index, seed) pairs: the images one after another in random orders."""
-    rng = np.random.default_rng(0)
-    rounds = math.ceil(steps * batch_size / num_images)
-    order = np.concatenate([rng.permutation(num_images) for _ in range(rounds)])
-    pairs = [(int(index), seed) for seed, index in enumerate(order[: steps * batch_size])]
-    return [pairs[start : start + batch_size] for start in range(0, len(pairs), batch_size)]
+class Batches:
+    """`steps` batches of (index, seed) pairs, the same each time: the images one after another in random orders."""
+
+    def __init__(self, num_images: int, steps: int, batch_size: int) -> None:
+        self.num_images = num_images
+        self.steps = steps
+        self.batch_size = batch_size
+
+    def __len__(self) -> int:
+        """How many batches there are."""
+        return self.steps
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        rng = np.random.default_rng(0)
+        order = chain.from_iterable(rng.permutation(self.num_images).tolist() for _ in count())
+        for first in range(0, self.steps * self.batch_size, self.batch_size):
+            yield list(zip(islice(order, self.batch_size), range(first, first + self.batch_size), strict=True))
