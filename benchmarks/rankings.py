@@ -5,9 +5,8 @@ python benchmarks/rankings.py --setting all-paths --seeds 0 [--truth TABLE] [--m
 
 Trains the super-net of benchmarks/configs/hard_shapes.py from the FPN detector of benchmarks/ground_truth.py, and
 evaluates every neck of the table in it, on the images held out from its training and on many more of the same kind. A
-super-net whose row the results have is not trained again; with --of, those that were kept of another setting are
-evaluated by these options. The second command prints only, against the table that has the same norms, and --chart draws
-it.
+super-net whose row the results have is not trained again; the second command prints only, against the table that has
+the same norms, and --chart draws it.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from opanas_cli.atomic import write_atomically
 from opanas_cli.detection.data.shapes import generate_shapes
 from opanas_cli.detection.evaluating.evaluator import SuperNetEvaluator
 from opanas_cli.detection.super_net_file import read_super_net
-from opanas_cli.detection.training.supernet_training import TrainedSuperNet, train_super_net
+from opanas_cli.detection.training.supernet_training import train_super_net
 from opanas_cli.drawing.charts import draw_correlation
 from opanas_cli.formats.text import line_of
 
@@ -82,31 +81,28 @@ def parsed_options() -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--chart", type=Path, help="an SVG of the first super-net's ranking")
     parser.add_argument("--keep", type=Path, help="keep supernet.pth files in this folder")
-    parser.add_argument("--of", metavar="SETTING", help="take the super-nets of this setting from --keep")
-    options = parser.parse_args()
-    if options.of and not options.keep:
-        parser.error("--of: takes super-nets from a folder; add --keep")
-    return options
+    return parser.parse_args()
 
 
 def row_of(options: argparse.Namespace, seed: int) -> dict[str, Any]:
-    """Train one super-net, or take it, and evaluate all genotypes."""
+    """Train one super-net, and evaluate all genotypes."""
     config, device = config_of(options), torch.device(options.device)
+    folder = options.work_dir / "super-nets" / f"{options.setting}-{seed}"
+    shutil.rmtree(folder, ignore_errors=True)
     started = time.process_time()
-    path = options.keep / f"{options.of}-{seed}.pth" if options.of else trained_by(options, config, seed, device)
+    trained = train_super_net(config, folder, seed, device)
     seconds = time.process_time() - started
-    trained = TrainedSuperNet.of(content := read_super_net(path), path)
+    content = read_super_net(trained.path)
     genotypes = genotypes_of_the_space()
     started = time.process_time()
-    held_out = evaluated(config, content, path, content["meta"]["search_split"], device, genotypes)
+    held_out = evaluated(config, content, trained.path, content["meta"]["search_split"], device, genotypes)
     evaluation = time.process_time() - started
     config.val_dataloader.dataset.data_root = str(options.work_dir / "more")
-    many = evaluated(config, content, path, 0, device, genotypes) if options.more_images else {}
-    if not options.of:
-        if options.keep:
-            options.keep.mkdir(parents=True, exist_ok=True)
-            shutil.copy(path, options.keep / f"{options.setting}-{seed}.pth")
-        shutil.rmtree(path.parent)
+    many = evaluated(config, content, trained.path, 0, device, genotypes) if options.more_images else {}
+    if options.keep:
+        options.keep.mkdir(parents=True, exist_ok=True)
+        shutil.copy(trained.path, options.keep / f"{options.setting}-{seed}.pth")
+    shutil.rmtree(folder)
     return {
         "setting": options.setting,
         "options": options.cfg_options,
@@ -118,13 +114,6 @@ def row_of(options: argparse.Namespace, seed: int) -> dict[str, Any]:
         "AP": held_out,
         "AP_many": many,
     }
-
-
-def trained_by(options: argparse.Namespace, config: Any, seed: int, device: torch.device) -> Path:
-    """The file of a super-net that is trained now."""
-    folder = options.work_dir / "super-nets" / f"{options.setting}-{seed}"
-    shutil.rmtree(folder, ignore_errors=True)
-    return train_super_net(config, folder, seed, device).path
 
 
 def evaluated(

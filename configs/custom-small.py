@@ -12,7 +12,7 @@ schedule = dict(
     grad_clip=10.0,
 )
 supernet = dict(search_split=0.2, sampling="all", epochs=12, milestones=(8, 11), **schedule)
-search = dict(population=24, generations=4, top_k=8, head_steps=50, finalists=8)
+search = dict(population=24, generations=4, top_k=8, finalists=8)
 retrain = dict(epochs=16, milestones=(11, 14), **schedule)
 del schedule
 cost_input = (320, 320)

@@ -12,5 +12,5 @@ files of a folder.
 _base_ = ["_base_/normalised_faster_rcnn.py", "_base_/own_folder.py", "_base_/runtime.py"]
 
 supernet = dict(search_split=0.2, sampling="all")
-# Of the best candidates the super-net is a poor judge, and less poor with heads that fit the candidate.
-search = dict(head_steps=50, finalists=8)
+# Of the best candidates the super-net is a poor judge.
+search = dict(finalists=8)

@@ -190,12 +190,6 @@ class SearchSection:
     max_images: int | None = setting(
         None, COUNT.or_none, "maximum number of images to evaluate on, the same ones each time; None for all"
     )
-    head_steps: int = setting(
-        0,
-        COUNT_OR_ZERO,
-        "training steps of the heads behind each candidate alone before it is judged; 0 judges by the heads of the "
-        "super-net",
-    )
     halving: bool = setting(
         False, SWITCH, "evaluate all candidates on a quarter of the images, and only the better half on the rest"
     )

@@ -39,7 +39,6 @@ from opanas_cli.stage_settings import PART
 @setting_option("search", "mutation_prob")
 @limit_options
 @setting_option("search", "max_images")
-@setting_option("search", "head_steps")
 @setting_option("search", "halving")
 @setting_option("search", "finalists")
 @click.option(

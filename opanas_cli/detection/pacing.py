@@ -20,7 +20,6 @@ from opanas_cli.detection.configs.necks import search_space
 from opanas_cli.detection.configs.sections import section_of
 from opanas_cli.detection.configs.stages import search_dataset, super_net_stage
 from opanas_cli.detection.evaluating.population_pass import PopulationPass, default_memory_mb, head_threads
-from opanas_cli.detection.evaluating.tuned_heads import HeadTuning, copies_of_heads
 from opanas_cli.detection.processes.devices import use_device
 from opanas_cli.detection.quiet import silenced
 from opanas_cli.detection.training.mixed_precision import fit_precision
@@ -31,7 +30,7 @@ from opanas_cli.search.budget import Images, Pace
 from opanas_cli.search.fair_sampling import fair_genotypes, step_generator
 
 SECONDS = 6.0
-"""How long each of the five measurements may go on to larger batches."""
+"""How long each of the four measurements may go on to larger batches."""
 
 SMALLEST_BATCH, GROWTH = 2, 4
 """A single image leaves batch norm nothing to normalise by, if its coarsest level has one pixel."""
@@ -93,18 +92,9 @@ class Pacing:
         with head_threads(device) as threads:
             run = PopulationPass(detector, sharing, memory_mb, threads).run
             search = self._seconds("search", lambda batch, count: run(batch, range(count)), device)
-        heads = self._seconds("supernet", self._tuning_heads(detector, memory_mb), device)
         del model, detector
         retrain = self._seconds("retrain", _training(self.alone, device)[1], device)
-        count = len(self.genotypes)
-        return Pace(supernet, search / count, heads / count, retrain, half)
-
-    def _tuning_heads(self, detector: Any, memory_mb: float) -> Take:
-        """A step of the training of each sub-net's heads."""
-        with DefaultScope.overwrite_default_scope("mmdet"):
-            tuning = HeadTuning(self.config, self.split, 1, memory_mb)
-            step = tuning.step_of(detector, self.genotypes, copies_of_heads(detector, len(self.genotypes)))
-        return lambda batch, _: step(batch, 0)
+        return Pace(supernet, search / len(self.genotypes), retrain, half)
 
     def _seconds(self, stage: str, step: Take, device: torch.device, images: Any = None) -> float:
         """The seconds for one image in a step of a stage, loading included."""

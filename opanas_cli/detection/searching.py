@@ -199,7 +199,6 @@ def _facts(
         "classes": classes,
         **json.loads(json.dumps(decisive, default=repr)),
         **({"halving": True} if evaluator.section.halving else {}),
-        **({"head_training": evaluator.head_tuning.document()} if evaluator.head_tuning else {}),
         "batch_size": evaluator.section.batch_size,
         "device": evaluator.device.type,
         "memory_mb": evaluator.memory_mb,

@@ -62,22 +62,19 @@ class Pace:
     Attributes:
         supernet: of a super-net's training.
         search: of the evaluation of one candidate.
-        heads: of a training of one candidate's heads.
         retrain: of a training alone.
         half: the part of the seconds that images of half the width and height take.
     """
 
     supernet: float
     search: float
-    heads: float
     retrain: float
     half: float = 0.25
 
     def at(self, scale: float) -> Pace:
         """The pace at a part of the width and height: what seconds share with the pixels grows with them."""
         part = self.half + (1 - self.half) * (scale**2 - 0.25) / 0.75
-        stages = ("supernet", "search", "heads", "retrain")
-        return replace(self, **{stage: part * getattr(self, stage) for stage in stages})
+        return replace(self, supernet=self.supernet * part, search=self.search * part, retrain=self.retrain * part)
 
 
 @dataclass(frozen=True)
@@ -114,21 +111,17 @@ class Plan:
         """Those of the whole search."""
         return self.search.population * (1 + self.search.generations)
 
-    def candidate_seconds(self, now: Pace) -> float:
-        """What one candidate takes; `now` is the pace at the plan's image sizes."""
-        tuned = self.search.head_steps * self.supernet.batch_size
-        return self.searched_images * now.search + tuned * now.heads
-
     def sums(self, pace: Pace) -> list[Sum]:
         """What each stage takes; `pace` is measured at the base's image sizes."""
         now = pace.at(self.scale)
-        of_one = f"{self.searched_images} images × {now.search:.3g} s"
-        if self.search.head_steps:
-            of_one = f"({of_one} + {self.search.head_steps} steps × {self.supernet.batch_size * now.heads:.3g} s)"
         generations = f"{self.search.population} × {1 + self.search.generations} candidates"
         return [
             _training("train-supernet", self.supernet, self.trained_images, now.supernet),
-            Sum("evolve", f"{generations} × {of_one}", self.candidates * self.candidate_seconds(now)),
+            Sum(
+                "evolve",
+                f"{generations} × {self.searched_images} images × {now.search:.3g} s",
+                self.candidates * self.searched_images * now.search,
+            ),
             *self._finalists(now.retrain),
             _training("retrain", self.retrain, self.images.retrain, now.retrain),
             # At most: a training goes through each image backwards too.
@@ -176,8 +169,8 @@ def fitted(base: Plan, pace: Pace, seconds: float) -> Plan:
     """The best plan that takes at most so many seconds, or the shortest one if none does.
 
     First the search has fewer candidates, then the super-net fewer images, but no fewer steps than `STEPS`, then there
-    are fewer finalists, then heads are not trained on, and at last images are smaller; epochs are never fewer.
-    Candidates are evaluated on no more images than ranking takes.
+    are fewer finalists, and at last images are smaller; epochs are never fewer. Candidates are evaluated on no more
+    images than ranking takes.
     """
     most = max(IMAGES, IMAGES_OF_A_CLASS * base.images.classes)
     limit = min(base.searched_images, most)
@@ -191,18 +184,16 @@ def fitted(base: Plan, pace: Pace, seconds: float) -> Plan:
 
 
 def _least(base: Plan) -> Plan:
-    """The plan with the fewest images that take `STEPS` in its epochs, the fewest candidates and one finalist."""
+    """The plan with the fewest images that take `STEPS` in its epochs, the fewest candidates and a single finalist."""
     enough = math.ceil(STEPS / base.supernet.epochs) * base.supernet.batch_size / base.images.supernet
     fraction = min(base.supernet.data_fraction, math.ceil(1000 * enough) / 1000)
     supernet = replace(base.supernet, data_fraction=fraction)
-    search = replace(_with_candidates(base.search, CANDIDATES), finalists=1, head_steps=0)
+    search = replace(_with_candidates(base.search, CANDIDATES), finalists=1)
     return trained_enough(replace(base, supernet=supernet, search=search))
 
 
 def _filled(least: Plan, base: Plan, pace: Pace, seconds: float) -> Plan:
-    """The plan with trained heads and more finalists, images and candidates, in this order, as far as they fit."""
-    tuned = replace(least, search=replace(least.search, head_steps=base.search.head_steps))
-    least = tuned if tuned.seconds(pace) <= seconds else least
+    """The plan with as many more finalists, then images, and then candidates, as fit; at most those of the base."""
     least = _with_finalists(least, base.search.finalists, pace, seconds)
     now, supernet = pace.at(least.scale), least.supernet
     left = seconds - least.seconds(pace)
@@ -212,8 +203,8 @@ def _filled(least: Plan, base: Plan, pace: Pace, seconds: float) -> Plan:
     fraction = min(base.supernet.data_fraction, max(supernet.data_fraction, fraction))
     plan = replace(least, supernet=replace(supernet, data_fraction=fraction))
     left = seconds - plan.seconds(pace)
-    more = math.floor(left / plan.candidate_seconds(now))
-    search = replace(base.search, finalists=plan.search.finalists, head_steps=plan.search.head_steps)
+    more = math.floor(left / (plan.searched_images * now.search))
+    search = replace(base.search, finalists=plan.search.finalists)
     return replace(plan, search=_with_candidates(search, least.candidates + more))
 
 

@@ -111,7 +111,7 @@ def test_with_a_budget_search_takes_what_it_writes(
 def test_a_budget_that_is_too_small_is_refused_with_what_would_do(
     shapes_root: Path, tiny: str, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Pacing, "measure", lambda self, device: Pace(10.0, 1.0, 0.5, 5.0, half=0.5))
+    monkeypatch.setattr(Pacing, "measure", lambda self, device: Pace(10.0, 1.0, 5.0, half=0.5))
     said = refused(5, *init(shapes_root, "--detector", tiny, "--budget", "1m"), "-q")
     assert said.startswith("--budget: 1m is too short for 12 training images on cpu; ")
     assert not Path("cells.py").exists()

@@ -18,7 +18,7 @@ BASE = Plan(
     SearchSection(population=24, generations=4, top_k=8),
     RetrainSection(image_scale=(320, 320), batch_size=10, epochs=12, milestones=(8, 11)),
 )
-PACE = Pace(supernet=1.0, search=0.01, heads=0.05, retrain=0.2, half=0.4)
+PACE = Pace(supernet=1.0, search=0.01, retrain=0.2, half=0.4)
 WHOLE = 16 * 200 * 8 * 1.0 + 24 * 5 * 200 * 0.01 + 12 * 200 * 10 * 0.2 + 100 * 0.2
 """25,600 + 240 + 4,800 + 20 seconds; candidates are evaluated on 200 of the 400 images."""
 
@@ -32,7 +32,6 @@ def settings(plan: Plan) -> dict[str, Any]:
         "fraction": supernet.data_fraction,
         "candidates": (search.population, search.generations),
         "finalists": search.finalists,
-        "head_steps": search.head_steps,
         "retrain": (retrain.image_scale, retrain.epochs),
     }
 
@@ -43,7 +42,6 @@ FULL = {
     "fraction": 1.0,
     "candidates": (24, 4),
     "finalists": 1,
-    "head_steps": 0,
     "retrain": ((320, 320), 12),
 }
 
@@ -120,34 +118,6 @@ def test_the_sum_of_the_finalists() -> None:
     assert found.seconds == pytest.approx(FINALISTS)
 
 
-HEADS = 50 * 8 * 0.05
-"""50 steps of 8 images, for each candidate: 20 s beside the 2 s of its evaluation."""
-
-
-@pytest.mark.parametrize(
-    ("seconds", "changed"),
-    [
-        (WHOLE + 24 * 5 * HEADS + FINALISTS, {"finalists": 8, "head_steps": 50}),
-        # 25 candidates fewer: 25 × 22 s.
-        (WHOLE + 24 * 5 * HEADS + FINALISTS - 550, {"finalists": 8, "head_steps": 50, "candidates": (19, 4)}),
-        # Of the finalists' 16,480 seconds, enough for the heads of 48 candidates, which come first, and no finalists.
-        (16 * 88 * 8 + 96 + 4820 + 48 * HEADS, {"head_steps": 50, "fraction": 0.44, "candidates": (12, 3)}),
-        # A second less: no heads. The rest, 959 s, is 7 more steps in each of the 16 epochs, and 31 more candidates.
-        (16 * 88 * 8 + 96 + 4820 + 48 * HEADS - 1, {"fraction": 0.475, "candidates": (15, 4)}),
-    ],
-)
-def test_heads_are_trained_on_if_it_fits(seconds: float, changed: dict[str, Any]) -> None:
-    base = replace(BASE, search=replace(BASE.search, finalists=8, head_steps=50))
-    assert settings(fitted(base, PACE, seconds + 1e-6)) == {**FULL, **changed}
-
-
-def test_the_sum_of_the_heads() -> None:
-    search = replace(BASE.search, head_steps=50, max_images=200)
-    (found,) = (one for one in replace(BASE, search=search).sums(PACE) if one.stage == "evolve")
-    assert found.factors == "24 × 5 candidates × (200 images × 0.01 s + 50 steps × 0.4 s)"
-    assert found.seconds == pytest.approx(120 * (2 + HEADS))
-
-
 def test_a_budget_that_is_too_small_gets_the_shortest_plan() -> None:
     plan = fitted(BASE, PACE, 1.0)
     assert settings(plan) == {
@@ -156,7 +126,6 @@ def test_a_budget_that_is_too_small_gets_the_shortest_plan() -> None:
         "fraction": 0.44,
         "candidates": (12, 3),
         "finalists": 1,
-        "head_steps": 0,
         "retrain": ((160, 160), 12),
     }
     # Half of the sides take 0.4 of the seconds, as measured.

@@ -21,7 +21,6 @@ from opanas_cli.detection.configs.stages import search_dataset
 from opanas_cli.detection.data.image_subset import image_paths, lowest
 from opanas_cli.detection.evaluating.pass_result import PassResult
 from opanas_cli.detection.evaluating.population_pass import PopulationPass, default_memory_mb, head_threads
-from opanas_cli.detection.evaluating.tuned_heads import Heads, HeadTuning
 from opanas_cli.detection.evaluating.unfinished_pass import UnfinishedPass
 from opanas_cli.detection.processes.loader_workers import OutlivingLoader
 from opanas_cli.detection.quiet import silenced
@@ -57,8 +56,7 @@ class SuperNetEvaluator:
             InvalidDataError if there are no images.
         section: what to evaluate on and by, the config's section `search` by default. Its metric is computed beside
             COCO's statistics; without `memory_mb`, the least that any process may take is used.
-        on_images: called after each step of a pass, also of one that trains heads, with how many images are done, and
-            how many there are.
+        on_images: called after each step of a pass with how many images are done, and how many there are.
 
     Attributes:
         unfinished: keeps what a pass has found, so that a search that was killed resumes it; None keeps nothing.
@@ -88,9 +86,6 @@ class SuperNetEvaluator:
             self.detector = build_detector(config)
             load_weights(self.detector, state, source)
             self.detector.to(device).eval()
-            self.head_tuning = None
-            if steps := self.section.head_steps:
-                self.head_tuning = HeadTuning(config, search_split, steps, self.memory_mb, on_images)
             with building(config):
                 self.num_workers = int(config.val_dataloader.get("num_workers", 0))
                 self.dataset = DATASETS.build(dataset)
@@ -110,14 +105,13 @@ class SuperNetEvaluator:
             self.detector.neck.check(genotype)
         if self.unfinished:
             self.unfinished.begin(genotypes)
-        heads = self.head_tuning.heads_for(self.detector, genotypes) if self.head_tuning else []
-        result = self._pass(genotypes, 0, heads)
+        result = self._pass(genotypes, 0)
         metrics = self._scores(result)
         if len(self.rounds) == 1:
             return list(map(Evaluation, metrics))
         found = [Evaluation(values, len(self.rounds[0]) / self.num_images) for values in metrics]
         better = self._better_half(metrics)
-        whole = self._pass([genotypes[index] for index in better], 1, [heads[index] for index in better if heads])
+        whole = self._pass([genotypes[index] for index in better], 1)
         whole.add(result.of_candidates(better))
         for index, values in zip(better, self._scores(whole), strict=True):
             found[index] = Evaluation(values)
@@ -144,8 +138,8 @@ class SuperNetEvaluator:
         order.sort(key=lambda index: -metrics[index][metric])
         return sorted(order[: (len(order) + 1) // 2])
 
-    def _pass(self, genotypes: Sequence[Genotype], round_number: int, heads: Sequence[Heads] = ()) -> PassResult:
-        """What the genotypes find in this process's share of the images of a round, by heads of their own if any."""
+    def _pass(self, genotypes: Sequence[Genotype], round_number: int) -> PassResult:
+        """What the genotypes find in this process's share of the images of a round."""
         positions = self.rounds[round_number]
         size = self.section.batch_size
         batches = [positions[start : start + size] for start in range(0, len(positions), size)]
@@ -161,7 +155,7 @@ class SuperNetEvaluator:
         )
         with silenced(), head_threads(self.device) as threads:
             with_masks = self.section.metric == SEGM_AP
-            run = PopulationPass(self.detector, Sharing.of(genotypes), self.memory_mb, threads, with_masks, heads)
+            run = PopulationPass(self.detector, Sharing.of(genotypes), self.memory_mb, threads, with_masks)
             for batch, data in zip(own, images_of(loader, self.source), strict=True):
                 with config_errors(self.source, "cannot be evaluated", runtime_errors=False):
                     found = run.run(data, batch)

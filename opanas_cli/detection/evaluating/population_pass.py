@@ -10,7 +10,6 @@ from itertools import islice
 from typing import Any
 
 import torch
-from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
 from opanas_cli.detection.evaluating.pass_result import PassResult
@@ -49,7 +48,6 @@ class PopulationPass:
             the batch in parts, down to single images.
         threads: of `head_threads`.
         with_masks: whether the masks of objects are part of the result.
-        tuned_heads: those of each candidate, in place of the detector's.
     """
 
     def __init__(
@@ -59,14 +57,12 @@ class PopulationPass:
         memory_mb: float,
         threads: HeadThreads | None = None,
         with_masks: bool = False,
-        tuned_heads: Sequence[nn.ModuleDict] = (),
     ) -> None:
         self.detector = detector
         self.sharing = sharing
         self.memory_mb = memory_mb
         self.threads = threads
         self.with_masks = with_masks
-        self.tuned_heads = tuned_heads
         self._most_values = most_values_needed(sharing)
 
     def run(self, batch: Any, positions: Sequence[int]) -> PassResult:
@@ -96,49 +92,36 @@ class PopulationPass:
     ) -> Iterator[tuple[list[int], Future[Iterator[Detections]]]]:
         """The heads' work by chunks of candidates; a chunk begins before earlier ones have been asked for."""
         neck = self.detector.neck
-        at_once = 1 if self.tuned_heads else max(1, IMAGES_AT_ONCE[inputs.device.type] // len(samples))
+        at_once = max(1, IMAGES_AT_ONCE[inputs.device.type] // len(samples))
         outputs = run_population(neck, pyramid, self.sharing, self.memory_mb)
         begun: list[tuple[list[int], Future[Iterator[Detections]]]] = []
         while chunk := list(islice(outputs, at_once)):
             stacked = neck.extra_outputs(stack_pyramids([output for _, output in chunk]))
-            indices = [index for index, _ in chunk]
-            behind = heads_on(self.detector, stacked, self.tuned_heads[indices[0]] if self.tuned_heads else None)
-            future = _submit(self.threads, self._predict, behind, inputs, samples, len(chunk))
-            begun.append((indices, future))
+            future = _submit(self.threads, self._predict, stacked, inputs, samples, len(chunk))
+            begun.append(([index for index, _ in chunk], future))
             if self.threads is None or len(begun) > self.threads.count:
                 yield begun.pop(0)
         yield from begun
 
     def _predict(
-        self, behind: nn.Module, inputs: Tensor, samples: Sequence[Any], num_candidates: int
+        self, pyramid: Sequence[Tensor], inputs: Tensor, samples: Sequence[Any], num_candidates: int
     ) -> Iterator[Detections]:
         """What the heads find, candidate by candidate and in each image by image."""
         # Each thread has its own setting of both.
         with torch.inference_mode(), torch.cuda.device(inputs.device) if inputs.is_cuda else nullcontext():
             repeated = [sample.new() for _ in range(num_candidates) for sample in samples]
-            predicted = behind.predict(inputs, repeated)
+            predicted = heads_on(self.detector, pyramid).predict(inputs, repeated)
             return iter([Detections.of(sample.pred_instances, self.with_masks) for sample in predicted])
 
 
-def heads_on(detector: nn.Module, pyramid: Sequence[Tensor], heads: nn.ModuleDict | None = None) -> nn.Module:
+def heads_on(detector: nn.Module, pyramid: Sequence[Tensor]) -> nn.Module:
     """The detector with `extract_feat` giving `pyramid`: every mmdet detector gets its features from it.
 
-    All modules and weights are those of `detector`, which stays as it is, so several threads may each have their own;
-    `heads` are in place of its parts of the same names.
+    All modules and weights are those of `detector`, which stays as it is, so several threads may each have their own.
     """
     twin = copy.copy(detector)
     twin.__dict__["extract_feat"] = lambda *_, **__: tuple(pyramid)
-    twin.__dict__["_modules"] = {**detector._modules, **(heads or {})}
     return twin
-
-
-def copies_of(samples: Sequence[BaseDataElement]) -> list[BaseDataElement]:
-    """Data samples of the same tensors: some heads put others in their place."""
-    return [sample.new(**{name: _copy(part) for name, part in sample.items()}) for sample in samples]
-
-
-def _copy(part: Any) -> Any:
-    return part.new() if isinstance(part, BaseDataElement) else part
 
 
 @contextmanager

@@ -9,10 +9,11 @@ import torch
 from mmdet.registry import MODELS
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper
+from mmengine.structures import BaseDataElement
 from torch import Tensor
 
 from opanas_cli.detection.configs.replaced_neck import refuse_batch_norm_behind_backbone
-from opanas_cli.detection.evaluating.population_pass import copies_of, heads_on
+from opanas_cli.detection.evaluating.population_pass import heads_on
 from opanas_cli.detection.processes.replicas import average_gradients, average_statistics, mean_logs
 from opanas_cli.detection.training.progress import FiniteLoss
 from opanas_cli.genotype import Genotype
@@ -120,7 +121,7 @@ class SuperNetDetector(BaseModel):
 
     def _losses(self, pyramid: list[Tensor], genotype: Genotype, data: dict[str, Any]) -> dict[str, Tensor]:
         heads = heads_on(self.detector, self.detector.neck.aggregate(pyramid, genotype))
-        return heads.loss(data["inputs"], copies_of(data["data_samples"]))
+        return heads.loss(data["inputs"], list(map(_copy, data["data_samples"])))
 
 
 def _of_a_plain_detector(state: dict[str, Tensor], prefix: str, *_: Any) -> None:
@@ -128,6 +129,12 @@ def _of_a_plain_detector(state: dict[str, Tensor], prefix: str, *_: Any) -> None
     if not any(name.startswith(f"{prefix}detector.") for name in state):
         for name in list(state):
             state[f"{prefix}detector.{name.removeprefix(prefix)}"] = state.pop(name)
+
+
+def _copy(sample: BaseDataElement) -> BaseDataElement:
+    """A data sample of the same tensors: some heads put others in their place."""
+    parts = {name: part.new() if isinstance(part, BaseDataElement) else part for name, part in sample.items()}
+    return sample.new(**parts)
 
 
 def _leaf(level: Tensor) -> Tensor:

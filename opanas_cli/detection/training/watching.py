@@ -90,9 +90,8 @@ class WatchHook(Hook):
 
 
 def held_out_evaluator(config: Config, detector: nn.Module, device: torch.device) -> SuperNetEvaluator:
-    """Evaluates on the images of a search, those held out from training, by the heads as they are."""
-    section = replace(section_of(config, "search"), halving=False, head_steps=0)
-    split = section_of(config, "supernet").search_split
+    """Evaluates on the images of a search: those held out from training, at most `search.max_images`."""
+    split, section = section_of(config, "supernet").search_split, replace(section_of(config, "search"), halving=False)
     return SuperNetEvaluator(config, detector.state_dict(), "the super-net in training", split, device, section)
 
 

@@ -29,7 +29,7 @@ from opanas_cli.errors import UsageError
 from opanas_cli.search.operators import sample
 
 PROGRAM = Path(__file__).with_name("two_processes.py")
-EVOLVE = ("--population", "4", "--generations", "1", "--top-k", "2", "--head-steps", "2")
+EVOLVE = ("--population", "4", "--generations", "1", "--top-k", "2")
 """As in `two_processes.py`."""
 
 PORTS = 30

@@ -44,7 +44,7 @@ RANK = int(os.environ["RANK"])
 FOLDER, DATA_ROOT, DEVICE, OPTIONS = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], sys.argv[4:]
 WATCHED = ("supernet.watch_interval=1", "supernet.watch_sub_nets=3")
 IMAGES = 4
-EVOLVE = ("--population", "4", "--generations", "1", "--top-k", "2", "--head-steps", "2")
+EVOLVE = ("--population", "4", "--generations", "1", "--top-k", "2")
 EVERYTHING = {"type": "RandomSampler", "num": 10**6, "pos_fraction": 1.0, "add_gt_as_proposals": False}
 
 
