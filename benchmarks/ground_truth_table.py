@@ -72,7 +72,7 @@ def report_of_super_net(row: Row, rows: Sequence[Row]) -> dict[str, Any]:
     """How a super-net, a row of `rankings.py`, ranks the genotypes of the table: on its held-out images, and on many.
 
     `regret` is what its best, and the best of its best five, lack to the best of all. `shift` is by how many places the
-    networks with a path on some edge are ranked too high on average.
+    networks with a path are ranked too high on average: on any edge, and on each edge in flat order.
     """
     means = means_of(rows)
     macs = {one["genotype"]: one["macs"] for one in rows}
@@ -80,7 +80,7 @@ def report_of_super_net(row: Row, rows: Sequence[Row]) -> dict[str, Any]:
     chosen = sorted(lines, key=lambda line: -row["AP"][line])
     columns = [[one[line] for line in lines] for one in (row["AP"], means, macs)]
     places = rankdata(columns[0]) - rankdata(columns[1])
-    paths = {line: set(re.findall(r"\w+", line)) for line in lines}
+    paths = [re.findall(r"\w+", line) for line in lines]
     return {
         **{name: row[name] for name in ("setting", "seed", "steps", "train_cpu_seconds")},
         "genotypes": len(lines),
@@ -89,11 +89,15 @@ def report_of_super_net(row: Row, rows: Sequence[Row]) -> dict[str, Any]:
         "tau_at_equal_macs": bootstrapped(kendall_at_equal_cost, columns).document(),
         "tau_of_macs": ranking({line: macs[line] for line in lines}, means),
         "regret": {count: max(means.values()) - max(means[line] for line in chosen[:count]) for count in (1, 5)},
-        "shift": {
-            path: float(np.mean([place for place, line in zip(places, lines, strict=True) if path in paths[line]]))
-            for path in sorted(set().union(*paths.values()))
-        },
+        "shift": {path: shifts_of(path, paths, places) for path in sorted({path for own in paths for path in own})},
     }
+
+
+def shifts_of(path: str, paths: Sequence[Sequence[str]], places: Sequence[float]) -> list[float | None]:
+    """The means of the places of the networks with a path on any edge, and on each; None if there are none."""
+    having: list[list[bool]] = [[path in own for own in paths]]
+    having += [[own[edge] == path for own in paths] for edge in range(len(paths[0]))]
+    return [float(np.mean(np.compress(mask, places))) if any(mask) else None for mask in having]
 
 
 def print_report(report: dict[str, Any]) -> None:
@@ -119,4 +123,6 @@ def print_super_net(report: dict[str, Any]) -> None:
         if report[name] is not None:
             print(f"  {name.replace('_', ' '):20} {Estimate.of(report[name])}")
     print("  regret of the best {:.3f}, of the best five {:.3f}".format(*report["regret"].values()))
-    print("  ranked too high by" + "".join(f"  {path} {shift:+.0f}" for path, shift in report["shift"].items()))
+    print("  ranked too high by, on any edge and on each")
+    for path, shifts in report["shift"].items():
+        print(f"    {path:5}" + "".join("     –" if shift is None else f"{shift:+6.0f}" for shift in shifts))

@@ -85,7 +85,7 @@ def test_what_the_table_tells(program: Callable[[str], ModuleType]) -> None:
     found = table.report_of_super_net(row, rows)
     assert found["tau"]["value"] == pytest.approx(-1 / 3)
     assert found["regret"] == pytest.approx({1: 0.1, 5: 0.0})
-    assert found["shift"] == {"0": 1, "1": 1, "2": -2}  # Each of these is its own and only path.
+    assert found["shift"] == {"0": [1, 1], "1": [1, 1], "2": [-2, -2]}  # Each of these is its own and only path.
 
 
 def test_regret_falls_with_the_evaluations(program: Callable[[str], ModuleType], document: Run, tmp_path: Path) -> None:
