@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from opanas_cli.commands import run
+from opanas_cli.detection.checkpoints import fingerprint
 
 QUIET = ("--device", "cpu", "-q")
 
@@ -27,6 +28,7 @@ def test_correlate(
     document = json.loads(capsys.readouterr().out)
     saved = json.loads((tmp_path / "work" / "correlation.json").read_text())
     assert saved.items() <= document.items()
+    assert saved["super_net_fingerprint"] == fingerprint(tiny_supernet)
     assert len({network["genotype"] for network in saved["networks"]}) == 3
     assert all(len(network["alone"]) == 2 for network in saved["networks"])
     names = {"correlation.json", "correlation.jsonl", "correlation.svg"}

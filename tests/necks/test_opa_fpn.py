@@ -47,7 +47,8 @@ def test_any_genotype_agrees_with_the_naive_neck(genotype, sizes, extra_convs, s
 @settings(deadline=None, max_examples=25)
 @given(genotypes(), st.booleans())
 def test_gradients_reach_every_parameter(genotype, edge_importance):
-    neck = randomise(OPAFPN(CHANNELS, 8, 5, genotype, edge_importance=edge_importance), std=0.3)
+    # With larger weights the offsets behind four nodes lead out of the image, where nothing has a gradient.
+    neck = randomise(OPAFPN(CHANNELS, 8, 5, genotype, edge_importance=edge_importance), std=0.1)
     sum((output**2).sum() for output in neck(random_pyramid(CHANNELS, HALVING))).backward()
     unused = [name for name, p in neck.named_parameters() if p.grad is None or not p.grad.any()]
     assert unused == []

@@ -99,7 +99,7 @@ def correlate(
     document = {
         "version": 1,
         "metric": search.metric,
-        "super_net": fingerprint(super_net),
+        "super_net_fingerprint": fingerprint(super_net),
         "seeds": list(range(seed, seed + num_seeds)),
         **correlation_of(_networks(config, genotypes, judged, rows, search.metric)),
     }
