@@ -36,7 +36,6 @@ from opanas_cli.detection.evaluating.population_pass import heads_on
 from opanas_cli.detection.processes.random_states import seeded
 from opanas_cli.detection.quiet import silenced
 from opanas_cli.detection.super_net_file import super_net_for
-from opanas_cli.detection.training.supernet_training import TrainedSuperNet
 from opanas_cli.formats.text import line_of
 from opanas_cli.genotype import Genotype
 
@@ -67,16 +66,14 @@ def row_of(options: argparse.Namespace, seed: int) -> dict[str, Any]:
     """All necks, each judged by heads of its own."""
     path = options.keep / f"{options.of}-{seed}.pth"
     content, config = super_net_for(config_of(options), path)
-    trained = TrainedSuperNet.of(content, path)
     genotypes = genotypes_of_the_space()[: options.genotypes]
     started = time.process_time()
     return {
         "setting": options.setting,
         "options": options.cfg_options,
         "seed": seed,
-        "steps": trained.steps,
+        "steps": content["meta"]["steps"],
         "head_steps": options.steps,
-        "edge_importance": [round(value, 4) for value in trained.edge_importance],
         "AP": judged(config, content, path, genotypes, options.steps),
         "AP_many": {},
         "train_cpu_seconds": 0.0,

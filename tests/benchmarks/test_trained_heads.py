@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 import torch
+from mmdet.registry import DATASETS
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 
 from opanas_cli.detection.configs.building import build_detector
 from opanas_cli.detection.configs.files import load_config
@@ -96,9 +98,6 @@ def test_each_neck_begins_with_the_heads_of_the_super_net(
 
 
 def dataset_of(dataset: Any) -> list[dict[str, Any]]:
-    from mmdet.registry import DATASETS
-    from mmengine.registry import DefaultScope
-
     with silenced(), DefaultScope.overwrite_default_scope("mmdet"):
         built = DATASETS.build(dataset)
     return [built.get_data_info(index) for index in range(len(built))]
