@@ -33,6 +33,18 @@ SMALLEST_SIDE = 32
 LARGEST_SIDE = 65_536
 """Larger images do not fit into memory, and OpenCV's decoders refuse them."""
 
+OF_WEIGHTS = (
+    "bias_lr_mult",
+    "bias_decay_mult",
+    "norm_decay_mult",
+    "flat_decay_mult",
+    "dwconv_decay_mult",
+    "dcn_offset_lr_mult",
+    "bypass_duplicate",
+    "custom_keys",
+)
+"""The options of mmengine's `paramwise_cfg`; it ignores others."""
+
 _DEFAULT = object()
 
 MEMORY_MB = 2000
@@ -64,6 +76,15 @@ def _is_pair(value: Any, of: Callable[[Any], bool]) -> bool:
     return isinstance(value, (list, tuple)) and len(value) == 2 and all(map(of, value))
 
 
+def _is_paramwise(value: Any) -> bool:
+    if not isinstance(value, dict) or not set(value) <= {*OF_WEIGHTS}:
+        return False
+    keys = value.get("custom_keys", {})
+    return isinstance(keys, dict) and all(
+        isinstance(one, dict) and set(one) <= {"lr_mult", "decay_mult"} for one in keys.values()
+    )
+
+
 def is_size(value: Any, low: int = SMALLEST_SIDE) -> bool:
     """Whether a value is two sides in pixels, from `low` on."""
     return _is_pair(value, lambda side: _is_whole(side, low, LARGEST_SIDE))
@@ -86,6 +107,7 @@ EPOCHS = Check(
     lambda value: isinstance(value, (list, tuple)) and all(_is_whole(epoch, 0) for epoch in value),
     "a list of whole numbers such as 8,11",
 )
+PARAMWISE = Check(_is_paramwise, f"a dict of {', '.join(OF_WEIGHTS)} (by name a dict of lr_mult and decay_mult)")
 NAME = Check(lambda value: isinstance(value, str) and bool(value), "a name")
 SIZE = Check(is_size, f"two whole numbers of {SMALLEST_SIDE} to {LARGEST_SIDE} pixels, (width, height)")
 TWO_SIZES = Check(lambda value: _is_pair(value, is_size), "the smallest and the largest (width, height) in pixels")
@@ -122,6 +144,9 @@ class TrainingSection:
     warmup_iters: int = setting(500, COUNT_OR_ZERO, "steps of linear warm-up")
     momentum: float = setting(0.9, NOT_NEGATIVE, "momentum of SGD")
     weight_decay: float = setting(1e-4, NOT_NEGATIVE, "weight decay of all weights")
+    paramwise_cfg: Mapping[str, Any] | None = setting(
+        None, PARAMWISE.or_none, "factors of lr and weight_decay for some weights, as in mmengine's `optim_wrapper`"
+    )
     grad_clip: float | None = setting(None, POSITIVE.or_none, "largest norm of the gradient; None disables clipping")
     amp: bool = setting(False, SWITCH, "train in mixed precision: bfloat16, or float16 on GPUs without bfloat16")
 

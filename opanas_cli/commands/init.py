@@ -62,6 +62,8 @@ def init(data: Path, detector: str | None, budget: str | None, device: str, outp
     name = detector or ("custom" if target.type == "cuda" else "custom-small")
     own = OwnDetector.named(name, data)
     check_data(own.config, ["train", "test"], console.warn, console.say)
+    if own.constructor:
+        console.warn(f"{name}: the learning rates that {own.constructor} gives each layer are left out; all have one")
     pacing = Pacing(own.config)
     base = Plan(pacing.images, *(section_of(own.config, stage) for stage in ("supernet", "search", "retrain")))
     plan, pace, sums = trained_enough(base), None, []

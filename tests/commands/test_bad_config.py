@@ -290,6 +290,7 @@ def test_a_local_rank_alone_does_not_stop_the_check_of_the_data(
         ("words", "expected KEY=VALUE, but got 'words'"),
         ("=3", "expected KEY=VALUE, but got '=3'"),
         ("model.neck=[1,(2", "the value of 'model.neck' does not parse"),
+        ("model.neck=dict(type='FPN',num_outs=5)", "set a dict's entries one by one, model.neck.NAME=…"),
         ("model.neck.type.deeper=1", "--cfg-options: "),
         ("train_dataloader.dataset.pipeline.99.x=1", "Index 99 exceeds the length"),
     ],

@@ -137,6 +137,16 @@ def test_the_learning_rate_is_that_of_as_many_images_as_the_name_says(shapes_roo
     assert own.config.supernet.lr == own.schedule["lr"]
 
 
+def test_learning_rates_by_layer_are_left_out_and_said_to_be(
+    shapes_root: Path, tiny: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    by_layer = "dict(constructor='LearningRateDecayOptimizerConstructor', paramwise_cfg=dict(decay_rate=0.7))"
+    Path("fcos.py").write_text(f"{OF_MMDET}optim_wrapper = {by_layer}\n")
+    assert run(init(shapes_root, "--detector", "fcos.py")) == 0
+    assert "fcos.py: the learning rates that LearningRateDecayOptimizerConstructor gives" in capsys.readouterr().err
+    assert "paramwise_cfg" not in Path("cells.py").read_text()
+
+
 def test_sums_can_be_checked(capsys: pytest.CaptureFixture[str]) -> None:
     rows = _rows([Sum("evolve", "2 × 3", 3725.4)], 90000)
     assert [row.split()[-1] for row in rows] == ["1:02:05", "23:57:55", "1:00:00"]
@@ -155,9 +165,11 @@ def test_any_detector_of_mmdet(
     assert config.model.neck.out_channels == 32
     assert config.model.data_preprocessor.pad_size_divisor == 32
     assert (config.supernet.lr, config.retrain.optimizer, config.retrain.grad_clip) == (0.01, "SGD", 35)
+    assert config.supernet.paramwise_cfg == config.retrain.paramwise_cfg == {"bias_lr_mult": 2, "bias_decay_mult": 0}
     options = ["--device", "cpu", "-q", "--cfg-options", *FEW, *(f"{name}_dataloader.num_workers=0" for name in SPLITS)]
     assert run(["search", "cells.py", *options, "model.neck.num_nodes=1"]) == 0
-    assert "OPAFPN" in Path("runs/cells/winner.py").read_text()
+    winner = load_config("runs/cells/winner.py")
+    assert (winner.model.neck.type, winner.optim_wrapper.paramwise_cfg.bias_lr_mult) == ("OPAFPN", 2)
     Path("cells.py").unlink()
     said = refused(3, *init(shapes_root, "--detector", "mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco"))
     assert "has no segmentation, but the pipeline loads masks" in said

@@ -136,6 +136,10 @@ def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
             parsed[key] = _VERBATIM[key](value) if key in _VERBATIM else DictAction._parse_iterable(value)
         except (AssertionError, ValueError) as error:
             raise UsageError(f"--cfg-options: the value of '{key}' does not parse: {reason_of(error)}") from error
+        except RecursionError as error:  # mmengine's parser on a call with several arguments.
+            raise UsageError(
+                f"--cfg-options: the value of '{key}' does not parse; set a dict's entries one by one, {key}.NAME=…"
+            ) from error
     return parsed
 
 

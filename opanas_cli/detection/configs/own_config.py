@@ -46,12 +46,14 @@ class OwnDetector:
         base: the file that it comes from, and the text begins with.
         parts: of the config in place of the base's: a model, what it imports, and pipelines if it learns masks.
         schedule: settings of both trainings in place of the base's.
+        constructor: what sets the learning rate of each layer in training the detector, and here nothing does.
     """
 
     config: Config
     base: Path
     parts: Mapping[str, Any] = field(default_factory=dict)
     schedule: Mapping[str, Any] = field(default_factory=dict)
+    constructor: str | None = None
 
     @classmethod
     def named(cls, name: str, data: Path) -> OwnDetector:
@@ -81,7 +83,7 @@ class OwnDetector:
         schedule = _schedule(detector)
         for stage in ("supernet", "retrain"):
             config[stage].update(schedule)
-        return cls(config, custom, parts, schedule)
+        return cls(config, custom, parts, schedule, (detector.get("optim_wrapper") or {}).get("constructor"))
 
     def text(self, data: Path, settings: Mapping[str, Any], notes: Sequence[str]) -> str:
         """The text of the config.
@@ -128,4 +130,6 @@ def _schedule(config: Config) -> dict[str, Any]:
         found["lr"] = given["lr"] * TrainingSection.batch_size / batch
     if "max_norm" in clip:
         found["grad_clip"] = clip["max_norm"]
+    if wrapper.get("paramwise_cfg") and "constructor" not in wrapper:
+        found["paramwise_cfg"] = wrapper["paramwise_cfg"].to_dict()
     return found

@@ -132,6 +132,8 @@ def apply_schedule(runnable: Config, section: TrainingSection) -> None:
         optimizer=dict(type=section.optimizer, lr=section.lr, weight_decay=section.weight_decay, **momentum),
         clip_grad=dict(max_norm=section.grad_clip) if section.grad_clip else None,
     )
+    if section.paramwise_cfg:
+        runnable.optim_wrapper.paramwise_cfg = section.paramwise_cfg
     runnable.param_scheduler = []
     if warmup:
         runnable.param_scheduler.append(dict(type="LinearLR", start_factor=0.001, by_epoch=False, begin=0, end=warmup))

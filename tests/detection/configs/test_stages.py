@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 import torch
+from mmdet.registry import MODELS
 from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
 from tiny_config import tiny_config
 
 from opanas_cli.detection.configs.files import load_config, shipped_configs
@@ -109,6 +111,31 @@ def test_a_schedule_is_made_of_plain_settings(shapes_root: Path) -> None:
     apply_schedule(config, RetrainSection(warmup_iters=0, milestones=()))
     assert config.param_scheduler == []
     assert config.optim_wrapper.clip_grad is None
+
+
+@pytest.mark.parametrize("stage", ["supernet", "retrain"])
+def test_some_weights_have_learning_rates_of_their_own(shapes_root: Path, stage: str) -> None:
+    factors = (f"{stage}.paramwise_cfg.custom_keys.{one}" for one in ("backbone.lr_mult=0.1", "rpn_head.decay_mult=0"))
+    config = tiny_config(shapes_root, "faster-rcnn", f"{stage}.lr=0.5", *factors)
+    made = super_net_stage(config, seed=0) if stage == "supernet" else retrain_stage(with_sub_net(config, SMALL))
+    network = MODELS.build(made.model)
+    groups = build_optim_wrapper(network, made.optim_wrapper).optimizer.param_groups
+    settings = {id(weight): (group["lr"], group["weight_decay"]) for group in groups for weight in group["params"]}
+    decay = section_of(config, stage).weight_decay
+    expected = {"backbone": (0.05, decay), "rpn_head": (0.5, 0), "neck": (0.5, decay)}
+    for name, weight in network.named_parameters():
+        for part, values in expected.items():
+            if part in name.split("."):
+                assert settings[id(weight)] == pytest.approx(values), name
+    assert {part for part in expected for name, _ in network.named_parameters() if part in name} == {*expected}
+
+
+@pytest.mark.parametrize(
+    "factors", ["=2", ".bias_lr_mul=2", ".custom_keys=2", ".custom_keys.backbone=0.1", ".custom_keys.backbone.lr=0.1"]
+)
+def test_factors_that_mmengine_would_ignore_are_refused(shapes_root: Path, factors: str) -> None:
+    with pytest.raises(InvalidConfigError, match=r"retrain\.paramwise_cfg must be a dict of bias_lr_mult, "):
+        tiny_config(shapes_root, "faster-rcnn", f"retrain.paramwise_cfg{factors}")
 
 
 @pytest.mark.parametrize(("optimizer", "fused"), [("AdamW", True), ("SGD", None)])
