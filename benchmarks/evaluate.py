@@ -58,8 +58,8 @@ from opanas_cli.necks import deformable
 from opanas_cli.necks.sharing import Sharing
 from opanas_cli.necks.super_net import OPASuperNet
 from opanas_cli.search import Constraints, Evolution, History, StrategySettings, run_search
-from opanas_cli.search.admission import Admission
-from opanas_cli.search.random_search import random_proposals
+from opanas_cli.search.strategies.admission import Admission
+from opanas_cli.search.strategies.random_search import random_proposals
 
 AGREEMENT = 1e-6
 """Between the APs of plain and ours on a CPU; mmdet's own metric, the peer's, rounds to three digits."""

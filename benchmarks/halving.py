@@ -40,7 +40,7 @@ from opanas_cli.genotype import Genotype
 from opanas_cli.genotype.liveness import prune
 from opanas_cli.search import Constraints, Evolution, History, StrategySettings, run_search
 from opanas_cli.search.evaluator import Evaluation
-from opanas_cli.search.operators import sample
+from opanas_cli.search.strategies.operators import sample
 
 HALF = 2
 THIRD = 3

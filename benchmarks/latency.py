@@ -31,7 +31,7 @@ from opanas_cli.detection.super_net_file import read_super_net
 from opanas_cli.formats.text import line_of
 from opanas_cli.genotype import Genotype
 from opanas_cli.necks.super_net import inherited_state_dict
-from opanas_cli.search.operators import sample
+from opanas_cli.search.strategies.operators import sample
 
 
 def super_net_detector(config: Config, checkpoint: Path | None, device: torch.device) -> nn.Module:

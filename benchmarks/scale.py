@@ -48,7 +48,7 @@ from opanas_cli.detection.evaluating.evaluator import SuperNetEvaluator
 from opanas_cli.detection.processes.devices import select_device
 from opanas_cli.detection.processes.group import joined
 from opanas_cli.detection.processes.replicas import average_gradients
-from opanas_cli.search.operators import sample
+from opanas_cli.search.strategies.operators import sample
 from opanas_cli.stage_settings import SearchSection
 
 ALONE, SIDE_BY_SIDE, TOGETHER = "alone", "side by side", "together"

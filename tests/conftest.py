@@ -17,7 +17,7 @@ import pytest
 
 import opanas_cli
 from opanas_cli.commands import run
-from opanas_cli.commands.console import Console, _plain
+from opanas_cli.commands.common.console import Console, _plain
 from opanas_cli.plug_ins import Registry
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # Before torch is imported; of this process and of those that it starts.

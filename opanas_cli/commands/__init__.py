@@ -15,9 +15,9 @@ import click
 
 from opanas_cli import __version__
 from opanas_cli.atomic import NO_ROOM, cannot_write
-from opanas_cli.commands.console import complain, joined, output, plain_warnings
-from opanas_cli.commands.options import SuggestingGroup
-from opanas_cli.commands.several_processes import forget_empty_numbers, is_follower
+from opanas_cli.commands.common.console import complain, joined, output, plain_warnings
+from opanas_cli.commands.common.options import SuggestingGroup
+from opanas_cli.commands.common.several_processes import forget_empty_numbers, is_follower
 from opanas_cli.errors import OpanasError, ReportedElsewhereError
 from opanas_cli.termination import Terminated, terminable
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from opanas_cli.commands.console import Console, Result
-from opanas_cli.commands.options import NAME_OR_FILE, NECKS, RunOptions, run_options
-from opanas_cli.commands.several_processes import OneProcessCommand
-from opanas_cli.commands.summary import of_networks
+from opanas_cli.commands.common.console import Console, Result
+from opanas_cli.commands.common.options import NAME_OR_FILE, NECKS, RunOptions, run_options
+from opanas_cli.commands.common.several_processes import OneProcessCommand
+from opanas_cli.commands.common.summary import of_networks
 
 
 @click.command(cls=OneProcessCommand)

@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from opanas_cli.commands.console import Console
-from opanas_cli.commands.options import NAME_OR_FILE, RunOptions, limit, run_options
-from opanas_cli.commands.several_processes import OneProcessCommand
-from opanas_cli.commands.summary import Part
+from opanas_cli.commands.common.console import Console
+from opanas_cli.commands.common.options import NAME_OR_FILE, RunOptions, limit, run_options
+from opanas_cli.commands.common.several_processes import OneProcessCommand
+from opanas_cli.commands.common.summary import Part
 
 
 @click.command(cls=OneProcessCommand)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from opanas_cli.commands.console import Console, shown
-from opanas_cli.commands.options import common_options
+from opanas_cli.commands.common.console import Console, shown
+from opanas_cli.commands.common.options import common_options
 from opanas_cli.errors import InvalidConfigError, InvalidDataError, UsageError
 
 if TYPE_CHECKING:

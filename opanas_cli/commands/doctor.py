@@ -13,8 +13,8 @@ from pathlib import Path
 import click
 
 from opanas_cli import __version__
-from opanas_cli.commands.console import Console, shown
-from opanas_cli.commands.options import common_options
+from opanas_cli.commands.common.console import Console, shown
+from opanas_cli.commands.common.options import common_options
 from opanas_cli.errors import InvalidDataError, MissingDependencyError, OpanasError
 
 PACKAGES = {

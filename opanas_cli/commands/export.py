@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from opanas_cli.commands.console import Console
-from opanas_cli.commands.options import (
+from opanas_cli.commands.common.console import Console
+from opanas_cli.commands.common.options import (
     CFG_OPTIONS,
     IMAGE_SIZE,
     NAME_OR_FILE,

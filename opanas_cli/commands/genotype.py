@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from opanas_cli.commands.console import Console, complain, shown
-from opanas_cli.commands.options import NAME_OR_FILE, SuggestingGroup, common_options, output_option
+from opanas_cli.commands.common.console import Console, complain, shown
+from opanas_cli.commands.common.options import NAME_OR_FILE, SuggestingGroup, common_options, output_option
 from opanas_cli.errors import InvalidGenotypeError
 
 if TYPE_CHECKING:

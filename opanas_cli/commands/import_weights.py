@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from opanas_cli.commands.console import Console
-from opanas_cli.commands.options import CFG_OPTIONS, NAME_OR_FILE, ConfigCommand, common_options, output_option
+from opanas_cli.commands.common.console import Console
+from opanas_cli.commands.common.options import CFG_OPTIONS, NAME_OR_FILE, ConfigCommand, common_options, output_option
 from opanas_cli.errors import InvalidCheckpointError, UsageError
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import click
 
-from opanas_cli.commands.console import Console, duration, shown
-from opanas_cli.commands.options import DEVICE, NAME_OR_FILE, common_options, limit, output_option
+from opanas_cli.commands.common.console import Console, duration, shown
+from opanas_cli.commands.common.options import DEVICE, NAME_OR_FILE, common_options, limit, output_option
 from opanas_cli.errors import InfeasibleError, UsageError
 
 FEW = 20

@@ -8,8 +8,15 @@ from typing import Any
 
 import click
 
-from opanas_cli.commands.console import Console
-from opanas_cli.commands.options import CFG_OPTIONS, DEVICE, IMAGE_SIZE, NAME_OR_FILE, ConfigCommand, common_options
+from opanas_cli.commands.common.console import Console
+from opanas_cli.commands.common.options import (
+    CFG_OPTIONS,
+    DEVICE,
+    IMAGE_SIZE,
+    NAME_OR_FILE,
+    ConfigCommand,
+    common_options,
+)
 from opanas_cli.errors import UsageError
 
 WHOLE = "whole"

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import click
 
-from opanas_cli.commands.console import Console
-from opanas_cli.commands.options import RunOptions, run_options
+from opanas_cli.commands.common.console import Console
+from opanas_cli.commands.common.options import RunOptions, run_options
+from opanas_cli.commands.common.several_processes import OneProcessCommand
+from opanas_cli.commands.common.work_dir_lock import work_dir_lock
 from opanas_cli.commands.search import Asked, forget_search, search_and_train
-from opanas_cli.commands.several_processes import OneProcessCommand
-from opanas_cli.commands.work_dir_lock import work_dir_lock
 
 CONFIG = "shapes"
 

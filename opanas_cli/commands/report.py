@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from opanas_cli.commands.console import Console
-from opanas_cli.commands.options import common_options, output_option
+from opanas_cli.commands.common.console import Console
+from opanas_cli.commands.common.options import common_options, output_option
 from opanas_cli.errors import UsageError
 
 if TYPE_CHECKING:

@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 
 import click
 
+from opanas_cli.commands.common.console import Console, Result
+from opanas_cli.commands.common.options import NAME_OR_FILE, NECKS, RunOptions, limit_options, run_options
+from opanas_cli.commands.common.several_processes import SeveralProcessesCommand, is_follower, num_processes
+from opanas_cli.commands.common.work_dir_lock import work_dir_lock
 from opanas_cli.commands.compare import compared
-from opanas_cli.commands.console import Console, Result
 from opanas_cli.commands.evolve import evolved
-from opanas_cli.commands.options import NAME_OR_FILE, NECKS, RunOptions, limit_options, run_options
 from opanas_cli.commands.retrain import trained_detector
-from opanas_cli.commands.several_processes import SeveralProcessesCommand, is_follower, num_processes
 from opanas_cli.commands.train_supernet import trained_super_net
-from opanas_cli.commands.work_dir_lock import work_dir_lock
 from opanas_cli.errors import UsageError
 
 SUMMARY = "search.json"

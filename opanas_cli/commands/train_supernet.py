@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from opanas_cli.commands.console import Console, Result
-from opanas_cli.commands.options import NAME_OR_FILE, RunOptions, run_options, setting_option
-from opanas_cli.commands.several_processes import SeveralProcessesCommand
-from opanas_cli.commands.summary import Part
-from opanas_cli.commands.work_dir_lock import work_dir_lock
+from opanas_cli.commands.common.console import Console, Result
+from opanas_cli.commands.common.options import NAME_OR_FILE, RunOptions, run_options, setting_option
+from opanas_cli.commands.common.several_processes import SeveralProcessesCommand
+from opanas_cli.commands.common.summary import Part
+from opanas_cli.commands.common.work_dir_lock import work_dir_lock
 
 
 @click.command(cls=SeveralProcessesCommand)

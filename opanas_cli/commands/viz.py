@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from opanas_cli.commands.console import Console, rich_console, shown
-from opanas_cli.commands.options import CFG_OPTIONS, NAME_OR_FILE, ConfigCommand, common_options, output_option
+from opanas_cli.commands.common.console import Console, rich_console, shown
+from opanas_cli.commands.common.options import CFG_OPTIONS, NAME_OR_FILE, ConfigCommand, common_options, output_option
 from opanas_cli.errors import InvalidGenotypeError, UsageError
 
 if TYPE_CHECKING:

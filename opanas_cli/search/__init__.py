@@ -3,16 +3,16 @@
 from opanas_cli.search.candidate import Candidate, Origin, Proposal, fittest
 from opanas_cli.search.cost import Constraints, Cost, Resource, parse_milliseconds, parse_quantity
 from opanas_cli.search.evaluator import Evaluator
-from opanas_cli.search.evolution import Evolution
 from opanas_cli.search.fair_sampling import fair_genotypes, step_generator
 from opanas_cli.search.history import History
-from opanas_cli.search.nsga2 import NSGA2
-from opanas_cli.search.random_search import RandomSearch
-from opanas_cli.search.registry import STRATEGIES, strategy_named
-from opanas_cli.search.regularized import RegularizedEvolution
 from opanas_cli.search.search import Progress, SearchResult, run_search
 from opanas_cli.search.settings import SearchSettings
-from opanas_cli.search.strategy import Strategy, StrategySettings
+from opanas_cli.search.strategies.evolution import Evolution
+from opanas_cli.search.strategies.nsga2 import NSGA2
+from opanas_cli.search.strategies.random_search import RandomSearch
+from opanas_cli.search.strategies.registry import STRATEGIES, strategy_named
+from opanas_cli.search.strategies.regularized import RegularizedEvolution
+from opanas_cli.search.strategies.strategy import Strategy, StrategySettings
 
 __all__ = [
     "NSGA2",

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from opanas_cli.errors import InvalidInputError, OpanasError
 from opanas_cli.genotype import Genotype
-from opanas_cli.search.admission import Admission
 from opanas_cli.search.candidate import Candidate, Proposal, fittest, pareto_front
 from opanas_cli.search.cost import Constraints, Cost
 from opanas_cli.search.evaluator import Evaluator, defined
 from opanas_cli.search.history import History
-from opanas_cli.search.strategy import Strategy
+from opanas_cli.search.strategies.admission import Admission
+from opanas_cli.search.strategies.strategy import Strategy
 
 
 @dataclass(frozen=True, slots=True)

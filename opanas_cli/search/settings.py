@@ -9,7 +9,7 @@ from typing import Any
 
 from opanas_cli.genotype import SearchSpace
 from opanas_cli.search.cost import Constraints
-from opanas_cli.search.strategy import StrategySettings
+from opanas_cli.search.strategies.strategy import StrategySettings
 
 
 @dataclass(frozen=True, slots=True)

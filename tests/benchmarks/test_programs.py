@@ -141,7 +141,7 @@ def test_remembered_halving_is_that_of_the_evaluator(
     from opanas_cli.detection.configs.necks import search_space
     from opanas_cli.detection.evaluating.evaluator import SuperNetEvaluator
     from opanas_cli.detection.super_net_file import read_super_net
-    from opanas_cli.search.operators import sample
+    from opanas_cli.search.strategies.operators import sample
     from opanas_cli.stage_settings import SearchSection
 
     halving = program("halving")

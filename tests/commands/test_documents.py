@@ -10,7 +10,7 @@ import pytest
 
 import opanas_cli
 from opanas_cli.commands import cli, run
-from opanas_cli.commands.console import Console
+from opanas_cli.commands.common.console import Console
 
 SCHEMA = json.loads((Path(opanas_cli.__file__).parent / "commands" / "documents.schema.json").read_text())
 

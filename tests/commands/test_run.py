@@ -14,7 +14,7 @@ import pytest
 
 from opanas_cli import commands
 from opanas_cli.commands import run
-from opanas_cli.commands.several_processes import SeveralProcessesCommand
+from opanas_cli.commands.common.several_processes import SeveralProcessesCommand
 from opanas_cli.errors import OpanasError
 from opanas_cli.formats.registry import FORMATS
 

@@ -18,7 +18,7 @@ from opanas_cli.necks import population
 from opanas_cli.necks.population import run_population, split_pyramid, stack_pyramids
 from opanas_cli.necks.sharing import INPUT, Sharing
 from opanas_cli.necks.super_net import OPASuperNet
-from opanas_cli.search.operators import sample
+from opanas_cli.search.strategies.operators import sample
 
 CHANNELS = 4
 

@@ -22,7 +22,7 @@ from opanas_cli.formats.text import line_of
 from opanas_cli.genotype import Genotype
 from opanas_cli.genotype.architecture import Architecture
 from opanas_cli.genotype.liveness import prune
-from opanas_cli.search.operators import sample
+from opanas_cli.search.strategies.operators import sample
 
 RANDOM = re.compile(r"random(?::([1-9]\d{0,3}))?")
 MAX_DRAWS = 10_000

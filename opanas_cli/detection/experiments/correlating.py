@@ -28,7 +28,7 @@ from opanas_cli.formats.text import line_of
 from opanas_cli.genotype import Genotype
 from opanas_cli.genotype.architecture import Architecture
 from opanas_cli.genotype.liveness import prune
-from opanas_cli.search.operators import sample
+from opanas_cli.search.strategies.operators import sample
 from opanas_cli.statistics.estimate import bootstrapped
 from opanas_cli.statistics.noise import kendall_ceiling, noise
 from opanas_cli.statistics.rank_correlation import kendall, kendall_at_equal_cost, pairs_of_equal_cost, spearman

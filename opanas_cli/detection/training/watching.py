@@ -20,7 +20,7 @@ from opanas_cli.detection.evaluating.evaluator import SuperNetEvaluator
 from opanas_cli.detection.processes.random_states import random_states_kept
 from opanas_cli.detection.processes.replicas import original
 from opanas_cli.errors import InvalidConfigError
-from opanas_cli.search.operators import sample
+from opanas_cli.search.strategies.operators import sample
 
 
 class WatchHook(Hook):

@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 from tiny_config import tiny_config
 from torch import nn
 
-from opanas_cli.commands.options import NECKS
+from opanas_cli.commands.common.options import NECKS
 from opanas_cli.detection.configs.baseline_necks import BASELINES
 from opanas_cli.detection.configs.building import build_detector
 from opanas_cli.detection.configs.necks import with_sub_net

@@ -26,7 +26,7 @@ from opanas_cli.detection.processes.group import joined
 from opanas_cli.detection.super_net_file import read_super_net
 from opanas_cli.detection.training.watching import held_out_evaluator
 from opanas_cli.errors import UsageError
-from opanas_cli.search.operators import sample
+from opanas_cli.search.strategies.operators import sample
 
 PROGRAM = Path(__file__).with_name("two_processes.py")
 EVOLVE = ("--population", "4", "--generations", "1", "--top-k", "2")

@@ -27,7 +27,7 @@ from opanas_cli.detection.training.supernet_training import TrainedSuperNet, tra
 from opanas_cli.detection.training.watching import WatchHook, watched_visualizer
 from opanas_cli.errors import OpanasError
 from opanas_cli.search.evaluator import Evaluation
-from opanas_cli.search.operators import sample
+from opanas_cli.search.strategies.operators import sample
 
 CPU = torch.device("cpu")
 WATCHED = ("supernet.epochs=3", "supernet.watch_interval=2", "supernet.watch_sub_nets=4", "search.metric=AP50")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console as RichConsole
     from rich.progress import Progress as Bars
 
-    from opanas_cli.commands.summary import Part
+    from opanas_cli.commands.common.summary import Part
     from opanas_cli.detection.training.progress import TrainingStep
     from opanas_cli.search import Progress
 
@@ -85,8 +85,8 @@ class Console:
         for name, path in files.items():
             click.echo(f"  {name:<{width}}  {shown(str(path))}")
         if parts and not self.quiet:
-            from opanas_cli.commands.several_processes import is_follower
-            from opanas_cli.commands.summary import print_summary
+            from opanas_cli.commands.common.several_processes import is_follower
+            from opanas_cli.commands.common.summary import print_summary
 
             if not is_follower():
                 print_summary(parts)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from opanas_cli.commands.console import Console
-from opanas_cli.commands.summary import Part, of_networks
+from opanas_cli.commands.common.console import Console
+from opanas_cli.commands.common.summary import Part, of_networks
 
 SPENT = {"device_seconds": 10.25, "images": 1200, "evaluations": 3, "peak_memory_mb": 512.5}
 MORE = {"device_seconds": 1000.0, "images": 34, "evaluations": 0, "peak_memory_mb": 1024.0}

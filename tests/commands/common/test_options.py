@@ -8,8 +8,14 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from opanas_cli.commands.console import Console
-from opanas_cli.commands.options import ConfigCommand, RunOptions, run_options, setting_option, spread_cfg_options
+from opanas_cli.commands.common.console import Console
+from opanas_cli.commands.common.options import (
+    ConfigCommand,
+    RunOptions,
+    run_options,
+    setting_option,
+    spread_cfg_options,
+)
 from opanas_cli.errors import OpanasError
 from opanas_cli.stage_settings import settings_of
 

@@ -8,7 +8,7 @@ from typing import cast
 
 from opanas_cli.genotype import SearchSpace
 from opanas_cli.plug_ins import Registry
-from opanas_cli.search.strategy import Strategy, StrategySettings
+from opanas_cli.search.strategies.strategy import Strategy, StrategySettings
 
 StrategyBuilder = Callable[[SearchSpace, StrategySettings, int], Strategy]
 """Builds a strategy from a space, settings and a seed."""
@@ -25,10 +25,10 @@ STRATEGIES = Registry(
     "opanas.strategies",
     "strategy",
     {
-        "evolution": "opanas_cli.search.evolution:Evolution",
-        "random": "opanas_cli.search.random_search:RandomSearch",
-        "regularized": "opanas_cli.search.regularized:RegularizedEvolution",
-        "nsga2": "opanas_cli.search.nsga2:NSGA2",
+        "evolution": "opanas_cli.search.strategies.evolution:Evolution",
+        "random": "opanas_cli.search.strategies.random_search:RandomSearch",
+        "regularized": "opanas_cli.search.strategies.regularized:RegularizedEvolution",
+        "nsga2": "opanas_cli.search.strategies.nsga2:NSGA2",
     },
     _checked,
     option="--strategy",

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from opanas_cli.commands.console import rich_console, shown
+from opanas_cli.commands.common.console import rich_console, shown
 
 UNKNOWN = "–"
 

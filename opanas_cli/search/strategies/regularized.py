@@ -6,11 +6,11 @@ from collections import deque
 from collections.abc import Sequence
 
 from opanas_cli.genotype import SearchSpace
-from opanas_cli.search.admission import Admission, new_children
 from opanas_cli.search.candidate import Candidate, Origin, Proposal, fittest
-from opanas_cli.search.operators import mutate
-from opanas_cli.search.random_search import RandomSearch, random_proposals
-from opanas_cli.search.strategy import StrategySettings
+from opanas_cli.search.strategies.admission import Admission, new_children
+from opanas_cli.search.strategies.operators import mutate
+from opanas_cli.search.strategies.random_search import RandomSearch, random_proposals
+from opanas_cli.search.strategies.strategy import StrategySettings
 
 
 class RegularizedEvolution(RandomSearch):

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from opanas_cli.genotype import SearchSpace
-from opanas_cli.search.admission import Admission
 from opanas_cli.search.candidate import Candidate, Proposal, fittest
-from opanas_cli.search.operators import sample
-from opanas_cli.search.strategy import StrategySettings
+from opanas_cli.search.strategies.admission import Admission
+from opanas_cli.search.strategies.operators import sample
+from opanas_cli.search.strategies.strategy import StrategySettings
 
 MAX_DRAWS = 10_000
 """How many random genotypes in a row may be known or infeasible before the space counts as exhausted."""

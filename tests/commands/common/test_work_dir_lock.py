@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from opanas_cli.commands.work_dir_lock import NAME, work_dir_lock
+from opanas_cli.commands.common.work_dir_lock import NAME, work_dir_lock
 from opanas_cli.errors import OpanasError
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from opanas_cli.commands.work_dir_lock import _held
+from opanas_cli.commands.common.work_dir_lock import _held
 with _held(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from opanas_cli.commands.options import ConfigCommand
+from opanas_cli.commands.common.options import ConfigCommand
 
 NUMBERS = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_PORT")
 """The variables by which torchrun numbers the processes that it starts, and which mmengine reads too."""

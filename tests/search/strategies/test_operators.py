@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from opanas_cli.errors import InfeasibleError
 from opanas_cli.genotype import PAPER_PATHS, Genotype, PathType, SearchSpace, SpaceKind
 from opanas_cli.genotype.liveness import validate
-from opanas_cli.search import operators
-from opanas_cli.search.operators import crossover, mutate, sample
+from opanas_cli.search.strategies import operators
+from opanas_cli.search.strategies.operators import crossover, mutate, sample
 
 spaces = st.builds(
     SearchSpace,

@@ -13,7 +13,7 @@ import pytest
 from opanas_cli.errors import UsageError
 from opanas_cli.genotype import SearchSpace
 from opanas_cli.search import STRATEGIES, StrategySettings, strategy_named
-from opanas_cli.search.random_search import RandomSearch
+from opanas_cli.search.strategies.random_search import RandomSearch
 
 
 class Mine(RandomSearch):

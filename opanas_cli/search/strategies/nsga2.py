@@ -11,8 +11,8 @@ from opanas_cli.errors import MissingDependencyError
 from opanas_cli.genotype import SearchSpace
 from opanas_cli.search.candidate import Candidate
 from opanas_cli.search.cost import Resource
-from opanas_cli.search.evolution import Evolution
-from opanas_cli.search.strategy import StrategySettings
+from opanas_cli.search.strategies.evolution import Evolution
+from opanas_cli.search.strategies.strategy import StrategySettings
 
 
 class NSGA2(Evolution):

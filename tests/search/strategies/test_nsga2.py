@@ -27,7 +27,7 @@ from opanas_cli.search import (
     StrategySettings,
     run_search,
 )
-from opanas_cli.search.nsga2 import ParetoSelection
+from opanas_cli.search.strategies.nsga2 import ParetoSelection
 
 PROPOSAL = Proposal(Genotype.of(["top_down"]))
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
-from opanas_cli.commands.console import Console
+from opanas_cli.commands.common.console import Console
 from opanas_cli.errors import UsageError
 from opanas_cli.shipped import shipped_dir
 from opanas_cli.stage_settings import LARGEST_SIDE, SMALLEST_SIDE, Check, settings_of

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from opanas_cli.genotype import SearchSpace
 from opanas_cli.genotype.liveness import prune
 from opanas_cli.search import Constraints, Cost, History, RegularizedEvolution, StrategySettings, run_search
-from opanas_cli.search.operators import mutate, sample
+from opanas_cli.search.strategies.operators import mutate, sample
 
 SPACE = SearchSpace(4)
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from opanas_cli.commands import cli, run
-from opanas_cli.commands import console as module
-from opanas_cli.commands.console import Console, SearchProgress, complain, plain_warnings
+from opanas_cli.commands.common import console as module
+from opanas_cli.commands.common.console import Console, SearchProgress, complain, plain_warnings
 from opanas_cli.errors import OpanasError
 
 Capture = pytest.CaptureFixture[str]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from opanas_cli.search.admission import Admission, offspring
 from opanas_cli.search.candidate import Candidate, Origin, Proposal
-from opanas_cli.search.operators import crossover, mutate
-from opanas_cli.search.random_search import RandomSearch
+from opanas_cli.search.strategies.admission import Admission, offspring
+from opanas_cli.search.strategies.operators import crossover, mutate
+from opanas_cli.search.strategies.random_search import RandomSearch
 
 
 class Evolution(RandomSearch):

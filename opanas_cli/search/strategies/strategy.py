@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from opanas_cli.errors import UsageError
-from opanas_cli.search.admission import Admission
 from opanas_cli.search.candidate import Candidate, Proposal
 from opanas_cli.search.cost import Resource
+from opanas_cli.search.strategies.admission import Admission
 from opanas_cli.stage_settings import SearchSection, settings_of
 
 

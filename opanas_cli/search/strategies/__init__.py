@@ -1,0 +1,1 @@
+"""How a search chooses what to evaluate next: strategies, their operators, and what they may propose."""
