@@ -31,7 +31,7 @@ from opanas_cli.formats.files import read_record
 from opanas_cli.formats.text import line_of
 from opanas_cli.search import Candidate, SearchResult, fittest
 from opanas_cli.search.findings import architectures, record_of
-from opanas_cli.search.rounds import last_rounds, rounds_of
+from opanas_cli.search.rounds import epochs_of, last_rounds, rounds_of
 
 
 def hold_final(
@@ -101,10 +101,15 @@ def decide(
     log = TrainingLog(SearchFiles.of(work_dir).finalists)
     folder = work_dir / "finalists"
     left, rounds = list(finalists), []
-    for count, epochs in rounds_of(len(left), section_of(config, "retrain").epochs):
-        left = left[:count]
+    plan = rounds_of(len(left), section_of(config, "retrain").epochs)
+    total, before, had = epochs_of(plan), 0, 0
+    for count, epochs in plan:
+        left, rows = left[:count], []
         trainings = [_training(config, finalist, split, seed, epochs) for finalist in left]
-        rows = [_row(training, log, folder, device, on_step_of(report, trainings, training)) for training in trainings]
+        for training in trainings:
+            rows.append(_row(training, log, folder, device, on_step_of(report, training, before - had, total)))
+            before += epochs - had
+        had = epochs
         figures = [figure_of(config, row, metric) for row in rows]
         networks = [training.network for training in trainings]
         rounds.append({"epochs": epochs, "figures": dict(zip(networks, figures, strict=True))})

@@ -99,7 +99,8 @@ def run_trainings(
     while missing := [training for training in trainings if _row_of(training, log) is None]:
         with claimed(missing, lambda training: training.name, work_dir / ".claims") as training:
             if _row_of(training, log) is None:
-                on_step = on_step_of(report, trainings, training)
+                place, epochs = trainings.index(training), training.config.train_cfg.max_epochs
+                on_step = on_step_of(report, training, place * epochs, len(trainings) * epochs)
                 log.add(_trained(training, work_dir / training.name, device, keep_detectors, on_step))
     return [row for training in trainings if (row := _row_of(training, log))]
 
@@ -146,13 +147,13 @@ def _is_free(lock: FileLock) -> bool:
     return True
 
 
-def on_step_of(report: Report, trainings: Sequence[Training], training: Training) -> OnStep:
-    """Reports the steps of one of several trainings."""
-    place, count = trainings.index(training), len(trainings)
+def on_step_of(report: Report, training: Training, before: int, total: int) -> OnStep:
+    """Reports the steps of one of several trainings, which have `total` epochs, `before` of them before its first."""
 
     def on_step(step: TrainingStep) -> None:
         text = f"{training.network}, seed {training.seed}, epoch {step.epoch}/{step.epochs}, loss {step.loss:.3f}"
-        report(place * step.steps + step.step, count * step.steps, text)
+        steps = step.steps // step.epochs
+        report(before * steps + step.step, total * steps, text)
 
     return on_step
 

@@ -113,18 +113,15 @@ def test_a_metric_that_the_images_do_not_define(config: Config, trained: list[tu
 
 
 def test_a_round_goes_on_from_the_one_before(config: Config, tmp_path: Path) -> None:
-    totals: list[int] = []
-    best, rounds = decide(
-        config, finalists_of(CANDIDATES, 3), 0.2, tmp_path, 0, CPU, lambda done, total, text: totals.append(total)
-    )
+    said: list[tuple[int, int]] = []
+    best, rounds = decide(config, finalists_of(CANDIDATES, 3), 0.2, tmp_path, 0, CPU, lambda *now: said.append(now[:2]))
     assert [(found["epochs"], len(found["figures"])) for found in rounds] == [(2, 3), (4, 2)]
     rows = TrainingLog(tmp_path / "finalists.jsonl").rows()
     assert [row["epochs"] for row in rows] == [2, 2, 2, 4, 4]
     assert best.index in (0, 2, 3)
     assert not (tmp_path / "finalists").exists()
-    steps_of_two_epochs = totals[0] // 3
-    assert len(totals) == (3 + 2) * steps_of_two_epochs, (
-        "each training did two epochs, the last two their third and fourth"
+    assert said == [(step, 30) for step in range(1, 31)], (
+        "each training did two epochs of three steps, the last two their third and fourth"
     )
     images = [row["spent"]["images"] for row in rows]
     assert images == [18, 18, 18, 36, 36]
