@@ -83,6 +83,8 @@ def read_config(name: str) -> Config:
         while inner := first.__cause__ or first.__context__:
             first = inner
         missing = getattr(first, "name", None) or reason_of(error)
+        if missing.startswith(("mmdet.", "mmcv.runner")):
+            raise InvalidConfigError(f"{name}: {OLD} (it needs the module '{missing}')") from error
         raise MissingDependencyError(
             f"{name}: needs the module '{missing}'; install it, or put its folder on PYTHONPATH"
         ) from error
@@ -117,6 +119,8 @@ def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
     if not isinstance(config.get("model"), dict):
         what = f"model must be a dict of settings, but got {config.model!r}" if "model" in config else "has no `model`"
         raise InvalidConfigError(f"{name}: {what}; start from one of {', '.join(shipped_configs())}")
+    if "train_dataloader" not in config and isinstance(config.get("data"), dict) and "train" in config["data"]:
+        raise InvalidConfigError(f"{name}: {OLD} (its data sets are in `data`)")
     check_parts(config)
     with config_errors(config.filename, "cannot be used"):
         _spread_overrides(config, parsed)
@@ -151,6 +155,7 @@ def _class_names(value: str) -> tuple[str, ...]:
 _VERBATIM: dict[str, Callable[[str], Any]] = {"data_root": str, "classes": _class_names}
 
 
+OLD = "is written for another version of mmdet; port it to mmdet 3, as mmdet's migration guide says"
 MMENGINE_KEYS = "train_cfg.max_epochs, optim_wrapper.optimizer.lr, train_dataloader.batch_size and the like"
 
 
