@@ -31,6 +31,7 @@ def nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("words.txt", b"hello", "words.txt: cannot be read as an mmengine config: "),
         ("empty.py", b"", "empty.py: has no `model`; start from one of coco, "),
         ("no_base.py", b"_base_ = 'gone.py'\n", "no_base.py: cannot be read as an mmengine config: "),
+        ("moved.py", b"_base_ = '/gone/custom.py'\n", "config: there is no /gone/custom.py; set _base_ to '/"),
         ("number.py", b"model = 3\n", "number.py: model must be a dict of settings, but got 3"),
         ("two.py", b"model = {}\ndata = dict(train={})\n", "two.py: is written for another version of mmdet; port it"),
         ("neck.py", b"custom_imports = dict(imports=['mmdet.core'])\n", "(it needs the module 'mmdet.core')"),

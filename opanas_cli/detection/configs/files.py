@@ -90,6 +90,9 @@ def read_config(name: str) -> Config:
         ) from error
     except Exception as error:
         reason = f"{type(error).__name__}: {reason_of(error)}"
+        base = Path(str(getattr(error, "filename", None) or ""))
+        if isinstance(error, FileNotFoundError) and base.stem in shipped_configs():  # Written on another machine.
+            reason = f"there is no {base}; set _base_ to {str(shipped_configs()[base.stem])!r}"
         raise InvalidConfigError(f"{name}: cannot be read as an mmengine config: {reason}") from error
 
 
