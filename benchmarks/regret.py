@@ -4,9 +4,9 @@
     python benchmarks/regret.py
 
 A candidate's fitness is what a super-net of benchmarks/rankings.py gives it, those of a setting in turn, or without
---setting its AP alone in the table of benchmarks/ground_truth.py, as a perfect super-net would. Of the finalists the
-one with the best AP alone is chosen, as if each had been trained alone at the end of the search. Regret is in AP
-alone, to the best network within the limit. Nothing is trained.
+--setting its AP alone in the table of benchmarks/ground_truth.py, as a perfect super-net would. One of the finalists is
+chosen by one training of each, as if these had been run at the end of the search; its worth is its mean AP by the other
+seeds. Regret is in AP alone, to the best network within the limit. Nothing is trained.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ from opanas_cli.search.findings import architectures
 
 RESULTS = Path(__file__).parent / "results"
 BUDGETS = (10, 20, 40, 80)
+SEEDS = 2
+"""Of the trainings that the table has of all networks."""
 
 
 class Table:
@@ -54,22 +56,24 @@ class Table:
         return self.lines[Architecture(genotype)]
 
 
-def regrets(
-    table: Table,
-    truth: Mapping[str, float],
-    name: str,
-    settings: StrategySettings,
-    seed: int,
-    finalists: int,
-    limit: Constraints,
-) -> list[float]:
-    """Those of one search after each of the budgets."""
+def found_by(
+    table: Table, name: str, settings: StrategySettings, seed: int, finalists: int, limit: Constraints
+) -> list[list[str]]:
+    """The finalists of one search after each of the budgets."""
     strategy = STRATEGIES.all[name](SearchSpace(2), settings, seed)
     found = run_search(strategy, table, table.cost, limit, History(), batch_size=settings.population)
     ranked = (fittest(found.evaluated[:budget], budget) for budget in BUDGETS)
-    last = ([table.lines[one] for one in islice(architectures(candidates), finalists)] for candidates in ranked)
-    best = max(ap for line, ap in truth.items() if limit.satisfied(Cost(table.macs[line], 0)))
-    return [best - max(truth[line] for line in lines) for lines in last]
+    return [[table.lines[one] for one in islice(architectures(candidates), finalists)] for candidates in ranked]
+
+
+def judgements(rows: Sequence[Mapping[str, Any]], finalists: int) -> list[tuple[dict[str, float], dict[str, float]]]:
+    """By what one finalist is chosen, and what each is worth, as often as the table has seeds of all networks."""
+    if finalists == 1:
+        return [(means_of(rows),) * 2]
+    return [
+        (means_of([row for row in rows if row["seed"] == seed]), means_of([row for row in rows if row["seed"] != seed]))
+        for seed in range(SEEDS)
+    ]
 
 
 def main() -> None:
@@ -99,13 +103,15 @@ def main() -> None:
     tables = [Table(fitness, macs) for fitness in judged]
     limit = Constraints(max_macs=None if options.max_macs is None else round(options.max_macs * 1e9))
     settings = StrategySettings(options.population, BUDGETS[-1] // options.population - 1, options.population // 2)
-    runs = {
-        name: [
-            regrets(tables[seed % len(tables)], truth, name, settings, seed, options.finalists, limit)
-            for seed in range(options.seeds)
-        ]
-        for name in buildable(list(STRATEGIES.all), settings)
-    }
+    best = max(ap for line, ap in truth.items() if limit.satisfied(Cost(macs[line], 0)))
+    judging = judgements(rows, options.finalists)
+    runs: dict[str, list[list[float]]] = {}
+    for name in buildable(list(STRATEGIES.all), settings):
+        runs[name] = []
+        for seed in range(options.seeds):
+            alone, worth = judging[seed % len(judging)]
+            found = found_by(tables[seed % len(tables)], name, settings, seed, options.finalists, limit)
+            runs[name].append([best - worth[max(lines, key=alone.__getitem__)] for lines in found])
     report = {
         name: {str(budget): spread(column) for budget, column in zip(BUDGETS, zip(*found, strict=True), strict=True)}
         for name, found in runs.items()
