@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from ground_truth_table import means_of
+from ground_truth_table import means_of, split_by_seed
 
 from opanas_cli.statistics.rank_correlation import kendall
 
@@ -47,8 +47,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args()
     rows = json.loads(options.truth.read_text())["rows"]
-    worth = means_of([row for row in rows if row["seed"] != SEED])
-    full = {row["genotype"]: row["AP"] for row in rows if row["seed"] == SEED}
+    full, worth = split_by_seed(rows, SEED)
     rounds = [means_of(json.loads(path.read_text())["rows"]) for path in options.rounds]
     lines = [line for line in worth if all(line in judged for judged in (full, *rounds))]
     rng = np.random.default_rng(0)

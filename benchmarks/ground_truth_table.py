@@ -34,6 +34,13 @@ def means_of(rows: Sequence[Row]) -> dict[str, float]:
     return {genotype: float(np.mean(values)) for genotype, values in groups_of(rows).items()}
 
 
+def split_by_seed(rows: Sequence[Row], seed: int) -> tuple[dict[str, float], dict[str, float]]:
+    """The AP of each genotype by one seed, and its mean AP by the others."""
+    own = [row for row in rows if row["seed"] == seed]
+    others = [row for row in rows if row["seed"] != seed]
+    return means_of(own), means_of(others)
+
+
 def report_of(rows: Sequence[Row]) -> dict[str, Any]:
     """All that the rows tell, JSON-able. What needs two seeds or three genotypes is None without them."""
     means = means_of(rows)

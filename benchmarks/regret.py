@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ground_truth import genotypes_of_the_space
-from ground_truth_table import means_of
+from ground_truth_table import means_of, split_by_seed
 from strategies import buildable, spread
 
 from opanas_cli.formats.text import loads
@@ -70,10 +70,7 @@ def judgements(rows: Sequence[Mapping[str, Any]], finalists: int) -> list[tuple[
     """By what one finalist is chosen, and what each is worth, as often as the table has seeds of all networks."""
     if finalists == 1:
         return [(means_of(rows),) * 2]
-    return [
-        (means_of([row for row in rows if row["seed"] == seed]), means_of([row for row in rows if row["seed"] != seed]))
-        for seed in range(SEEDS)
-    ]
+    return [split_by_seed(rows, seed) for seed in range(SEEDS)]
 
 
 def main() -> None:

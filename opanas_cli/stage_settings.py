@@ -76,13 +76,17 @@ def _is_pair(value: Any, of: Callable[[Any], bool]) -> bool:
     return isinstance(value, (list, tuple)) and len(value) == 2 and all(map(of, value))
 
 
+def _are_factors(value: Any, names: tuple[str, ...]) -> bool:
+    return isinstance(value, dict) and set(value) <= {*names} and all(_is_number(one, 0) for one in value.values())
+
+
 def _is_paramwise(value: Any) -> bool:
-    if not isinstance(value, dict) or not set(value) <= {*OF_WEIGHTS}:
+    if not isinstance(value, dict):
         return False
-    keys = value.get("custom_keys", {})
-    return isinstance(keys, dict) and all(
-        isinstance(one, dict) and set(one) <= {"lr_mult", "decay_mult"} for one in keys.values()
-    )
+    factors = dict(value)
+    keys, bypass = factors.pop("custom_keys", {}), factors.pop("bypass_duplicate", False)
+    named = isinstance(keys, dict) and all(_are_factors(one, ("lr_mult", "decay_mult")) for one in keys.values())
+    return named and isinstance(bypass, bool) and _are_factors(factors, OF_WEIGHTS)
 
 
 def is_size(value: Any, low: int = SMALLEST_SIDE) -> bool:

@@ -99,7 +99,8 @@ def run_trainings(
     while missing := [training for training in trainings if _row_of(training, log) is None]:
         with claimed(missing, lambda training: training.name, work_dir / ".claims") as training:
             if _row_of(training, log) is None:
-                place, epochs = trainings.index(training), training.config.train_cfg.max_epochs
+                # Loops without epochs are refused when the training begins.
+                place, epochs = trainings.index(training), training.config.train_cfg.get("max_epochs", 1)
                 on_step = on_step_of(report, training, place * epochs, len(trainings) * epochs)
                 log.add(_trained(training, work_dir / training.name, device, keep_detectors, on_step))
     return [row for training in trainings if (row := _row_of(training, log))]

@@ -131,9 +131,13 @@ def test_some_weights_have_learning_rates_of_their_own(shapes_root: Path, stage:
 
 
 @pytest.mark.parametrize(
-    "factors", ["=2", ".bias_lr_mul=2", ".custom_keys=2", ".custom_keys.backbone=0.1", ".custom_keys.backbone.lr=0.1"]
+    "factors",
+    [
+        *("=2", ".bias_lr_mul=2", ".bias_lr_mult=fast", ".bypass_duplicate=2", ".custom_keys=2"),
+        *(".custom_keys.backbone=0.1", ".custom_keys.backbone.lr=0.1", ".custom_keys.backbone.lr_mult=-1"),
+    ],
 )
-def test_factors_that_mmengine_would_ignore_are_refused(shapes_root: Path, factors: str) -> None:
+def test_factors_that_mmengine_would_ignore_or_fail_by_are_refused(shapes_root: Path, factors: str) -> None:
     with pytest.raises(InvalidConfigError, match=r"retrain\.paramwise_cfg must be a dict of bias_lr_mult, "):
         tiny_config(shapes_root, "faster-rcnn", f"retrain.paramwise_cfg{factors}")
 
