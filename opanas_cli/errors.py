@@ -13,6 +13,10 @@ class UsageError(OpanasError):
     exit_code = 2
 
 
+class LongerRunError(UsageError):
+    """A training is to be resumed for fewer steps than it has done."""
+
+
 class InvalidInputError(OpanasError):
     """The content of a file is invalid."""
 

@@ -169,7 +169,7 @@ class SuperNetSection(TrainingSection):
         1.0, FRACTION, "fraction of the remaining training images that the super-net is trained on"
     )
     method: str = setting(
-        "fair", one_of((*SAMPLED, *MIXED)), "how the super-net is trained: see [search methods](methods.md)"
+        "fair", one_of((*SAMPLED, *MIXED)), "how the super-net is trained: by one of the [search methods](methods.md)"
     )
     sampling: str = setting(
         "parameterised",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -56,16 +56,16 @@ def doctor(data: Path | None, console: Console) -> int:
     """Say what this machine has to run opanas with, and what is wrong with it.
 
     Reads nothing but DIR and writes nothing. The exit code is 0 if all is well, else that of the worst problem: 4 if a
-    package is missing, 3 if the data set is broken, else 1.
+    package is missing, for which operators, GPUs and DIR are not looked at, 3 if the data set is broken, else 1.
 
     \b
     Example:
       opanas doctor --data /data/cells
     """
     findings = [*packages(), *machine()]
-    if not any(finding.exit_code for finding in findings):
+    if is_complete(findings):
         findings += operators()
-    if data is not None and not any(finding.exit_code for finding in findings):
+    if data is not None and is_complete(findings):
         findings += data_set(data, console)
     width = max(len(finding.name) for finding in findings)
     lines = []
@@ -77,6 +77,11 @@ def doctor(data: Path | None, console: Console) -> int:
     lines.append("no problem found" if not count else f"{count} problem{'s' if count > 1 else ''} found")
     console.result("\n".join(lines), {"findings": [asdict(finding) for finding in findings]}, {})
     return max(finding.exit_code for finding in findings)
+
+
+def is_complete(findings: Sequence[Finding]) -> bool:
+    """Whether no package is missing, without which nothing more can be looked at."""
+    return all(finding.exit_code != MissingDependencyError.exit_code for finding in findings)
 
 
 def packages() -> Iterator[Finding]:
@@ -113,7 +118,10 @@ def machine() -> Iterator[Finding]:
     here, shared = Path.cwd(), Path("/dev/shm")
     yield _room("free disk", here, shutil.disk_usage(here).free, LEAST_DISK, "free some, or choose another --work-dir")
     if shared.is_dir():
-        way_out = "start the container with --shm-size=8g, or load images in the process itself (num_workers=0)"
+        way_out = (
+            "start the container with --shm-size=8g, or load images in the process itself: --cfg-options "
+            "train_dataloader.num_workers=0 val_dataloader.num_workers=0 test_dataloader.num_workers=0"
+        )
         yield _room("shared memory", shared, shutil.disk_usage(shared).total, LEAST_SHARED, way_out)
 
 

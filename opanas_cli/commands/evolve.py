@@ -11,8 +11,8 @@ import click
 from opanas_cli.commands.common.console import Console, Result, SearchProgress
 from opanas_cli.commands.common.options import (
     NAME_OR_FILE,
+    SEARCH_SPLIT,
     RunOptions,
-    checked_by,
     limit_options,
     run_options,
     setting_option,
@@ -20,7 +20,6 @@ from opanas_cli.commands.common.options import (
 from opanas_cli.commands.common.several_processes import SeveralProcessesCommand
 from opanas_cli.commands.common.summary import Part
 from opanas_cli.commands.common.work_dir_lock import work_dir_lock
-from opanas_cli.stage_settings import PART
 
 
 @click.command(cls=SeveralProcessesCommand)
@@ -48,13 +47,7 @@ from opanas_cli.stage_settings import PART
 @setting_option("search", "max_images")
 @setting_option("search", "halving")
 @setting_option("search", "finalists")
-@click.option(
-    "--search-split",
-    type=float,
-    callback=checked_by(PART),
-    metavar="FRACTION",
-    help="Fraction of the training images to evaluate on; 0 means the validation set.  [default: all held out]",
-)
+@SEARCH_SPLIT
 @run_options()
 def evolve(
     config: str,
@@ -71,8 +64,9 @@ def evolve(
     Reads CONFIG and SUPERNET, the supernet.pth of train-supernet. Candidates are evaluated on training images that
     were held out from the super-net's training. Writes history.jsonl (one candidate per line; --resume continues from
     it), best.json and population.json into the work dir, and latency.json if latency is limited or traded against.
-    With --finalists the best are trained alone on what the super-net was trained on, and tested on the held-out images;
-    finalists.jsonl has a line for each such training.
+    With --finalists the best are trained alone on all training images that are not held out, and tested on those that
+    are; finalists.jsonl has a line for each such training. With --search-split 0 they are trained on all training
+    images, and tested on the validation set, as candidates are.
 
     \b
     Example:
@@ -89,8 +83,6 @@ def evolve(
 
     device = select_device(run.device)
     settings = load_config(config, run.cfg_options)
-    if search_split == 0:
-        console.warn("the search uses the validation set, so its AP is no longer a fair measure of the winner")
 
     def check(searched: Any, split: float, most: int | None) -> None:
         part = ["train" if split else "val"]
@@ -116,6 +108,8 @@ def evolved(
     from opanas_cli.detection.experiments.finalists import hold_final
     from opanas_cli.detection.searching import SearchFiles, SearchReports, search_super_net
 
+    if asked.search_split == 0:
+        console.warn("the search uses the validation set, so its AP is no longer a fair measure of the winner")
     with console.progress("search") as report:
         shown = SearchProgress(report)
         reports = SearchReports(shown.candidate, shown.images, check, console.say)

@@ -114,7 +114,9 @@ def show(genotype_name: str, console: Console) -> None:
 @genotype.command()
 @click.argument("genotype_name", metavar="GENOTYPE", type=NAME_OR_FILE)
 @click.option("--from", "source", metavar="FORMAT", help="Format to read.  [default: by the suffix]")
-@click.option("--to", "target", metavar="FORMAT", help="Format to write: json, released, text, or one from a plug-in.")
+@click.option(
+    "--to", "target", metavar="FORMAT", help="Format to write: json, text, released, graphml, or one from a plug-in."
+)
 @output_option("Output file.  [default: stdout]")
 @common_options
 def convert(

@@ -80,10 +80,13 @@ def init(data: Path, detector: str | None, budget: str | None, device: str, outp
                 f"{math.ceil(least / 60)}m would do ({parts}) at the speed just measured, and less with a "
                 "smaller --detector"
             )
-    for count, what in ((pacing.images.search, "held out for the search"), (pacing.images.test, "to test on")):
+    for count, what, way_out in (
+        (pacing.images.search, "held out for the search", "search with --search-split 0 if more are to validate on"),
+        (pacing.images.test, "to test on", "set split in the config to test on more"),
+    ):
         if count < FEW:
-            console.warn(f"{count} images {what}: the AP of fewer than {FEW} says little")
-    table = [_images(pacing.images), *_rows(sums, seconds), *_changes(base, plan, name)]
+            console.warn(f"{count} images {what}: the AP of fewer than {FEW} says little; {way_out}")
+    table = [_images(pacing.images), *_rows(sums, seconds), *_changes(base, plan, own.base.stem if own.parts else name)]
     how = f"opanas search {quote(str(output))}"
     notes = [shown(line) for line in (f"A search with {name} on {data}: {how}", *table)]
     settings = {stage: getattr(plan, stage) for stage in ("supernet", "search", "retrain")}

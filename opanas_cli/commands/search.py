@@ -13,7 +13,14 @@ from typing import Any, NamedTuple
 import click
 
 from opanas_cli.commands.common.console import Console, Result
-from opanas_cli.commands.common.options import NAME_OR_FILE, NECKS, RunOptions, limit_options, run_options
+from opanas_cli.commands.common.options import (
+    NAME_OR_FILE,
+    NECKS,
+    SEARCH_SPLIT,
+    RunOptions,
+    limit_options,
+    run_options,
+)
 from opanas_cli.commands.common.several_processes import SeveralProcessesCommand, is_follower, num_processes
 from opanas_cli.commands.common.work_dir_lock import work_dir_lock
 from opanas_cli.commands.compare import compared
@@ -21,6 +28,7 @@ from opanas_cli.commands.evolve import evolved
 from opanas_cli.commands.retrain import trained_detector
 from opanas_cli.commands.train_supernet import trained_super_net
 from opanas_cli.errors import UsageError
+from opanas_cli.stage_settings import MIXED
 
 SUMMARY = "search.json"
 TRACES = (
@@ -42,9 +50,14 @@ TRACES = (
 
 
 class Asked(NamedTuple):
-    """What is asked of a search beside its config: limits on the winner, and what it is compared with how often."""
+    """What is asked of a search beside its config.
+
+    Limits on the winner, the part of the images that candidates are evaluated on, and what the winner is compared with
+    how often.
+    """
 
     constraints: Any = None
+    search_split: float | None = None
     against: str | None = None
     seeds: int = 1
 
@@ -58,8 +71,17 @@ class Asked(NamedTuple):
     help="Compare the winner with these instead of training it once: " + ", ".join(NECKS) + ", random:N, genotypes.",
 )
 @click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Trainings of each with --against.")
+@SEARCH_SPLIT
 @run_options()
-def search(config: str, constraints: Any, against: str | None, seeds: int, run: RunOptions, console: Console) -> None:
+def search(
+    config: str,
+    constraints: Any,
+    against: str | None,
+    seeds: int,
+    search_split: float | None,
+    run: RunOptions,
+    console: Console,
+) -> None:
     """Train the super-net of CONFIG, search it, and train the winner: all stages in one go.
 
     Reads CONFIG, an mmengine config or the name of a shipped one, and its data set. Writes into the work dir what
@@ -85,14 +107,24 @@ def search(config: str, constraints: Any, against: str | None, seeds: int, run: 
     settings = load_config(config, run.cfg_options)
     super_net_stage(settings, run.seed)  # Refuses what cannot be trained before it reads the data.
     search_dataset(settings, 0.0, None)  # It needs the validation set's pipeline.
-    if not section_of(settings, "supernet").search_split:
-        raise UsageError("supernet.search_split: is 0, so that no images are held out to search on; set it above 0")
-    check_names([] if against is None else against.split(","))
+    training = section_of(settings, "supernet")
+    if training.method in MIXED and (str(constraints) or search_split is not None):
+        raise UsageError(
+            f"supernet.method: {training.method} names one genotype and compares none, so that it heeds no limits and "
+            "no --search-split; leave them out, or take the method fair or spos"
+        )
+    if search_split != 0 and not training.search_split:
+        raise UsageError(
+            "supernet.search_split: is 0, so that no images are held out to search on; set it above 0, or search on "
+            "the validation set with --search-split 0"
+        )
+    check_names("winner", [] if against is None else against.split(","))
     with work_dir_lock(folder):
         if not run.resume:
             from_first(lambda: _require_none(folder))
-        check_data(settings, ["train", "test"], console.warn, console.say)
-        asked = Asked(constraints, against, seeds)
+        parts = ["train", "test"] if search_split != 0 else ["train", "val", "test"]
+        check_data(settings, parts, console.warn, console.say)
+        asked = Asked(constraints, search_split, against, seeds)
         console.result(*search_and_train(config, settings, folder, run, device, asked, console))
 
 
@@ -137,7 +169,8 @@ def search_and_train(
             stages["train-supernet"] = trained_super_net(config, folder, run.seed, device, True, console)
         if stages["train-supernet"].document["genotype"] is None:
             with _timed("evolve", seconds, timed_in):
-                options = SearchOptions(run.seed, constraints=asked.constraints or Constraints(), resume=True)
+                limits = asked.constraints or Constraints()
+                options = SearchOptions(run.seed, constraints=limits, search_split=asked.search_split, resume=True)
                 stages["evolve"] = evolved(config, folder / "supernet.pth", folder, device, options, console)
         winner = read_record(SearchFiles.of(folder).best).genotype
         files = _written_winner(winner, name, folder, run.cfg_options)

@@ -46,6 +46,17 @@ def test_little_room_is_a_problem(
     assert code == 1
     (problem,) = [one["problem"] for one in found.values() if one["problem"]]
     assert {"free": "--work-dir", "total": "--shm-size"}[name] in problem
+    assert "operators" in found
+
+
+def test_a_data_set_is_looked_at_whatever_else_is_wrong(
+    shapes: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "LEAST_SHARED", 1e15)
+    code, found = findings(capsys, "--data", str(shapes / "nowhere"))
+    assert code == 3
+    assert found["shared memory"]["problem"]
+    assert "no such folder" in str(found["data set"]["problem"])
 
 
 @pytest.fixture

@@ -160,4 +160,18 @@ def test_limits_hold_for_the_winner(tiny_options: tuple[str, ...], tmp_path: Pat
     assert "val_dataloader" in line
     line = refused(2, *search(tmp_path / "other", (*tiny_options, "supernet.search_split=0"), "-q"))
     assert line.startswith("supernet.search_split: is 0")
+    for asked in (("--max-macs", "1G"), ("--search-split", "0")):
+        line = refused(2, *search(tmp_path / "other", (*tiny_options, "supernet.method=darts"), "-q", *asked))
+        assert line.startswith("supernet.method: darts names one genotype")
     assert not (tmp_path / "other").exists()
+
+
+def test_candidates_are_evaluated_on_the_validation_set_if_asked_for(
+    tiny_options: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = (*tiny_options, "supernet.search_split=0")
+    assert run(search(tmp_path, options, "--search-split", "0")) == 0
+    assert "the search uses the validation set" in capsys.readouterr().err
+    found = json.loads((tmp_path / "best.json").read_text())["metadata"]["provenance"]
+    assert found["search"]["evaluation"]["search_split"] == 0
+    assert json.loads((tmp_path / "search.json").read_text())["stages"]["retrain"]

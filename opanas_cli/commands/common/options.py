@@ -15,7 +15,7 @@ import click
 from opanas_cli.commands.common.console import Console
 from opanas_cli.errors import UsageError
 from opanas_cli.shipped import shipped_dir
-from opanas_cli.stage_settings import LARGEST_SIDE, SMALLEST_SIDE, Check, settings_of
+from opanas_cli.stage_settings import LARGEST_SIDE, PART, SMALLEST_SIDE, Check, settings_of
 from opanas_cli.suggestions import suggestion
 
 Command = Callable[..., Any]
@@ -129,6 +129,15 @@ def checked_by(check: Check) -> Callable[[click.Context, click.Parameter, Any], 
     return checked
 
 
+SEARCH_SPLIT = click.option(
+    "--search-split",
+    type=float,
+    callback=checked_by(PART),
+    metavar="FRACTION",
+    help="Fraction of the training images to evaluate on; 0 means the validation set.  [default: all held out]",
+)
+
+
 def limit(option: str, text: str | None, parse: Callable[[str], T]) -> T | None:
     """The value of an option that limits a cost, None if it is not given; UsageError if it is not one."""
     try:
@@ -167,7 +176,7 @@ def setting_option(section: str, name: str, parameter: str | None = None) -> Cal
         parameter: passes the value on by this name, instead of overriding the config with it; see `run_options`.
     """
     declared = settings_of(section)[name]
-    what = declared.metadata["sentence"].replace("`", "").partition("; None")[0]
+    what = re.sub(r"\[(.*?)\]\(.*?\)", r"\1", declared.metadata["sentence"]).replace("`", "").partition("; None")[0]
     kind = str(declared.type).partition(" ")[0]
     return click.option(
         "--" + name.replace("_", "-"),

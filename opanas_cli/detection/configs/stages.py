@@ -135,7 +135,7 @@ def apply_schedule(runnable: Config, section: TrainingSection) -> None:
     if section.paramwise_cfg:
         runnable.optim_wrapper.paramwise_cfg = section.paramwise_cfg
     runnable.param_scheduler = []
-    if warmup:
+    if warmup > 1:  # Of several steps the last has the whole rate.
         runnable.param_scheduler.append(dict(type="LinearLR", start_factor=0.001, by_epoch=False, begin=0, end=warmup))
     if milestones:
         runnable.param_scheduler.append(

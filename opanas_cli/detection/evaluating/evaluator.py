@@ -141,9 +141,7 @@ class SuperNetEvaluator:
     def _pass(self, genotypes: Sequence[Genotype], round_number: int) -> PassResult:
         """What the genotypes find in this process's share of the images of a round."""
         positions = self.rounds[round_number]
-        size = self.section.batch_size
-        batches = [positions[start : start + size] for start in range(0, len(positions), size)]
-        own = batches[get_rank() :: get_world_size()]
+        own = self._batches(positions)[get_rank() :: get_world_size()]
         known = self.unfinished.known(round_number, genotypes, own) if self.unfinished else None
         result = known or PassResult.none(len(genotypes))
         own = [batch for batch in own if not result.truths.keys() >= set(batch)]
@@ -166,6 +164,15 @@ class SuperNetEvaluator:
         if self.unfinished:
             self.unfinished.end_round()
         return result
+
+    def _batches(self, positions: Sequence[int]) -> list[list[int]]:
+        """Images of one size together: beside a larger one an image would be padded, and norms would see that."""
+        alike: dict[Any, list[int]] = {}
+        for position in positions:
+            info = self.dataset.get_data_info(position)
+            alike.setdefault((info.get("width"), info.get("height")), []).append(position)
+        size = self.section.batch_size
+        return [group[start : start + size] for group in alike.values() for start in range(0, len(group), size)]
 
     def _scores(self, result: PassResult) -> list[dict[str, float]]:
         """The metrics of every candidate, in every process; each process scores some candidates."""

@@ -14,7 +14,7 @@ from mmengine.config import Config
 
 from opanas_cli.atomic import write_atomically
 from opanas_cli.detection.configs.sections import section_of
-from opanas_cli.detection.experiments.contenders import Contender
+from opanas_cli.detection.experiments.contenders import RANDOM_MEAN, Contender
 from opanas_cli.detection.experiments.training_log import Row, TrainingLog
 from opanas_cli.detection.experiments.trainings import ExperimentFiles, Report, Training, figure_of, run_trainings
 from opanas_cli.statistics.estimate import Estimate
@@ -102,15 +102,15 @@ def compare(
 def _compared(config: Config, networks: Sequence[Contender], rows: Sequence[Row], metric: str) -> list[Compared]:
     by_name = {network.name: [row for row in rows if row["network"] == network.name] for network in networks}
     figures = {name: tuple(figure_of(config, row, metric) for row in own) for name, own in by_name.items()}
-    if len(drawn := [name for name in figures if name.startswith("random-")]) > 1:
+    if len(drawn := [network.name for network in networks if network.drawn]) > 1:
         # Of each seed the mean over the random networks: what a genotype is worth that nobody chose.
-        figures["random"] = tuple(np.mean([figures[name] for name in drawn], axis=0).tolist())
-        by_name["random"] = [row for name in drawn for row in by_name[name]]
+        figures[RANDOM_MEAN] = tuple(np.mean([figures[name] for name in drawn], axis=0).tolist())
+        by_name[RANDOM_MEAN] = [row for name in drawn for row in by_name[name]]
     first = next(iter(figures))
     return [
         Compared(
             name,
-            None if name == "random" and drawn else by_name[name][0]["genotype"],
+            None if name == RANDOM_MEAN else by_name[name][0]["genotype"],
             round(np.mean([row["macs"] for row in by_name[name]])),
             round(np.mean([row["params"] for row in by_name[name]])),
             _mean_seconds(by_name[name]),

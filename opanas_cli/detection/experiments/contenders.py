@@ -25,16 +25,22 @@ from opanas_cli.genotype.liveness import prune
 from opanas_cli.search.strategies.operators import sample
 
 RANDOM = re.compile(r"random(?::([1-9]\d{0,3}))?")
+RANDOM_MEAN = "random"
+"""What the mean of the random genotypes is called."""
 MAX_DRAWS = 10_000
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A network: its name, the config that trains it, and its genotype in one line unless it is a baseline."""
+    """A network: its name, the config that trains it, and its genotype in one line unless it is a baseline.
+
+    `drawn` if the genotype is a random one.
+    """
 
     name: str
     config: Config
     genotype: str | None
+    drawn: bool = False
 
 
 def contenders(config: Config, genotype: Genotype, name: str, against: Sequence[str], seed: int) -> list[Contender]:
@@ -51,6 +57,7 @@ def contenders(config: Config, genotype: Genotype, name: str, against: Sequence[
         UsageError: two have one name.
         InfeasibleError: no width, or no random genotype, comes within 5 %.
     """
+    check_names(name, against)
     found = [Contender(name, sub_net_config(config, genotype), line_of(genotype))]
     for text in against:
         if text in BASELINES:
@@ -59,26 +66,35 @@ def contenders(config: Config, genotype: Genotype, name: str, against: Sequence[
             found += _random(config, genotype, int(count[1] or 1), seed)
         else:
             found.append(_other(config, genotype, text))
-    names = [contender.name for contender in found]
-    if twice := next((one for one in names if names.count(one) > 1), None):
-        raise UsageError(f"--against: two networks are called '{twice}'; rename a file, or leave one out")
     return found
 
 
-def check_names(against: Sequence[str]) -> None:
-    """Refuse what `contenders` cannot know, before hours are spent on the genotype to compare.
+def check_names(name: str, against: Sequence[str]) -> None:
+    """Refuse what `contenders` cannot compare, before hours are spent on the genotype of this name.
 
     Raises:
-        UsageError, InvalidGenotypeError: one is no network.
+        UsageError, InvalidGenotypeError: one is no network, or two have one name.
     """
+    names = [name]
     for text in against:
-        if text not in BASELINES and not RANDOM.fullmatch(text):
+        if count := RANDOM.fullmatch(text):
+            names += [RANDOM_MEAN, *map(_random_name, range(1, int(count[1] or 1) + 1))]
+        elif text in BASELINES:
+            names.append(text)
+        else:
             _genotype(text)
+            names.append(name_of(text))
+    if twice := next((one for one in names if names.count(one) > 1), None):
+        raise UsageError(f"--against: two networks are called '{twice}'; rename a file, or leave one out")
 
 
 def name_of(genotype: str) -> str:
     """What a genotype given by name or file is called: its file's name in letters, digits, dots, ``_`` and ``-``."""
     return re.sub(r"[^\w.-]", "_", Path(genotype).stem)[:60]
+
+
+def _random_name(number: int) -> str:
+    return f"{RANDOM_MEAN}-{number}"
 
 
 def _random(config: Config, genotype: Genotype, count: int, seed: int) -> list[Contender]:
@@ -93,7 +109,8 @@ def _random(config: Config, genotype: Genotype, count: int, seed: int) -> list[C
         drawn = prune(sample(space, rng))
         if abs(cost_of(drawn).macs - macs) <= TOLERANCE * macs and Architecture(drawn) not in known:
             known.add(Architecture(drawn))
-            found.append(Contender(f"random-{len(found) + 1}", sub_net_config(config, drawn), line_of(drawn)))
+            name = _random_name(len(found) + 1)
+            found.append(Contender(name, sub_net_config(config, drawn), line_of(drawn), drawn=True))
     raise InfeasibleError(
         f"--against random:{count}: of {MAX_DRAWS:,} random genotypes {len(found)} differ and come within 5 % of "
         f"{macs:,} MACs; ask for fewer"

@@ -26,6 +26,8 @@ from opanas_cli.detection.spent import Spent
 from opanas_cli.detection.super_net_file import super_net_for
 from opanas_cli.detection.training.networks import sub_net_config
 from opanas_cli.detection.training.retraining import train_detector
+from opanas_cli.detection.training.run_checkpoints import forget_run
+from opanas_cli.errors import LongerRunError
 from opanas_cli.formats import write_record
 from opanas_cli.formats.files import read_record
 from opanas_cli.formats.text import line_of
@@ -137,7 +139,13 @@ def _row(training: Training, log: TrainingLog, folder: Path, device: torch.devic
     known = from_first(lambda: next((row for row in log.rows() if row["settings"] == training.settings), None))
     if known is not None:
         return known
-    trained = train_detector(training.config, folder / training.name, training.seed, device, True, on_step)
+    own = folder / training.name
+    train = partial(train_detector, training.config, own, training.seed, device, True, on_step)
+    try:
+        trained = train()
+    except LongerRunError:  # It is left by a search of fewer finalists, which are trained for longer at first.
+        from_first(partial(forget_run, own / "retrain"))
+        trained = train()
     spent = trained.spent and trained.spent.document()
     facts = {**training.identity, **training.facts}
     row = {**facts, "metrics": trained.metrics, **trained.cost.document(), "spent": spent}

@@ -102,7 +102,9 @@ def run_trainings(
                 # Loops without epochs are refused when the training begins.
                 place, epochs = trainings.index(training), training.config.train_cfg.get("max_epochs", 1)
                 on_step = on_step_of(report, training, place * epochs, len(trainings) * epochs)
-                log.add(_trained(training, work_dir / training.name, device, keep_detectors, on_step))
+                folder = work_dir / training.name
+                log.add(_trained(training, folder, device, on_step))
+                shutil.rmtree(folder / "retrain" if keep_detectors else folder, ignore_errors=True)
     return [row for training in trainings if (row := _row_of(training, log))]
 
 
@@ -169,10 +171,9 @@ def figure_of(config: Config, row: Row, metric: str) -> float:
     return float(row["metrics"][metric])
 
 
-def _trained(training: Training, folder: Path, device: torch.device, keep_detector: bool, on_step: OnStep) -> Row:
+def _trained(training: Training, folder: Path, device: torch.device, on_step: OnStep) -> Row:
     began_before, started = folder.exists(), time.perf_counter()
     trained = train_detector(training.config, folder, training.seed, device, resume=True, on_step=on_step)
-    shutil.rmtree(folder / "retrain" if keep_detector else folder)
     return {
         **training.identity,
         **training.facts,

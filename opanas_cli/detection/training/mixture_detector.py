@@ -114,20 +114,23 @@ class MixtureDetector(SuperNetDetector):
     def _look_ahead(self, data: Any, optim_wrapper: OptimWrapper) -> Tensor:
         """Give the architecture parameters the gradient of DARTS' Eq. 7, by the finite difference of Eq. 8.
 
-        The step ahead is one of plain SGD by the current learning rate. All passes begin with the same random states:
-        if those over the training images drew other samples of anchors and proposals each time, they would differ by
-        more than the weights do. Returns the held-out loss after that step.
+        The step ahead is one of plain SGD by the current learning rate of each weight. All passes begin with the same
+        random states: if those over the training images drew other samples of anchors and proposals each time, they
+        would differ by more than the weights do. Returns the held-out loss after that step.
         """
-        weights, lr = self._weights(), optim_wrapper.get_lr()["lr"][0]
+        weights = self._weights()
+        groups = optim_wrapper.optimizer.param_groups
+        rate = {weight: group["lr"] for group in groups for weight in group["params"]}
+        rates = [rate[weight] for weight in weights]
         start = [weight.detach().clone() for weight in weights]
         with random_states_kept():
             self._backward(data["training"], optim_wrapper, weights)
-        self._move(weights, start, -lr, self._taken_gradients(weights))
+        self._move(weights, start, -1.0, self._steps(weights, rates))
         with random_states_kept():
             loss = self._backward(data["held_out"], optim_wrapper, [self.architecture, *weights])["loss"]
-        direct, ahead = self.architecture.grad, self._taken_gradients(weights)
+        direct, ahead = self.architecture.grad, self._steps(weights, rates)
         self.architecture.grad = None
-        norm = torch.stack([gradient.norm() for gradient in ahead]).norm().clamp(min=1e-12)
+        norm = torch.stack([step.norm() for step in ahead]).norm().clamp(min=1e-12)
         around = []
         for step in (FINITE_DIFFERENCE / norm, -FINITE_DIFFERENCE / norm):
             self._move(weights, start, step, ahead)
@@ -136,14 +139,17 @@ class MixtureDetector(SuperNetDetector):
             around.append(self.architecture.grad)
             self.architecture.grad = None
         self._move(weights, start, 0.0, ahead)
-        self.architecture.grad = direct - lr * (around[0] - around[1]) * norm / (2 * FINITE_DIFFERENCE)
+        self.architecture.grad = direct - (around[0] - around[1]) * norm / (2 * FINITE_DIFFERENCE)
         return loss
 
     @staticmethod
-    def _taken_gradients(weights: list[nn.Parameter]) -> list[Tensor]:
-        """The mean gradients over the processes, which the weights are left without; 0 where there is none."""
+    def _steps(weights: list[nn.Parameter], rates: list[float]) -> list[Tensor]:
+        """The rates times the mean gradients over the processes, which the weights are left without; 0 without one."""
         average_gradients(weights)
-        taken = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in weights]
+        taken = [
+            torch.zeros_like(weight) if weight.grad is None else rate * weight.grad
+            for weight, rate in zip(weights, rates, strict=True)
+        ]
         for weight in weights:
             weight.grad = None
         return taken

@@ -14,6 +14,7 @@ from opanas_cli.detection.configs.building import images_of
 from opanas_cli.detection.data.sample_seeds import seeded_loader
 from opanas_cli.detection.processes.random_states import random_states, restore_random_states
 from opanas_cli.detection.training.run_checkpoints import RunCheckpoints
+from opanas_cli.errors import LongerRunError
 from opanas_cli.termination import Terminated, asked_to_end
 
 CONTINUE, SAVE, SAVE_AND_END = range(3)
@@ -27,7 +28,8 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
 
     Args:
         checkpoints: keep the run as it is. All processes save at the same step.
-        resumed: the content of the checkpoint to continue from; None begins with the first step.
+        resumed: the content of the checkpoint to continue from; None begins with the first step. Raises LongerRunError
+            if it has more steps than are to be done.
         others: as for mmengine's `EpochBasedTrainLoop`.
 
     Attributes:
@@ -50,6 +52,11 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         self.begun = False
         start = resumed["position"] if resumed else {"step": 0, "epoch": 0, "batch": 0}
         self._iter, self._epoch, self._batch = start["step"], start["epoch"], start["batch"]
+        if self._iter > self.max_iters:
+            raise LongerRunError(
+                f"{checkpoints.folder}: has been trained for {self._iter / len(self.dataloader):g} epochs, more than "
+                f"the {self.max_epochs} asked for; ask for as many, or choose another --work-dir"
+            )
         self._random_states = resumed["random_states"][get_rank()] if resumed else None
         self._saved()
 

@@ -34,6 +34,8 @@ KEYS = ("settings", "processes", "position", "state_dict", "optimizer", "param_s
 PLAIN = ("version", "settings", "processes", "position", "losses", "watched", "spent")
 KEPT = 2
 SHOWN = 3
+OF_LENGTH = ("end", "T_max", "total_iters", "total_steps", "_schedule_phases")
+"""What mmengine's schedules derive from the length of the training if their config does not say where they end."""
 
 
 class RunCheckpoints:
@@ -152,7 +154,29 @@ def restore(runner: Runner, content: dict[str, Any]) -> None:
     original(runner.model).load_state_dict(content["state_dict"])
     runner.optim_wrapper.load_state_dict(content["optimizer"])
     states = iter(_flat(content["param_schedulers"]))
-    _each(runner.param_schedulers, lambda scheduler: scheduler.load_state_dict(next(states)))
+    _each(runner.param_schedulers, lambda scheduler: _resume_schedule(scheduler, next(states)))
+
+
+def _resume_schedule(scheduler: Any, state: dict[str, Any]) -> None:
+    """Bring a schedule to where it was. It ends where this run ends, which may be later than the one it is from.
+
+    A step that was done at the end of that run was outside of the schedule, and now is inside.
+    """
+    length = {name: value for name, value in vars(scheduler).items() if name in OF_LENGTH}
+    scheduler.load_state_dict({**state, **length})
+    done, ended = scheduler._global_step, state["end"]
+    if ended <= done < scheduler.end:
+        scheduler._global_step = ended - 1
+        for _ in range(ended, done + 1):
+            scheduler.step()
+
+
+def settle(runner: Runner) -> None:
+    """Give a trained network the weights that hooks put into checkpoints, such as the averages of an `EMAHook`."""
+    network = original(runner.model)
+    content = {"state_dict": network.state_dict()}
+    runner.call_hook("before_save_checkpoint", checkpoint=content)
+    network.load_state_dict(content["state_dict"])
 
 
 def _state_of(runner: Runner) -> dict[str, Any] | None:

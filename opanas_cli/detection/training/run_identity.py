@@ -23,7 +23,7 @@ _LOADER = {"data_root", "num_workers", "persistent_workers", "pin_memory", "pref
 
 HARMLESS = {
     "train_dataloader": _LOADER,
-    "test_dataloader": {*_LOADER, "batch_size"},
+    "test_dataloader": _LOADER,
     "test_evaluator": {"data_root"},
     "train_cfg": {"max_epochs", "val_begin", "val_interval"},
 }

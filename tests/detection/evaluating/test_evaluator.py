@@ -11,6 +11,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
+from PIL import Image
 from tiny_config import GENOTYPES, sure_weights, tiny_config
 
 from opanas_cli.detection.configs.building import build_detector
@@ -86,19 +87,42 @@ def test_metrics_are_those_of_the_stand_alone_sub_nets(shapes_root: Path, tmp_pa
         assert ours[index].metrics == pytest.approx(theirs, abs=1e-6)
 
 
+def with_flat_images(root: Path, target: Path) -> Path:
+    """The validation images with every other one squeezed to half its height, and no objects."""
+    document = json.loads((root / "annotations" / "val.json").read_text())
+    (target / "val").mkdir(parents=True)
+    for place, facts in enumerate(document["images"]):
+        image = Image.open(root / "val" / facts["file_name"])
+        facts["height"] //= 1 + place % 2
+        image.resize((facts["width"], facts["height"])).save(target / "val" / facts["file_name"])
+    (target / "annotations").mkdir()
+    (target / "annotations" / "val.json").write_text(json.dumps({**document, "annotations": []}))
+    return target
+
+
+@pytest.mark.parametrize("flat", [False, True])
 def test_a_genotype_is_judged_alike_alone_and_in_company_and_whatever_the_batch(
-    shapes_root: Path, tmp_path: Path
+    flat: bool, shapes_root: Path, tmp_path: Path
 ) -> None:
-    config = tiny_config(shapes_root)
+    """Images of other shapes in its batch would pad an image, and group norm would see that."""
+    norm = dict(type="GN", num_groups=1)
+    root = with_flat_images(shapes_root, tmp_path / "flat") if flat else shapes_root
+    config = tiny_config(root)
+    config.model.neck.update(norm_cfg=norm, output_norm_cfg=norm)
     state = sure_weights(config)
     first = stand_alone(config, state, GENOTYPES[0], tmp_path / "first")
-    config = tiny_config(found_by(first, shapes_root, tmp_path / "data"))
+    config = tiny_config(found_by(first, root, tmp_path / "data"))
+    config.model.neck.update(norm_cfg=norm, output_norm_cfg=norm)
 
     evaluator = SuperNetEvaluator(config, state, "test", 0.0, CPU, SearchSection(batch_size=2))
     together = evaluator.evaluate(GENOTYPES)
     assert together == evaluator.evaluate(GENOTYPES), "the same again, to the last digit"
+    assert together[0].metrics["AP"] > 0.3
     other = SuperNetEvaluator(config, state, "test", 0.0, CPU, SearchSection(batch_size=3))
+    assert [len(batch) for batch in other._batches(range(6))] == [3, 3]
+    alone = SuperNetEvaluator(config, state, "test", 0.0, CPU, SearchSection(batch_size=1))
     for again in (
+        alone.evaluate(GENOTYPES),
         [evaluator.evaluate([genotype])[0] for genotype in GENOTYPES],
         list(reversed(evaluator.evaluate(GENOTYPES[::-1]))),
         other.evaluate(GENOTYPES),

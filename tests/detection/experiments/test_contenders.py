@@ -46,6 +46,9 @@ def test_what_cannot_be_compared_is_refused(shapes_root: Path) -> None:
     config.model.neck.num_nodes = 2
     with pytest.raises(UsageError, match="--against: two networks are called 'fpn'"):
         contenders(config, CHOSEN, "fpn", ["fpn"], seed=0)
+    for name in ("random", "random-2"):
+        with pytest.raises(UsageError, match=f"--against: two networks are called '{name}'"):
+            contenders(config, CHOSEN, name, ["random:2"], seed=0)
     with pytest.raises(InfeasibleError, match=r"--against random:900: of 10,000 random genotypes \d+ differ and come"):
         contenders(config, CHOSEN, "best", ["random:900"], seed=0)
     for text in ("random:0", "random:x", "random:10000", ""):

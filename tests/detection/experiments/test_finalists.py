@@ -15,7 +15,8 @@ from tiny_config import tiny_config
 from opanas_cli.detection.experiments import finalists as module
 from opanas_cli.detection.experiments.finalists import cost_of, decide, finalists_of
 from opanas_cli.detection.experiments.training_log import TrainingLog
-from opanas_cli.detection.training.retraining import TrainedDetector
+from opanas_cli.detection.experiments.trainings import Training
+from opanas_cli.detection.training.retraining import TrainedDetector, train_detector
 from opanas_cli.errors import InvalidConfigError
 from opanas_cli.formats.text import line_of, loads
 from opanas_cli.genotype import Genotype
@@ -126,3 +127,22 @@ def test_a_round_goes_on_from_the_one_before(config: Config, tmp_path: Path) -> 
     images = [row["spent"]["images"] for row in rows]
     assert images == [18, 18, 18, 36, 36]
     assert cost_of(rows).images == 18 + 36 + 36, "the cost of a last round has that of the rounds before in it"
+
+
+def test_a_training_that_is_ahead_of_its_round_begins_anew(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a search of fewer finalists, whose first round is longer, was killed."""
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_row", killed_when_trained)
+        with pytest.raises(KeyboardInterrupt):
+            decide(config, finalists_of(CANDIDATES, 3), 0.2, tmp_path, 0, CPU)
+    _, rounds = decide(config, finalists_of(CANDIDATES, 5), 0.2, tmp_path, 0, CPU)
+    _, undisturbed = decide(config, finalists_of(CANDIDATES, 5), 0.2, tmp_path / "other", 0, CPU)
+    assert [found["epochs"] for found in rounds] == [1, 2, 4]
+    assert rounds == undisturbed
+
+
+def killed_when_trained(training: Training, log: TrainingLog, folder: Path, device: torch.device, on_step: Any) -> None:
+    train_detector(training.config, folder / training.name, training.seed, device, True)
+    raise KeyboardInterrupt

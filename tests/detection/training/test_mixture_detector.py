@@ -32,10 +32,9 @@ def build(root: Path, **options: Any) -> MixtureDetector:
     return model.double().train()
 
 
-def optimizers(model: MixtureDetector) -> Any:
-    return MixtureOptimizers(dict(optimizer=dict(type="SGD", lr=LR), architecture=dict(lr=0.1, weight_decay=0.0)))(
-        model
-    )
+def optimizers(model: MixtureDetector, paramwise_cfg: dict[str, Any] | None = None) -> Any:
+    wrapper = dict(optimizer=dict(type="SGD", lr=LR), architecture=dict(lr=0.1, weight_decay=0.0))
+    return MixtureOptimizers(wrapper, paramwise_cfg)(model)
 
 
 def both() -> dict[str, Any]:
@@ -135,13 +134,15 @@ def test_the_second_order_gradient_is_that_of_the_loss_a_step_ahead() -> None:
     model = Smooth()
     data = {"training": torch.randn(3, 6).double(), "held_out": torch.randn(3, 6).double()}
     weights = {name: weight.detach().clone().requires_grad_() for name, weight in model.detector.named_parameters()}
+    rates = {"weight": 0.1 * LR, "bias": LR}
     slopes = torch.autograd.grad(model.loss_of(data["training"], weights), weights.values(), create_graph=True)
-    ahead = {name: weight - LR * slope for (name, weight), slope in zip(weights.items(), slopes, strict=True)}
+    ahead = {name: weight - rates[name] * slope for (name, weight), slope in zip(weights.items(), slopes, strict=True)}
     loss = model.loss_of(data["held_out"], ahead)
     (expected,) = torch.autograd.grad(loss, model.architecture, retain_graph=True)
     (first_order,) = torch.autograd.grad(model.loss_of(data["held_out"], weights), model.architecture)
 
-    found = model._look_ahead(data, optimizers(model)["weights"])
+    wrapper = optimizers(model, dict(custom_keys=dict(weight=dict(lr_mult=0.1))))["weights"]
+    found = model._look_ahead(data, wrapper)
 
     assert float(found) == pytest.approx(float(loss.detach()), rel=1e-12)
     assert torch.allclose(model.architecture.grad, expected, rtol=1e-3, atol=1e-6)
