@@ -80,7 +80,10 @@ def compared(
         document = comparing.compare(config, networks, seeds, folder, device, resume, report)
     files = ExperimentFiles.of(folder, "comparison")
     draw_comparison(document, files.chart)
-    parts = of_networks(TrainingLog(files.rows).rows(), files.rows, document["metric"])
+    names = {network["name"] for network in document["networks"]}
+    # A work dir may have more: of other seeds or networks.
+    rows = [row for row in TrainingLog(files.rows).rows() if row["seed"] in seeds and row["network"] in names]
+    parts = of_networks(rows, files.rows, document["metric"])
     return _result(document, files)._replace(parts=parts)
 
 

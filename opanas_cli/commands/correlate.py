@@ -64,7 +64,9 @@ def correlate(
         document = correlated(settings, supernet, sampling, run.seed, seeds, folder, target, run.resume, report)
     files = ExperimentFiles.of(folder, "correlation")
     draw_correlation(document, files.chart)
-    spent = [row.get("spent") for row in TrainingLog(files.rows).rows()]
+    names, chosen = {network["genotype"] for network in document["networks"]}, document["seeds"]
+    rows = [row for row in TrainingLog(files.rows).rows() if row["network"] in names and row["seed"] in chosen]
+    spent = [row.get("spent") for row in rows]
     _show(console, document, files, Part(f"sub-nets × {len(spent)}", files.rows, spent))
 
 

@@ -64,6 +64,8 @@ def init(data: Path, detector: str | None, budget: str | None, device: str, outp
     check_data(own.config, ["train", "test"], console.warn, console.say)
     if own.constructor:
         console.warn(f"{name}: the learning rates that {own.constructor} gives each layer are left out; all have one")
+    if own.left_out:
+        console.warn(f"{name}: options of its optimizer are left out: {', '.join(own.left_out)}")
     pacing = Pacing(own.config)
     base = Plan(pacing.images, *(section_of(own.config, stage) for stage in ("supernet", "search", "retrain")))
     plan, pace, sums = trained_enough(base), None, []

@@ -48,6 +48,9 @@ TRACES = (
 )
 """The files from which the stages go on."""
 
+SEEDS = 3
+"""Trainings of each network of a comparison."""
+
 
 class Asked(NamedTuple):
     """What is asked of a search beside its config.
@@ -70,14 +73,14 @@ class Asked(NamedTuple):
     metavar="LIST",
     help="Compare the winner with these instead of training it once: " + ", ".join(NECKS) + ", random:N, genotypes.",
 )
-@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Trainings of each with --against.")
+@click.option("--seeds", type=click.IntRange(1), help="Trainings of each with --against.  [default: 3]")
 @SEARCH_SPLIT
 @run_options()
 def search(
     config: str,
     constraints: Any,
     against: str | None,
-    seeds: int,
+    seeds: int | None,
     search_split: float | None,
     run: RunOptions,
     console: Console,
@@ -92,6 +95,8 @@ def search(
     Example:
       opanas search cells.py --against fpn --seeds 3
     """
+    if seeds is not None and against is None:
+        raise UsageError("--seeds: without --against the winner is trained once; name what to compare it with")
     if against is not None and num_processes() > 1:
         raise UsageError("--against: the trainings of a comparison take one process each; run opanas compare for them")
     folder = run.folder(config)
@@ -99,7 +104,7 @@ def search(
     from opanas_cli.detection.configs.files import load_config
     from opanas_cli.detection.configs.sections import section_of
     from opanas_cli.detection.configs.stages import search_dataset, super_net_stage
-    from opanas_cli.detection.experiments.contenders import check_names
+    from opanas_cli.detection.experiments.contenders import check_contenders
     from opanas_cli.detection.processes.devices import select_device
     from opanas_cli.detection.processes.group import from_first
 
@@ -118,13 +123,14 @@ def search(
             "supernet.search_split: is 0, so that no images are held out to search on; set it above 0, or search on "
             "the validation set with --search-split 0"
         )
-    check_names("winner", [] if against is None else against.split(","))
+    if against is not None:
+        check_contenders(settings, "winner", against.split(","))
     with work_dir_lock(folder):
         if not run.resume:
             from_first(lambda: _require_none(folder))
         parts = ["train", "test"] if search_split != 0 else ["train", "val", "test"]
         check_data(settings, parts, console.warn, console.say)
-        asked = Asked(constraints, search_split, against, seeds)
+        asked = Asked(constraints, search_split, against, seeds or SEEDS)
         console.result(*search_and_train(config, settings, folder, run, device, asked, console))
 
 

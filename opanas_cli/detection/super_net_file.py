@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,24 @@ VERSION = 1
 
 
 def task_of(config: Config) -> dict[str, Any]:
-    """What a super-net is trained for, as ``supernet.pth`` keeps it: a space, and classes in the order of labels."""
+    """What a super-net is trained for, as ``supernet.pth`` keeps it.
+
+    A space, classes in the order of labels, and how images are split if the data set comes without splits.
+    """
     space = search_space(config)
     paths = [str(path) for path in space.paths]
     datasets = [dataset for name in DATALOADERS for dataset in each_dataset(config.get(name))]
     return {
         "space": {"num_nodes": space.num_nodes, "kind": str(space.kind), "paths": paths},
         "classes": list(dataset_classes(datasets[0])) if datasets else [],
+        "split": _made_split(datasets),
     }
+
+
+def _made_split(datasets: Sequence[Any]) -> list[Any] | None:
+    """The setting `split` by which splits were made, with what is kept together; None if there are some."""
+    part = next((dataset["part"] for dataset in datasets if dataset.get("part")), None)
+    return None if part is None else [*part["fractions"], part["by"]]
 
 
 def require_same_task(content: dict[str, Any], config: Config, path: Path) -> None:
@@ -41,7 +52,8 @@ def require_same_task(content: dict[str, Any], config: Config, path: Path) -> No
     """
     trained, asked = _task_settings(content["meta"]), _task_settings(task_of(config))
     for key, was in trained.items():
-        if _weighing(was) != _weighing(asked[key]):
+        known = key != "split" or None not in (was, asked[key])
+        if known and _weighing(was) != _weighing(asked[key]):
             then, now = _as_option(was), _as_option(asked[key])
             raise InvalidCheckpointError(
                 f"{path}: was trained with {key} {then:.200}, but {config.filename} has {now:.200}; add --cfg-options "
@@ -57,6 +69,7 @@ def _task_settings(task: dict[str, Any]) -> dict[str, Any]:
         "model.neck.num_nodes": space.num_nodes,
         "model.neck.space": str(space.kind),
         "model.neck.paths": space.paths,
+        "split": task.get("split"),
     }
 
 
@@ -69,7 +82,7 @@ def _as_option(value: Any) -> str:
     """A setting in the syntax of ``--cfg-options``, in which a single name is not a list."""
     if not isinstance(value, (list, tuple)):
         return str(value)
-    names = ",".join(value)
+    names = ",".join(map(str, value))
     return names if len(value) > 1 else f"[{names}]"
 
 

@@ -117,6 +117,7 @@ class Plan:
         generations = f"{self.search.population} × {1 + self.search.generations} candidates"
         return [
             _training("train-supernet", self.supernet, self.trained_images, now.supernet),
+            *self._watching(now.search),
             Sum(
                 "evolve",
                 f"{generations} × {self.searched_images} images × {now.search:.3g} s",
@@ -127,6 +128,15 @@ class Plan:
             # At most: a training goes through each image backwards too.
             Sum("test", f"{self.images.test} images × {now.retrain:.3g} s", self.images.test * now.retrain),
         ]
+
+    def _watching(self, seconds: float) -> list[Sum]:
+        """What the evaluations of sub-nets take while the super-net is trained, if there are any."""
+        interval = self.supernet.watch_interval
+        if not interval:
+            return []
+        times, sub_nets = math.ceil(self.supernet.epochs / interval), self.supernet.watch_sub_nets
+        factors = f"{times} times × {sub_nets} sub-nets × {self.searched_images} images × {seconds:.3g} s"
+        return [Sum("watching", factors, times * sub_nets * self.searched_images * seconds)]
 
     def _finalists(self, seconds: float) -> list[Sum]:
         """What the finalists take if there are several: their trainings, and a test after each round of a training."""
@@ -169,14 +179,15 @@ def fitted(base: Plan, pace: Pace, seconds: float) -> Plan:
     """The best plan that takes at most so many seconds, or the shortest one if none does.
 
     First the search has fewer candidates, then the super-net fewer images, but no fewer steps than `STEPS`, then there
-    are fewer finalists, and at last images are smaller; epochs are never fewer. Candidates are evaluated on no more
-    images than ranking takes.
+    are fewer finalists, and at last images are smaller, if each training has one size of them; epochs are never fewer.
+    Candidates are evaluated on no more images than ranking takes.
     """
     most = max(IMAGES, IMAGES_OF_A_CLASS * base.images.classes)
     limit = min(base.searched_images, most)
     base = replace(base, search=replace(base.search, max_images=limit if limit < base.images.search else None))
     least = base
-    for scale in SCALES if base.supernet.image_scale else SCALES[:1]:
+    by_scale = base.supernet.image_scale and base.retrain.image_scale and not base.retrain.train_scales
+    for scale in SCALES if by_scale else SCALES[:1]:
         least = _least(_scaled(base, scale))
         if least.seconds(pace) <= seconds:
             return _filled(least, base, pace, seconds)

@@ -157,6 +157,16 @@ def test_all_that_is_broken_is_named(yolo: Path, capsys: pytest.CaptureFixture[s
     assert "training would refuse this: problems: " in capsys.readouterr().out
 
 
+def test_images_of_two_splits_are_named(yolo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images = sorted((yolo / "images").iterdir())
+    for name, listed in (("train", images[:9]), ("val", images[6:])):
+        (yolo / f"{name}.txt").write_text("".join(f"images/{image.name}\n" for image in listed))
+    with (yolo / "data.yaml").open("a") as file:
+        file.write("train: train.txt\nval: val.txt\n")
+    _, found = told(capsys, yolo)
+    assert "images that are trained on, so that AP is too high: 3" in found["splits"]["val"]["notes"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [

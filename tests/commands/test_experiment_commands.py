@@ -89,3 +89,5 @@ def test_compare(
     assert len((tmp_path / "comparison.jsonl").read_text().splitlines()) == 8
     assert {path.name for path in (tmp_path / "fpn-1").iterdir()} == {"detector.pth"}
     assert "<svg" in (tmp_path / "comparison.svg").read_text()
+    assert run([str(part) for part in (*against, "--seeds", 1, "--resume", *options) if part != "-q"]) == 0
+    assert "top-down × 1 " in capsys.readouterr().err, "the table has the trainings that were asked for"

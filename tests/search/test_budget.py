@@ -91,6 +91,16 @@ def test_the_sums() -> None:
     assert plan.seconds(PACE) == pytest.approx(WHOLE)
 
 
+def test_watching_is_in_the_sums_and_images_of_several_sizes_do_not_shrink() -> None:
+    watched = replace(BASE, supernet=replace(BASE.supernet, watch_interval=3, watch_sub_nets=10))
+    (found,) = (one for one in watched.sums(PACE) if one.stage == "watching")
+    assert found.factors == "6 times × 10 sub-nets × 400 images × 0.01 s"
+    assert found.seconds == pytest.approx(240)
+    for retrain in (replace(BASE.retrain, image_scale=None), replace(BASE.retrain, train_scales=((64, 64), (96, 96)))):
+        plan = fitted(replace(BASE, retrain=retrain), PACE, 1.0)
+        assert (plan.scale, plan.supernet.image_scale) == (1.0, (320, 320))
+
+
 FINALISTS = 48 * 160 * 10 * 0.2 + 14 * 400 * 0.2
 """Eight for 3 epochs, four for 3 more, and two for 6 more: 24 + 12 + 12 epochs of 1,600 images; 8 + 4 + 2 tests."""
 

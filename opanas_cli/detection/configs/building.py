@@ -101,6 +101,20 @@ def _each(batches: Iterator[Any], source: Any) -> Iterator[Any]:
         yield batch
 
 
+def require_finest_stride(config: Config, stride: int, what: str) -> None:
+    """Raise InvalidConfigError unless the backbone's finest feature map has this stride, which something relies on."""
+    side = 64
+    require_backbone(config)
+    with building(config), DefaultScope.overwrite_default_scope("mmdet"), torch.no_grad():
+        settings = {name: value for name, value in config.model.backbone.items() if name != "init_cfg"}
+        finest = side // MODELS.build(copy.deepcopy(settings)).eval()(torch.zeros(1, 3, side, side))[0].shape[-1]
+    if finest != stride:
+        raise InvalidConfigError(
+            f"{config.filename}: {what}: needs a backbone whose finest feature map has a stride of {stride} pixels, "
+            f"but that of model.backbone has {finest}"
+        )
+
+
 def build_detector(config: Config) -> nn.Module:
     """The detector of a config, its weights not initialised; raises InvalidConfigError if it cannot be built."""
     require_backbone(config)

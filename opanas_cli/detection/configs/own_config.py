@@ -27,6 +27,9 @@ SHOWN = {
 }
 """The settings that the text names, of each stage."""
 
+OF_OPTIMIZER = ("type", "lr", "weight_decay", "momentum")
+"""The options of an optimizer that have a setting."""
+
 MOST_CLASSES = 40
 """Of more the text does not name the classes: all that the annotations name are taken."""
 
@@ -47,6 +50,7 @@ class OwnDetector:
         parts: of the config in place of the base's: a model, what it imports, and pipelines if it learns masks.
         schedule: settings of both trainings in place of the base's.
         constructor: what sets the learning rate of each layer in training the detector, and here nothing does.
+        left_out: the options of its optimizer that have no setting here.
     """
 
     config: Config
@@ -54,6 +58,7 @@ class OwnDetector:
     parts: Mapping[str, Any] = field(default_factory=dict)
     schedule: Mapping[str, Any] = field(default_factory=dict)
     constructor: str | None = None
+    left_out: tuple[str, ...] = ()
 
     @classmethod
     def named(cls, name: str, data: Path) -> OwnDetector:
@@ -83,7 +88,10 @@ class OwnDetector:
         schedule = _schedule(detector)
         for stage in ("supernet", "retrain"):
             config[stage].update(schedule)
-        return cls(config, custom, parts, schedule, (detector.get("optim_wrapper") or {}).get("constructor"))
+        wrapper = detector.get("optim_wrapper") or {}
+        options = {**(wrapper.get("optimizer") or {}), "accumulative_counts": wrapper.get("accumulative_counts")}
+        left_out = [name for name, value in options.items() if name not in OF_OPTIMIZER and value is not None]
+        return cls(config, custom, parts, schedule, wrapper.get("constructor"), tuple(left_out))
 
     def text(self, data: Path, settings: Mapping[str, Any], notes: Sequence[str]) -> str:
         """The text of the config.
@@ -123,7 +131,7 @@ def _schedule(config: Config) -> dict[str, Any]:
     named = re.search(r"_(\d+)xb(\d+)", Path(config.filename or "").stem)
     batch = (config.get("auto_scale_lr") or {}).get("base_batch_size", TrainingSection.batch_size)
     batch = int(named[1]) * int(named[2]) if named else batch
-    found = {name: given[name] for name in ("weight_decay", "momentum") if name in given}
+    found = {name: given[name] for name in OF_OPTIMIZER[2:] if name in given}
     if "type" in given:
         found["optimizer"] = given["type"]
     if "lr" in given:

@@ -104,9 +104,10 @@ def survey(root: Path, overrides: Sequence[str], say: Callable[[str], None], row
         if which_images(dataset) not in map(which_images, datasets.values()):
             datasets[split] = dataset
             found.made = told_of(dataset.part) if "part" in dataset else None
+    trained: set[int] = set()
     for split, dataset in datasets.items():
         say(f"reading {split}: {source_of(dataset)}")
-        found.splits[split] = _survey_split(split, dataset, pyramids, lowest, row)
+        found.splits[split] = _survey_split(split, dataset, pyramids, lowest, trained, row)
     found.shown = lowest.kept()
     if any(split.num_problems for split in found.splits.values()):
         return found
@@ -133,10 +134,13 @@ class _Lowest:
         return [entry[-1] for entry in sorted(self.heap, key=lambda entry: entry[:3], reverse=True)]
 
 
-def _survey_split(split: str, dataset: Any, pyramids: Sequence[Pyramid], lowest: _Lowest, row: Row) -> SplitSurvey:
+def _survey_split(
+    split: str, dataset: Any, pyramids: Sequence[Pyramid], lowest: _Lowest, trained: set[int], row: Row
+) -> SplitSurvey:
+    """One split; `trained` has the hashes of the paths of all training images, which come first."""
     backend, classes = decoder_of(dataset), dataset_classes(dataset)
     own = SplitSurvey(source_of(dataset), backend, declared_classes(dataset))
-    differing = 0
+    differing = shared = 0
     images = _without_problems(annotated_images(dataset, backend), own)
     with closing(with_sizes(images, lambda image: image.path, backend)) as read:
         for image, size in read:
@@ -146,6 +150,11 @@ def _survey_split(split: str, dataset: Any, pyramids: Sequence[Pyramid], lowest:
                 own.refuse(f"{image.path}: {problem}")
                 continue
             differing += image.size not in (None, size)
+            path = hash(image.path)
+            if split == "train":
+                trained.add(path)
+            else:
+                shared += path in trained
             for name, (left, top, right, bottom) in image.objects:
                 if name in classes:
                     own.sizes.add(right - left, bottom - top, size, pyramids)
@@ -153,6 +162,8 @@ def _survey_split(split: str, dataset: Any, pyramids: Sequence[Pyramid], lowest:
             row(split, image.path)
     if differing:
         own.notes.append(f"images of another size than the annotations say, whose boxes may not fit: {differing}")
+    if shared:
+        own.notes.append(f"images that are trained on, so that AP is too high: {shared}")
     if split == "train" and own.without_objects:
         own.notes.append(f"images without objects, which are not trained on: {own.without_objects}")
     if not own.num_images:

@@ -12,6 +12,7 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 
 from opanas_cli.detection.configs.baseline_necks import BASELINES
+from opanas_cli.detection.configs.building import require_finest_stride
 from opanas_cli.detection.configs.necks import neck_of, with_sub_net
 from opanas_cli.detection.configs.parts import dicts_in
 from opanas_cli.detection.configs.replaced_neck import norm_of
@@ -89,6 +90,8 @@ def with_baseline(config: Config, name: str, channels: int) -> Config:
         changed.model.neck = BASELINES[name](neck, channels)
     except ValueError as error:
         raise InvalidConfigError(f"{config.filename}: {name}: {error}") from error
+    if name in ("bfp", "nasfpn"):
+        require_finest_stride(config, 4, name)
     if name == "nasfpn":
         # It halves levels by pooling, which drops an odd row: without this its levels would not lie over one another.
         stride = 4 * 2 ** (neck.get("start_level", 0) + neck["num_outs"] - 1)
@@ -97,7 +100,8 @@ def with_baseline(config: Config, name: str, channels: int) -> Config:
                 f"{config.filename}: nasfpn: its coarsest level has a stride of {stride} pixels, but cost_input is "
                 f"{input_size(config)}; make it as large as images are"
             )
-        changed.model.setdefault("data_preprocessor", ConfigDict())["pad_size_divisor"] = stride
+        preprocessor = changed.model.setdefault("data_preprocessor", ConfigDict())
+        preprocessor["pad_size_divisor"] = math.lcm(stride, preprocessor.get("pad_size_divisor", 1))
     return changed
 
 

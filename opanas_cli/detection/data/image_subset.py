@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import PurePath
@@ -15,6 +16,8 @@ from mmengine.dataset import BaseDataset
 from opanas_cli.errors import InvalidConfigError, InvalidDataError
 
 PARTS = ("train", "search")
+
+COPY = re.compile(r"\.rf\.[0-9A-Za-z]{16,}(?=\.|$)")
 
 
 def image_subset(
@@ -96,10 +99,15 @@ def part_names(paths: Sequence[str], data_root: str | None, split_by: str) -> li
     """
     if split_by == "file":
         # However one image is listed twice, it is in one part.
-        return [PurePath(path).name for path in paths]
+        return [name_of_original(PurePath(path).name) for path in paths]
     if not data_root:
         raise InvalidConfigError("supernet.split_by=folder: folders are named from data_root on; set data_root")
     return [PurePath(os.path.relpath(PurePath(path).parent, data_root)).as_posix() for path in paths]
+
+
+def name_of_original(name: str) -> str:
+    """The name of an image without what Roboflow adds to each copy of it that it has changed."""
+    return COPY.sub("", name)
 
 
 def images_between(

@@ -9,7 +9,8 @@ from pathlib import PurePosixPath
 from typing import Any
 from unicodedata import normalize
 
-from opanas_cli.detection.data.image_subset import number_of
+from opanas_cli.detection.data.image_subset import name_of_original, number_of
+from opanas_cli.detection.data.nested_files import SUFFIXES
 from opanas_cli.errors import InvalidConfigError
 
 SPLITS = ("train", "val", "test")
@@ -46,7 +47,8 @@ def _are_parts(fractions: tuple[float, ...]) -> bool:
 def in_part(name: str, part: Part | None) -> bool:
     """Whether an image is in a part; all are if there is none.
 
-    What is hashed is the image's name without its suffix, or the path of its folder. The numbers are independent of
+    What is hashed is the image's name without its suffix and without what Roboflow adds to copies, or the path of its
+    folder. The numbers are independent of
     those by which images are held out for the search.
 
     Args:
@@ -58,10 +60,16 @@ def in_part(name: str, part: Part | None) -> bool:
 def split_of(name: str, fractions: tuple[float, ...], by: str) -> str:
     """One of `SPLITS`; see `in_part`."""
     path = PurePosixPath(name)
-    kept = path.stem if by == "file" else str(path.parent)
+    kept = name_of_original(_without_suffix(path.name)) if by == "file" else str(path.parent)
     # Systems spell accents in two ways.
     number = number_of(f"split/{normalize('NFC', kept)}")
     return SPLITS[0] if number < fractions[0] else SPLITS[1] if number < fractions[0] + fractions[1] else SPLITS[2]
+
+
+def _without_suffix(name: str) -> str:
+    """The name of an image without its suffix, which VOC's lists leave out."""
+    path = PurePosixPath(name)
+    return path.stem if path.suffix.lower() in SUFFIXES else name
 
 
 def kept_together(names: Iterable[str]) -> str:
@@ -71,7 +79,7 @@ def kept_together(names: Iterable[str]) -> str:
     for name in names:
         path = PurePosixPath(name)
         folders[str(path.parent)] += 1
-        numbered += ENDS_IN_NUMBER.search(path.stem) is not None
+        numbered += ENDS_IN_NUMBER.search(_without_suffix(path.name)) is not None
     total = folders.total()
     are_frames = len(folders) >= FEWEST_FOLDERS and total >= FEWEST_FRAMES * len(folders) and numbered >= 0.9 * total
     return "folder" if are_frames else "file"

@@ -50,11 +50,14 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def class_names(path: Path) -> tuple[str, ...]:
     """The names of the classes in the order of their numbers: of a YAML file, or of a text with one in each line.
 
-    Raises InvalidDataError if there are none, they are not numbered from 0, or one is empty or given twice.
+    Raises InvalidDataError if there are none, they are not numbered from 0, one is empty or given twice, or the labels
+    are key points.
     """
     if path.suffix in (".yaml", ".yml"):
         document = read_yaml(path)
         names = document.get("names")
+        if "kpt_shape" in document:
+            raise InvalidDataError(f"{path}: has kpt_shape: key points are not read; export the labels as boxes")
         if isinstance(names, Mapping):
             names = [names.get(str(index)) for index in range(len(names))]
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):

@@ -16,7 +16,7 @@ from opanas_cli.detection.configs.stages import retrain_stage
 from opanas_cli.detection.costs.profiling import CostModel, detector_cost
 from opanas_cli.detection.costs.widths import TOLERANCE, at_macs, of_width, width_step
 from opanas_cli.detection.training.networks import baseline_config, sub_net_config
-from opanas_cli.errors import InfeasibleError, UsageError
+from opanas_cli.errors import InfeasibleError, InvalidConfigError, UsageError
 from opanas_cli.formats import resolve_genotype
 from opanas_cli.formats.text import line_of
 from opanas_cli.genotype import Genotype
@@ -54,10 +54,10 @@ def contenders(config: Config, genotype: Genotype, name: str, against: Sequence[
         seed: of the random ones.
 
     Raises:
-        UsageError: two have one name.
+        UsageError, InvalidGenotypeError, InvalidConfigError: as `check_contenders`.
         InfeasibleError: no width, or no random genotype, comes within 5 %.
     """
-    check_names(name, against)
+    check_contenders(config, name, against)
     found = [Contender(name, sub_net_config(config, genotype), line_of(genotype))]
     for text in against:
         if text in BASELINES:
@@ -69,12 +69,18 @@ def contenders(config: Config, genotype: Genotype, name: str, against: Sequence[
     return found
 
 
-def check_names(name: str, against: Sequence[str]) -> None:
+def check_contenders(config: Config, name: str, against: Sequence[str]) -> None:
     """Refuse what `contenders` cannot compare, before hours are spent on the genotype of this name.
 
     Raises:
         UsageError, InvalidGenotypeError: one is no network, or two have one name.
+        InvalidConfigError: training begins with the weights of a detector, which fit those of one width only.
     """
+    if config.get("load_from"):
+        raise InvalidConfigError(
+            f"{config.filename}: load_from: fits the heads of some of the networks only, so that they would not be "
+            "compared alike; load the backbone alone, by model.backbone.init_cfg"
+        )
     names = [name]
     for text in against:
         if count := RANDOM.fullmatch(text):
@@ -121,7 +127,12 @@ def _other(config: Config, genotype: Genotype, text: str) -> Contender:
     """A genotype given by name or file, at the width that fits."""
     other, name = _genotype(text), name_of(text)
     macs = detector_cost(with_sub_net(config, genotype)).macs
-    matched = at_macs(macs, lambda width: with_sub_net(of_width(config, width), other), name, width_step(config))
+    matched = at_macs(
+        macs,
+        lambda width: with_sub_net(of_width(config, width), other, edge_importance=False),
+        name,
+        width_step(config),
+    )
     return Contender(name, retrain_stage(matched), line_of(other))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
+from opanas_cli.detection.configs.building import require_finest_stride
 from opanas_cli.detection.configs.data_checks import dataset_classes
 from opanas_cli.detection.configs.files import OF_MMDET, load_config, parse_overrides, read_config, shipped_configs
 from opanas_cli.detection.configs.necks import is_ours, is_super_net, with_sub_net
@@ -47,6 +48,12 @@ def _backbone(kind: str, depth: int, checkpoint: str, **more: Any) -> dict[str, 
         **more,
     )
 
+
+FINEST_STRIDE = 4
+"""Of the finest feature map of all `BACKBONES`, which the levels of `DETECTORS` are counted from."""
+
+IMAGENET = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=True)
+"""How the images were normalised that the weights of all `BACKBONES` were trained on."""
 
 OURS = ("VOCFolder", "YOLOFolder", "CocoPart")
 """Data sets that mmdet does not have."""
@@ -238,7 +245,11 @@ def _with_neck(
 
 
 def _detector_model(config: Config, detector: str | None, backbone: str | None) -> Any:
-    """The model of a config with another detector or another backbone, its width and its classes kept."""
+    """The model of a config with another detector or another backbone, its width and its classes kept.
+
+    Images are normalised as the backbone's weights were trained.
+    """
+    require_finest_stride(config, FINEST_STRIDE, f"--{'backbone' if detector is None else 'detector'}")
     old = config.model
     model = copy.deepcopy(old) if detector is None else read_config(DETECTORS[detector]).model
     neck = copy.deepcopy(old.neck)
@@ -248,10 +259,13 @@ def _detector_model(config: Config, detector: str | None, backbone: str | None) 
         for head in class_heads(model):
             head["num_classes"] = class_heads(old)[0]["num_classes"]
         model.backbone = copy.deepcopy(old.backbone)
+        if "data_preprocessor" in old:
+            model.data_preprocessor = copy.deepcopy(old.data_preprocessor)
         is_retina = detector == "retinanet"
         neck.update(start_level=1 if is_retina else 0, extra_convs=is_retina, num_outs=5)
     if backbone is not None:
         model.backbone = ConfigDict(copy.deepcopy(BACKBONES[backbone]))
+        model.setdefault("data_preprocessor", ConfigDict(type="DetDataPreprocessor")).update(IMAGENET)
         wide = BACKBONES[backbone]["depth"] > 34
         model.neck["in_channels"] = [256, 512, 1024, 2048] if wide else [64, 128, 256, 512]
     return model

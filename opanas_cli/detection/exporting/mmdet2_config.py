@@ -21,6 +21,9 @@ def mmdet2_config(standalone: Config) -> Config:
     """
     old = copy.deepcopy(standalone.to_dict())
     model, prepared = old["model"], old["model"].pop("data_preprocessor")
+    for key, value in (("custom_hooks", old), ("accumulative_counts", old["optim_wrapper"])):
+        if value.get(key):
+            raise InvalidConfigError(f"{key}: is not translated to mmdet 2; leave it out")
     loss_sampler = (model.get("train_cfg") or {}).get("sampler") or {}
     if loss_sampler.get("type") == "PseudoSampler":  # mmdet 2 takes it where there is none.
         del model["train_cfg"]["sampler"]
@@ -46,7 +49,7 @@ def mmdet2_config(standalone: Config) -> Config:
             log_config=dict(interval=50, hooks=[dict(type="TextLoggerHook")]),
             dist_params=dict(backend="nccl"),
             log_level="INFO",
-            load_from=None,
+            load_from=old.get("load_from"),
             resume_from=None,
             workflow=[("train", 1)],
             auto_scale_lr=dict(enable=False, base_batch_size=train["batch_size"]),
@@ -105,7 +108,8 @@ def _resize(step: Settings) -> Settings:
 
 
 def _random_resize(step: Settings) -> Settings:
-    return dict(_resize(step), multiscale_mode="range")
+    ratios = dict(ratio_range=step["ratio_range"]) if step.get("ratio_range") else {}
+    return dict(_resize(step), multiscale_mode="range", **ratios)
 
 
 def _random_choice_resize(step: Settings) -> Settings:
@@ -119,7 +123,9 @@ STEPS: dict[str, Callable[[Settings], Settings]] = {
     "Resize": _resize,
     "RandomResize": _random_resize,
     "RandomChoiceResize": _random_choice_resize,
-    "RandomFlip": lambda step: dict(type="RandomFlip", flip_ratio=step["prob"]),
+    "RandomFlip": lambda step: dict(
+        type="RandomFlip", flip_ratio=step["prob"], direction=step.get("direction", "horizontal")
+    ),
 }
 """Each step of mmdet 3's pipelines that is translated, and its translation."""
 

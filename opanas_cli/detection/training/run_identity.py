@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
@@ -13,7 +14,15 @@ from opanas_cli.detection.configs.parts import each_dataset, without
 from opanas_cli.detection.data.annotation_files import annotation_files, images_without_list
 from opanas_cli.errors import InvalidCheckpointError
 
-DECISIVE = ("model", "train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler", "auto_scale_lr")
+DECISIVE = (
+    "model",
+    "train_dataloader",
+    "train_cfg",
+    "optim_wrapper",
+    "param_scheduler",
+    "auto_scale_lr",
+    "custom_hooks",
+)
 """The parts of a config that decide what training does."""
 
 TESTED = ("test_dataloader", "test_evaluator")
@@ -34,10 +43,12 @@ def run_identity(config: Config, seed: int, **more: Any) -> dict[str, Any]:
     """What two runs of an mmengine config must share to be the same run, as JSON-able values.
 
     The device, the number of workers, the place of the data and the number of epochs may differ; the annotations of the
-    training images may not.
+    training images and the weights that training begins with may not.
     """
     annotations = _annotations(config, "train_dataloader")
     identity = {"seed": seed, "annotations": annotations, **more, **_parts(config, DECISIVE)}
+    if start := config.get("load_from"):
+        identity["load_from"] = fingerprint(Path(start)) if Path(start).is_file() else start
     return json.loads(json.dumps(identity, default=repr))
 
 

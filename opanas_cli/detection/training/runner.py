@@ -185,6 +185,8 @@ def build_runner(
     refuse_unsafe_checkpoints()
     use_device(device)
     runnable = _runnable(config, folder, seed, device)
+    if weights is not None:
+        runnable.load_from = None  # mmengine would load it over them.
     limits = CheckpointsSection(**(runnable.pop("checkpoints", None) or {}))
     checkpoints = RunCheckpoints(folder, run_identity(config, seed, **more_identity), limits)
     found = checkpoints.newest_for_all() if resume else from_first(checkpoints.require_none)

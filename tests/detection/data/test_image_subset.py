@@ -17,7 +17,7 @@ from mmdet.registry import DATASETS, TRANSFORMS
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DefaultScope
 
-from opanas_cli.detection.data.image_subset import image_paths, image_subset, number_of
+from opanas_cli.detection.data.image_subset import image_paths, image_subset, number_of, part_names
 from opanas_cli.detection.data.sample_seeds import SeededSamples
 from opanas_cli.detection.processes.random_states import seeded
 from opanas_cli.errors import InvalidConfigError, InvalidDataError
@@ -150,6 +150,11 @@ def clips(root: str = "data", per_clip: int = 10) -> dict[str, Any]:
     """Frames of 40 videos, the files of each named from 1 on."""
     frames = [f"{root}/clip_{clip:02}/{frame:04}.jpg" for clip in range(40) for frame in range(1, per_clip + 1)]
     return config_of(tuple(frames), data_root=root)
+
+
+def test_copies_of_one_image_are_in_one_part() -> None:
+    names = part_names([f"train/a_jpg.rf.{copy:032x}.jpg" for copy in range(3)] + ["train/a.rf.jpg"], None, "file")
+    assert names == ["a_jpg.jpg"] * 3 + ["a.rf.jpg"]
 
 
 def test_files_of_one_name_are_in_one_part_whatever_their_folders() -> None:

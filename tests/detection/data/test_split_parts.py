@@ -22,6 +22,21 @@ def test_the_hash_is_of_the_name_without_suffix() -> None:
         assert {split_of(f"{name}{suffix}", TENTHS, "file") for suffix in (".jpg", ".png")} == {expected}
 
 
+def test_a_dot_in_a_name_begins_no_suffix_but_that_of_an_image() -> None:
+    names = [f"site.{index:05}" for index in range(300)]
+    splits = [split_of(name, TENTHS, "file") for name in names]
+    assert splits == [split_of(f"{name}.jpg", TENTHS, "file") for name in names]
+    assert set(splits) == {"train", "val", "test"}
+
+
+def test_copies_of_one_image_are_in_one_split() -> None:
+    """Roboflow writes several changed copies of each image."""
+    for index in range(50):
+        names = [f"IMG_{index}_jpg.rf.{copy:032x}" for copy in range(5)]
+        assert len({split_of(f"{name}{suffix}", TENTHS, "file") for name in names for suffix in ("", ".jpg")}) == 1
+    assert len({split_of(f"IMG_{index}_jpg.rf.{0:032x}.jpg", TENTHS, "file") for index in range(50)}) == 3
+
+
 def test_parts_are_disjoint_and_of_their_size() -> None:
     names = [f"folder{index % 7}/image {index}.jpg" for index in range(10_000)]
     parts = [dict(name=part, fractions=TENTHS, by="file") for part in ("train", "val", "test")]

@@ -26,6 +26,7 @@ from opanas_cli.errors import InvalidDataError
         ("data.yaml", "names: {1: a}", None),
         ("data.yaml", "names: [a, a]", None),
         ("data.yaml", "names: [a]\nnc: 3\n", None),
+        ("data.yaml", "names: [a]\nkpt_shape: [4, 2]\n", None),
         ("data.yaml", "- names", None),
         ("data.yaml", "names: [", None),
         ("data.yaml", "!!python/object/apply:os.system ['echo']", None),

@@ -10,7 +10,7 @@ from tiny_config import tiny_config
 from opanas_cli.detection.costs.profiling import detector_cost
 from opanas_cli.detection.costs.widths import set_width
 from opanas_cli.detection.experiments.contenders import contenders, name_of
-from opanas_cli.errors import InfeasibleError, InvalidGenotypeError, UsageError
+from opanas_cli.errors import InfeasibleError, InvalidConfigError, InvalidGenotypeError, UsageError
 from opanas_cli.formats import resolve_genotype
 from opanas_cli.formats.text import loads
 from opanas_cli.genotype import Genotype
@@ -23,7 +23,7 @@ CHOSEN = Genotype.of(["top_down", "bottom_up", "fusing_splitting"])
 def test_all_are_within_five_per_cent_of_the_first(shapes_root: Path, norm: dict[str, object]) -> None:
     config = tiny_config(shapes_root)
     set_width(config.model, 24)
-    config.model.neck.update(norm, num_nodes=2)
+    config.model.neck.update(norm, num_nodes=2, edge_importance=True)
     found = contenders(config, CHOSEN, "best", ["fpn", "random:3", "opa-fpn"], seed=0)
     assert [one.name for one in found] == ["best", "fpn", "random-1", "random-2", "random-3", "opa-fpn"]
     macs = [detector_cost(one.config).macs for one in found]
@@ -35,6 +35,7 @@ def test_all_are_within_five_per_cent_of_the_first(shapes_root: Path, norm: dict
     assert found[1].genotype is None
     assert loads(str(found[5].genotype), "test").genotype == resolve_genotype("opa-fpn")
     assert {one.config.model.neck.get("output_norm_cfg") is None for one in found if one.genotype} == {not norm}
+    assert not [one.name for one in found if one.config.model.neck.get("edge_importance")]
     again = contenders(config, CHOSEN, "best", ["random:3"], seed=0)
     other = contenders(config, CHOSEN, "best", ["random:3"], seed=1)
     assert [one.genotype for one in again[1:]] == [one.genotype for one in found[2:5]]
@@ -58,6 +59,9 @@ def test_what_cannot_be_compared_is_refused(shapes_root: Path) -> None:
             contenders(config, CHOSEN, "best", [text], seed=0)
     with pytest.raises(InvalidGenotypeError, match="no such file"):
         contenders(config, CHOSEN, "best", ["missing.json"], seed=0)
+    config.load_from = "detector.pth"
+    with pytest.raises(InvalidConfigError, match="load_from: fits the heads of some of the networks only"):
+        contenders(config, CHOSEN, "best", ["fpn"], seed=0)
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,24 @@ def test_every_combination_is_a_detector(
         assert detector_cost(config, (64, 64)).macs > 0
 
 
+def test_images_are_normalised_as_the_backbones_weights_were_trained(shapes_root: Path, tmp_path: Path) -> None:
+    file = own_config(shapes_root, tmp_path)
+    caffe = dict(mean=[103.53, 116.28, 123.675], std=[1.0, 1.0, 1.0], bgr_to_rgb=False)
+    file.write_text(f"{file.read_text()}\nmodel['data_preprocessor'].update({caffe!r})\n")
+    kept = export_config(SMALL, str(file), detector="retinanet").model.data_preprocessor
+    assert {name: kept[name] for name in caffe} == caffe
+    changed = export_config(SMALL, str(file), backbone="r18").model.data_preprocessor
+    assert (changed.mean[0], changed.std[0], changed.bgr_to_rgb) == (123.675, 58.395, True)
+
+
+def test_levels_are_of_a_backbone_that_begins_at_a_stride_of_four(shapes_root: Path, tmp_path: Path) -> None:
+    file = str(own_config(shapes_root, tmp_path))
+    later = ("model.backbone.out_indices=(1,2,3)", "model.neck.in_channels=[16,32,64]")
+    for asked in (dict(detector="retinanet"), dict(backbone="r18"), dict(neck="nasfpn"), dict(neck="bfp", channels=8)):
+        with pytest.raises(InvalidConfigError, match="has a stride of 4 pixels, but that of model.backbone has 8"):
+            export_config(SMALL, file, overrides=later, **asked)
+
+
 @pytest.mark.parametrize("detector", list(DETECTORS))
 def test_the_text_loads_again_and_trains(shapes_root: Path, tmp_path: Path, detector: str) -> None:
     options = (*options_of(detector), f"data_root={shapes_root}")

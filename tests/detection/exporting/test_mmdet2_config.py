@@ -71,7 +71,23 @@ def test_several_scales_and_years() -> None:
     )
 
 
+def test_scales_by_a_ratio_and_flips_of_another_direction() -> None:
+    config = standalone_config(export_config(OPA_FPN, "coco"), "winner_neck")
+    pipeline = config.train_dataloader.dataset.pipeline
+    pipeline[3] = dict(type="RandomResize", scale=(1333, 800), ratio_range=(0.5, 2.0), keep_ratio=True)
+    pipeline[4] = dict(type="RandomFlip", prob=0.5, direction="vertical")
+    resize, flip = mmdet2_config(config).data.train.pipeline[3:5]
+    assert resize == dict(
+        type="Resize", img_scale=(1333, 800), keep_ratio=True, multiscale_mode="range", ratio_range=(0.5, 2.0)
+    )
+    assert flip == dict(type="RandomFlip", flip_ratio=0.5, direction="vertical")
+
+
 def test_what_has_no_counterpart_is_refused() -> None:
+    config = standalone_config(export_config(OPA_FPN, "coco"), "winner_neck")
+    config.custom_hooks = [dict(type="EMAHook")]
+    with pytest.raises(InvalidConfigError, match="custom_hooks: is not translated to mmdet 2"):
+        mmdet2_config(config)
     config = standalone_config(export_config(OPA_FPN, "coco"), "winner_neck")
     config.train_dataloader.dataset.pipeline[4] = dict(type="Mosaic")
     with pytest.raises(InvalidConfigError, match="the step Mosaic is not translated to mmdet 2"):

@@ -132,7 +132,6 @@ def test_settings_that_decide_and_those_that_do_not(shapes_root: Path) -> None:
         ("train_dataloader.num_workers=3",),
         ("supernet.epochs=9",),
         ("checkpoints.minutes=3", "log_level=ERROR"),
-        ("test_dataloader.batch_size=3",),
     )
     for options in same:
         assert identity("supernet.milestones=(1,)", *options) == base, options

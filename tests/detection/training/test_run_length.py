@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from opanas_cli.detection.training import retraining
 from opanas_cli.detection.training.progress import ProgressHook
 from opanas_cli.detection.training.resumable_loop import ResumableTrainLoop
 from opanas_cli.detection.training.retraining import train_detector
+from opanas_cli.detection.training.run_identity import run_identity
 from opanas_cli.detection.training.runner import build_runner
 from opanas_cli.errors import LongerRunError
 from opanas_cli.search import Cost
@@ -126,6 +128,17 @@ def test_a_cosine_falls_until_the_new_end(tmp_path: Path) -> None:
     after = learning_rates(config_of(6, **cosine), tmp_path, resume=True)
     assert len(before) == 4
     assert all(one > other > 0 for one, other in zip(after[1::2], after[3::2], strict=False))
+
+
+def test_a_run_that_begins_elsewhere_or_has_other_hooks_is_another(tmp_path: Path) -> None:
+    weights = tmp_path / "weights.pth"
+    torch.save({"weight": torch.zeros(1)}, weights)
+    hooks, begun = [dict(type="EMAHook")], str(weights)
+    kinds = [config_of(1), config_of(1, custom_hooks=hooks), config_of(1, load_from=begun)]
+    identities = [json.dumps(run_identity(config, 0)) for config in kinds]
+    torch.save({"weight": torch.ones(1)}, weights)
+    identities.append(json.dumps(run_identity(kinds[2], 0)))
+    assert len(set(identities)) == 4
 
 
 def test_a_run_cannot_be_made_shorter(tmp_path: Path) -> None:

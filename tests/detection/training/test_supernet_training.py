@@ -123,6 +123,21 @@ def test_a_super_net_is_of_the_task_it_was_trained_for(trained: dict[str, Any]) 
     require_same_task(content, fewer, Path("supernet.pth"))
 
 
+def test_splits_are_made_as_in_the_training(trained: dict[str, Any]) -> None:
+    content = read_super_net(trained["result"].path)
+    content["meta"]["split"] = [0.8, 0.1, 0.1, "folder"]
+    require_same_task(content, trained["config"], Path("supernet.pth"))  # It has splits.
+    config = copy.deepcopy(trained["config"])
+    part = dict(name="train", fractions=(0.8, 0.1, 0.1), by="folder")
+    config.train_dataloader.dataset.part = part
+    require_same_task(content, config, Path("supernet.pth"))
+    part["by"] = "file"
+    config.train_dataloader.dataset.part = part
+    said = r"split 0.8,0.1,0.1,folder, but .* has 0.8,0.1,0.1,file; add --cfg-options split=0.8,0.1,0.1,folder"
+    with pytest.raises(InvalidCheckpointError, match=said):
+        require_same_task(content, config, Path("supernet.pth"))
+
+
 @pytest.mark.parametrize(
     ("settings", "classes", "said"),
     [
