@@ -86,7 +86,7 @@ def test_levels_are_of_a_backbone_that_begins_at_a_stride_of_four(shapes_root: P
     file = str(own_config(shapes_root, tmp_path))
     later = ("model.backbone.out_indices=(1,2,3)", "model.neck.in_channels=[16,32,64]")
     for asked in (dict(detector="retinanet"), dict(backbone="r18"), dict(neck="nasfpn"), dict(neck="bfp", channels=8)):
-        with pytest.raises(InvalidConfigError, match="has a stride of 4 pixels, but that of model.backbone has 8"):
+        with pytest.raises(InvalidConfigError, match=r"has a stride of 4 pixels, but that of model\.backbone has 8"):
             export_config(SMALL, file, overrides=later, **asked)
 
 
