@@ -107,7 +107,9 @@ def require_finest_stride(config: Config, stride: int, what: str) -> None:
     require_backbone(config)
     with building(config), DefaultScope.overwrite_default_scope("mmdet"), torch.no_grad():
         settings = {name: value for name, value in config.model.backbone.items() if name != "init_cfg"}
-        finest = side // MODELS.build(copy.deepcopy(settings)).eval()(torch.zeros(1, 3, side, side))[0].shape[-1]
+        backbone = MODELS.build(copy.deepcopy(settings))
+        backbone.eval()  # mmdet's ResNet returns None.
+        finest = side // backbone(torch.zeros(1, 3, side, side))[0].shape[-1]
     if finest != stride:
         raise InvalidConfigError(
             f"{config.filename}: {what}: needs a backbone whose finest feature map has a stride of {stride} pixels, "
