@@ -133,14 +133,14 @@ def test_a_training_that_is_ahead_of_its_round_begins_anew(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As after a search of fewer finalists, whose first round is longer, was killed."""
+    config.retrain.update(epochs=2, milestones=(1,))
     with monkeypatch.context() as patch:
         patch.setattr(module, "_row", killed_when_trained)
         with pytest.raises(KeyboardInterrupt):
-            decide(config, finalists_of(CANDIDATES, 3), 0.2, tmp_path, 0, CPU)
-    _, rounds = decide(config, finalists_of(CANDIDATES, 5), 0.2, tmp_path, 0, CPU)
-    _, undisturbed = decide(config, finalists_of(CANDIDATES, 5), 0.2, tmp_path / "other", 0, CPU)
-    assert [found["epochs"] for found in rounds] == [1, 2, 4]
-    assert rounds == undisturbed
+            decide(config, finalists_of(CANDIDATES, 2), 0.2, tmp_path, 0, CPU)
+    decide(config, finalists_of(CANDIDATES, 3), 0.2, tmp_path, 0, CPU)
+    rows = TrainingLog(tmp_path / "finalists.jsonl").rows()
+    assert [(row["epochs"], row["spent"]["images"]) for row in rows] == [(1, 9)] * 3 + [(2, 18)] * 2
 
 
 def killed_when_trained(training: Training, log: TrainingLog, folder: Path, device: torch.device, on_step: Any) -> None:

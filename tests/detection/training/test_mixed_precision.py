@@ -201,6 +201,7 @@ def curve(root: Path, wrapper: type[OptimWrapper], lr: float = 0.001, steps: int
     return torch.stack([model.train_step(batch(), optimizer)["loss"].float() for _ in range(steps)])
 
 
+@pytest.mark.slow
 def test_the_loss_curve_follows_that_of_float32(shapes_root: Path) -> None:
     """The boxes that heads sample part ways after some steps: as far as other seeds are apart, and no further."""
     full, mixed = curve(shapes_root, OptimWrapper), curve(shapes_root, CpuAmpOptimWrapper)
