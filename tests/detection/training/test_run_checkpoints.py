@@ -182,9 +182,10 @@ def test_what_a_finished_run_has_ended_with(shapes_root: Path) -> None:
         return result_identity(sub_net_config(config, Genotype.of(["none"] * 2 + ["top_down"])), 0)
 
     base = identity()
-    for same in ("train_dataloader.num_workers=3", "test_dataloader.batch_size=3", "checkpoints.steps=2"):
+    for same in ("train_dataloader.num_workers=3", "test_dataloader.num_workers=3", "checkpoints.steps=2"):
         assert identity(same) == base, same
-    for other in ("retrain.epochs=3", "test_dataloader.dataset.ann_file=other.json", "retrain.lr=0.5"):
+    of_the_test = ("test_dataloader.batch_size=3", "test_dataloader.dataset.ann_file=other.json")
+    for other in ("retrain.epochs=3", "retrain.lr=0.5", *of_the_test):
         assert identity(other) != base, other
 
 
