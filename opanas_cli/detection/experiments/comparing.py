@@ -110,7 +110,7 @@ def _compared(config: Config, networks: Sequence[Contender], rows: Sequence[Row]
     return [
         Compared(
             name,
-            None if name == RANDOM_MEAN else by_name[name][0]["genotype"],
+            None if name == RANDOM_MEAN and drawn else by_name[name][0]["genotype"],
             round(np.mean([row["macs"] for row in by_name[name]])),
             round(np.mean([row["params"] for row in by_name[name]])),
             _mean_seconds(by_name[name]),
