@@ -13,6 +13,9 @@ from opanas_cli.commands.common.options import NAME_OR_FILE, NECKS, RunOptions, 
 from opanas_cli.commands.common.several_processes import OneProcessCommand
 from opanas_cli.commands.common.summary import of_networks
 
+SEEDS = 3
+"""Trainings of each network, unless another number is asked for."""
+
 
 @click.command(cls=OneProcessCommand)
 @click.argument("config", type=NAME_OR_FILE)
@@ -30,7 +33,7 @@ from opanas_cli.commands.common.summary import of_networks
     help="Networks to compare it with, e.g. fpn,random:5,opa-fpn: baselines (" + ", ".join(NECKS) + "), N random "
     "genotypes of the space, or genotypes by name or file.",
 )
-@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Trainings of each network.")
+@click.option("--seeds", type=click.IntRange(1), default=SEEDS, show_default=True, help="Trainings of each network.")
 @run_options()
 def compare(
     config: str,
@@ -81,9 +84,7 @@ def compared(
     files = ExperimentFiles.of(folder, "comparison")
     draw_comparison(document, files.chart)
     names = {network["name"] for network in document["networks"]}
-    # A work dir may have more: of other seeds or networks.
-    rows = [row for row in TrainingLog(files.rows).rows() if row["seed"] in seeds and row["network"] in names]
-    parts = of_networks(rows, files.rows, document["metric"])
+    parts = of_networks(TrainingLog(files.rows).rows_of(names, seeds), files.rows, document["metric"])
     return _result(document, files)._replace(parts=parts)
 
 

@@ -64,9 +64,8 @@ def correlate(
         document = correlated(settings, supernet, sampling, run.seed, seeds, folder, target, run.resume, report)
     files = ExperimentFiles.of(folder, "correlation")
     draw_correlation(document, files.chart)
-    names, chosen = {network["genotype"] for network in document["networks"]}, document["seeds"]
-    rows = [row for row in TrainingLog(files.rows).rows() if row["network"] in names and row["seed"] in chosen]
-    spent = [row.get("spent") for row in rows]
+    names = {network["genotype"] for network in document["networks"]}
+    spent = [row.get("spent") for row in TrainingLog(files.rows).rows_of(names, document["seeds"])]
     _show(console, document, files, Part(f"sub-nets × {len(spent)}", files.rows, spent))
 
 

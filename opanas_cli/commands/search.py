@@ -23,7 +23,7 @@ from opanas_cli.commands.common.options import (
 )
 from opanas_cli.commands.common.several_processes import SeveralProcessesCommand, is_follower, num_processes
 from opanas_cli.commands.common.work_dir_lock import work_dir_lock
-from opanas_cli.commands.compare import compared
+from opanas_cli.commands.compare import SEEDS, compared
 from opanas_cli.commands.evolve import evolved
 from opanas_cli.commands.retrain import trained_detector
 from opanas_cli.commands.train_supernet import trained_super_net
@@ -48,9 +48,6 @@ TRACES = (
 )
 """The files from which the stages go on."""
 
-SEEDS = 3
-"""Trainings of each network of a comparison."""
-
 
 class Asked(NamedTuple):
     """What is asked of a search beside its config.
@@ -73,7 +70,7 @@ class Asked(NamedTuple):
     metavar="LIST",
     help="Compare the winner with these instead of training it once: " + ", ".join(NECKS) + ", random:N, genotypes.",
 )
-@click.option("--seeds", type=click.IntRange(1), help="Trainings of each with --against.  [default: 3]")
+@click.option("--seeds", type=click.IntRange(1), help=f"Trainings of each with --against.  [default: {SEEDS}]")
 @SEARCH_SPLIT
 @run_options()
 def search(
@@ -107,6 +104,7 @@ def search(
     from opanas_cli.detection.experiments.contenders import check_contenders
     from opanas_cli.detection.processes.devices import select_device
     from opanas_cli.detection.processes.group import from_first
+    from opanas_cli.detection.searching import checked_split
 
     device = select_device(run.device)
     settings = load_config(config, run.cfg_options)
@@ -123,6 +121,7 @@ def search(
             "supernet.search_split: is 0, so that no images are held out to search on; set it above 0, or search on "
             "the validation set with --search-split 0"
         )
+    checked_split(search_split, training.search_split)
     if against is not None:
         check_contenders(settings, "winner", against.split(","))
     with work_dir_lock(folder):

@@ -115,7 +115,7 @@ def search_super_net(
     """
     content, config = super_net_for(config, super_net)
     section = section_of(config, "search")
-    split = _checked_split(asked.search_split, content["meta"]["search_split"])
+    split = checked_split(asked.search_split, content["meta"]["search_split"])
     sizes = (section.population, section.generations, section.top_k)
     budget = StrategySettings(*sizes, section.mutation_prob, asked.against)
     space = search_space(config)
@@ -246,7 +246,8 @@ def _annotations(config: Config, search_split: float) -> dict[str, str]:
     return {name: fingerprint(*paths, names=names[name]) for name, paths in files.items()}
 
 
-def _checked_split(asked: float | None, held_out: float) -> float:
+def checked_split(asked: float | None, held_out: float) -> float:
+    """The part of the training images to evaluate on, 0 for the validation set; UsageError if it was not held out."""
     if asked is None and not held_out:
         raise UsageError(
             "--search-split: no images were held out when the super-net was trained; add --search-split 0 to search on "

@@ -52,8 +52,7 @@ def require_same_task(content: dict[str, Any], config: Config, path: Path) -> No
     """
     trained, asked = _task_settings(content["meta"]), _task_settings(task_of(config))
     for key, was in trained.items():
-        known = key != "split" or None not in (was, asked[key])
-        if known and _weighing(was) != _weighing(asked[key]):
+        if None not in (was, asked[key]) and _weighing(was) != _weighing(asked[key]):
             then, now = _as_option(was), _as_option(asked[key])
             raise InvalidCheckpointError(
                 f"{path}: was trained with {key} {then:.200}, but {config.filename} has {now:.200}; add --cfg-options "

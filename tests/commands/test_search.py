@@ -160,6 +160,8 @@ def test_limits_hold_for_the_winner(tiny_options: tuple[str, ...], tmp_path: Pat
     assert "val_dataloader" in line
     line = refused(2, *search(tmp_path / "other", (*tiny_options, "supernet.search_split=0"), "-q"))
     assert line.startswith("supernet.search_split: is 0")
+    line = refused(2, *search(tmp_path / "other", tiny_options, "-q", "--search-split", "0.9"))
+    assert line.startswith("--search-split: got 0.9 of the training images"), "before the super-net is trained"
     line = refused(2, *search(tmp_path / "other", tiny_options, "-q", "--seeds", "2"))
     assert line.startswith("--seeds: without --against")
     for asked in (("--max-macs", "1G"), ("--search-split", "0")):

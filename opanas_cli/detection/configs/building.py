@@ -29,6 +29,9 @@ NO_IMAGE = re.compile("Cannot find valid image|always return None|should not get
 SHAPES = re.compile("shapes? cannot be multiplied|channels|shape mismatch|size mismatch|[Ss]izes? of tensor")
 """The messages of torch, in plain RuntimeErrors, if the layers of a network do not fit each other."""
 
+FINEST_STRIDE = 4
+"""That of the finest feature map of the usual backbones, in pixels."""
+
 _MISSING = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError)
 _OF_THE_MACHINE = (OpanasError, MemoryError, torch.cuda.OutOfMemoryError)
 
@@ -101,8 +104,8 @@ def _each(batches: Iterator[Any], source: Any) -> Iterator[Any]:
         yield batch
 
 
-def require_finest_stride(config: Config, stride: int, what: str) -> None:
-    """Raise InvalidConfigError unless the backbone's finest feature map has this stride, which something relies on."""
+def require_finest_stride(config: Config, what: str) -> None:
+    """Raise InvalidConfigError unless the backbone's finest map has `FINEST_STRIDE`, which something relies on."""
     side = 64
     require_backbone(config)
     with building(config), DefaultScope.overwrite_default_scope("mmdet"), torch.no_grad():
@@ -110,10 +113,10 @@ def require_finest_stride(config: Config, stride: int, what: str) -> None:
         backbone = MODELS.build(copy.deepcopy(settings))
         backbone.eval()  # mmdet's ResNet returns None.
         finest = side // backbone(torch.zeros(1, 3, side, side))[0].shape[-1]
-    if finest != stride:
+    if finest != FINEST_STRIDE:
         raise InvalidConfigError(
-            f"{config.filename}: {what}: needs a backbone whose finest feature map has a stride of {stride} pixels, "
-            f"but that of model.backbone has {finest}"
+            f"{config.filename}: {what}: needs a backbone whose finest feature map has a stride of {FINEST_STRIDE} "
+            f"pixels, but that of model.backbone has {finest}"
         )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 
 from opanas_cli.detection.configs.baseline_necks import BASELINES
-from opanas_cli.detection.configs.building import require_finest_stride
+from opanas_cli.detection.configs.building import FINEST_STRIDE, require_finest_stride
 from opanas_cli.detection.configs.necks import neck_of, with_sub_net
 from opanas_cli.detection.configs.parts import dicts_in
 from opanas_cli.detection.configs.replaced_neck import norm_of
@@ -91,10 +91,10 @@ def with_baseline(config: Config, name: str, channels: int) -> Config:
     except ValueError as error:
         raise InvalidConfigError(f"{config.filename}: {name}: {error}") from error
     if name in ("bfp", "nasfpn"):
-        require_finest_stride(config, 4, name)
+        require_finest_stride(config, name)
     if name == "nasfpn":
         # It halves levels by pooling, which drops an odd row: without this its levels would not lie over one another.
-        stride = 4 * 2 ** (neck.get("start_level", 0) + neck["num_outs"] - 1)
+        stride = FINEST_STRIDE * 2 ** (neck.get("start_level", 0) + neck["num_outs"] - 1)
         if min(input_size(config)) < stride:
             raise InvalidConfigError(
                 f"{config.filename}: nasfpn: its coarsest level has a stride of {stride} pixels, but cost_input is "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,10 @@ class TrainingLog:
         """
         whole, _ = read_lines(self.path)
         return [self._row(number, line) for number, line in enumerate(whole.splitlines(), 1)]
+
+    def rows_of(self, networks: Collection[str], seeds: Collection[int]) -> list[Row]:
+        """The rows of some networks and seeds; a work dir may have more."""
+        return [row for row in self.rows() if row["network"] in networks and row["seed"] in seeds]
 
     def add(self, row: Row) -> None:
         """Add a row; when this returns it is on the disk.

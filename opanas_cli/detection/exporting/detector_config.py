@@ -49,9 +49,6 @@ def _backbone(kind: str, depth: int, checkpoint: str, **more: Any) -> dict[str, 
     )
 
 
-FINEST_STRIDE = 4
-"""Of the finest feature map of all `BACKBONES`, which the levels of `DETECTORS` are counted from."""
-
 IMAGENET = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=True)
 """How the images were normalised that the weights of all `BACKBONES` were trained on."""
 
@@ -249,7 +246,7 @@ def _detector_model(config: Config, detector: str | None, backbone: str | None) 
 
     Images are normalised as the backbone's weights were trained.
     """
-    require_finest_stride(config, FINEST_STRIDE, f"--{'backbone' if detector is None else 'detector'}")
+    require_finest_stride(config, f"--{'backbone' if detector is None else 'detector'}")
     old = config.model
     model = copy.deepcopy(old) if detector is None else read_config(DETECTORS[detector]).model
     neck = copy.deepcopy(old.neck)

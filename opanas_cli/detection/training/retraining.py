@@ -20,7 +20,6 @@ from opanas_cli.detection.processes.group import from_first
 from opanas_cli.detection.processes.replicas import DetectorReplica, original, replicate
 from opanas_cli.detection.spent import Spent, of_all_processes
 from opanas_cli.detection.training.progress import FiniteLoss, OnStep, ProgressHook
-from opanas_cli.detection.training.run_checkpoints import settle
 from opanas_cli.detection.training.run_identity import finished, result_identity
 from opanas_cli.detection.training.runner import build_runner, measure_weights
 from opanas_cli.errors import InvalidConfigError
@@ -73,7 +72,6 @@ def train_detector(
     hook = ProgressHook(on_step, FiniteLoss("lower the learning rate or clip gradients"))
     runner = build_runner(runnable, work_dir / "retrain", seed, device, resume, hook, weights, inherited=start)
     runner.train()
-    settle(runner)
     spent = of_all_processes(runner.spent.spent())
     # Written before the test too, which may fail although the training did not.
     _write_detector(path, runner, meta)

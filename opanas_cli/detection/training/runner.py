@@ -28,7 +28,7 @@ from opanas_cli.detection.quiet import silenced
 from opanas_cli.detection.training.mixed_precision import fit_precision
 from opanas_cli.detection.training.progress import ProgressHook
 from opanas_cli.detection.training.resumable_loop import ResumableTrainLoop
-from opanas_cli.detection.training.run_checkpoints import RunCheckpoints, restore
+from opanas_cli.detection.training.run_checkpoints import RunCheckpoints, restore, settle
 from opanas_cli.detection.training.run_identity import run_identity
 from opanas_cli.detection.training.spent_hook import SpentHook
 from opanas_cli.errors import InvalidCheckpointError, InvalidConfigError, OpanasError
@@ -88,10 +88,15 @@ class ResumableRunner(Runner):
         return ResumableTrainLoop(self, self._train_dataloader, self.checkpoints, self.resumed, **options)
 
     def train(self) -> Any:
-        """Train as mmengine does; whatever fails before the first step is done raises InvalidInputError."""
+        """Train as mmengine does, and leave the network with the weights that hooks save, such as averages.
+
+        Whatever fails before the first step is done raises InvalidInputError.
+        """
         with training(self.cfg), writing_into(self.folder):
             try:
-                return super().train()
+                model = super().train()
+                settle(self)
+                return model
             except Exception:
                 if self.train_loop.begun:
                     raise

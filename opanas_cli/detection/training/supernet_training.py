@@ -21,7 +21,6 @@ from opanas_cli.detection.spent import Spent, of_all_processes
 from opanas_cli.detection.super_net_file import SUPER_NET_FORMAT, VERSION, read_super_net, task_of
 from opanas_cli.detection.training.mixture_detector import MixtureDetector  # noqa: F401  (registers both detectors)
 from opanas_cli.detection.training.progress import OnStep, ProgressHook
-from opanas_cli.detection.training.run_checkpoints import settle
 from opanas_cli.detection.training.run_identity import finished, result_identity
 from opanas_cli.detection.training.runner import build_runner
 from opanas_cli.detection.training.watching import WatchHook, watched_visualizer
@@ -95,7 +94,6 @@ def train_super_net(
     runner = build_runner(runnable, work_dir / "train-supernet", seed, device, resume, hook)
     runner.register_hook(watch)
     runner.train()
-    settle(runner)
     model, section = original(runner.model), section_of(config, "supernet")
     content: dict[str, Any] = {
         "format": SUPER_NET_FORMAT,
